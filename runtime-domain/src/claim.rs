@@ -1,0 +1,94 @@
+//! Claims: exclusive keys that an aggregate holds while its state calls for them.
+//!
+//! Uniqueness across aggregates is kept by one mechanism in every store: an aggregate says which keys it holds in its
+//! present state, and a commit whose claim another aggregate holds is refused whole.
+//!
+//! | claim | rule |
+//! |---|---|
+//! | [`Claim::in_flight`] | DEP-3 |
+//! | [`Claim::quarantine`] | a rolled-back digest stays out until released |
+//! | [`Claim::environment_name`] | X-3, for environments |
+//! | [`Claim::tenant_binding`] | TEN-3 |
+//! | [`Claim::occupancy`] | TEN-1 |
+//! | [`Claim::service`] | one inventory record per environment and module |
+//! | [`Claim::health_window`] | HLT-3 |
+
+use alloc::format;
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::component::ImageDigest;
+use crate::id::{EnvironmentId, ProjectId, ServiceId, TenantId};
+use crate::time::Timestamp;
+use crate::value::{ModuleId, Name};
+
+/// Whether several aggregates may hold a key at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ClaimMode {
+    /// Only one holder, and no shared holders beside it.
+    Exclusive,
+    /// Any number of shared holders, and no exclusive one beside them.
+    Shared,
+}
+
+/// Among whom a key is unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ClaimSpace {
+    /// Among one tenant's aggregates: two tenants may hold the same key.
+    Tenant,
+    /// Among all tenants' aggregates. A refusal never says who holds it.
+    Global,
+}
+
+/// A key that an aggregate holds in its present state.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Claim {
+    /// The key: its kind, then what it is about, separated by `/`.
+    pub key: String,
+    /// Whether others may hold it too.
+    pub mode: ClaimMode,
+    /// Among whom it is unique.
+    pub space: ClaimSpace,
+}
+
+impl Claim {
+    fn exclusive(key: String) -> Self {
+        Self { key, mode: ClaimMode::Exclusive, space: ClaimSpace::Tenant }
+    }
+
+    /// Held by a deployment while it is in flight, for each component (DEP-3).
+    pub fn in_flight(environment: EnvironmentId, module: &ModuleId) -> Self {
+        Self::exclusive(format!("in-flight/{environment}/{module}"))
+    }
+
+    /// Held while a deployment brings a digest, and kept when it was rolled back: the digest is quarantined.
+    pub fn quarantine(environment: EnvironmentId, module: &ModuleId, digest: &ImageDigest) -> Self {
+        Self::exclusive(format!("quarantine/{environment}/{module}/{digest}"))
+    }
+
+    /// Held by an environment until it is decommissioned, so that asking twice gives one.
+    pub fn environment_name(project: ProjectId, name: &Name) -> Self {
+        Self::exclusive(format!("environment/{project}/{name}"))
+    }
+
+    /// Held by a tenant binding until it is released (TEN-3).
+    pub fn tenant_binding(tenant: TenantId, environment: EnvironmentId) -> Self {
+        Self::exclusive(format!("tenant/{tenant}/{environment}"))
+    }
+
+    /// Held by every tenant binding of an environment: exclusively by a silo, shared by the others (TEN-1).
+    pub fn occupancy(environment: EnvironmentId, mode: ClaimMode) -> Self {
+        Self { key: format!("occupancy/{environment}"), mode, space: ClaimSpace::Global }
+    }
+
+    /// Held by an inventory record until it is retired.
+    pub fn service(environment: EnvironmentId, module: &ModuleId) -> Self {
+        Self::exclusive(format!("service/{environment}/{module}"))
+    }
+
+    /// Held by a health check result for ever (HLT-3).
+    pub fn health_window(service: ServiceId, window_start: Timestamp) -> Self {
+        Self::exclusive(format!("health/{service}/{}", window_start.timestamp_millis()))
+    }
+}

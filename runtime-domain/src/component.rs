@@ -1,0 +1,658 @@
+//! What a release is made of: images, and components with everything they run with.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ConfigurationId, DeploymentId, ScalingPolicyId, SecretBindingId};
+use crate::surface::SurfaceKind;
+use crate::time::Span;
+use crate::value::{ModuleId, Name, Replicas, TextError, parsed_text};
+
+/// The digest of an image: `sha256:` and 64 lower-case hexadecimal digits. It names exactly one content.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageDigest(String);
+
+impl ImageDigest {
+    /// Parses a digest.
+    ///
+    /// # Errors
+    /// Not `sha256:` followed by 64 lower-case hexadecimal digits.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        parsed_text(text, "an image digest", "`sha256:` and 64 lower-case hexadecimal digits", |text| {
+            text.strip_prefix("sha256:").is_some_and(|hex| {
+                hex.len() == 64
+                    && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+            })
+        })
+        .map(Self)
+    }
+
+    /// The whole digest, algorithm included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The hexadecimal digits alone.
+    pub fn hex(&self) -> &str {
+        self.0.get(7..).unwrap_or_default()
+    }
+
+    /// The first twelve digits, for people.
+    pub fn short(&self) -> &str {
+        self.hex().get(..12).unwrap_or_default()
+    }
+}
+
+impl TryFrom<String> for ImageDigest {
+    type Error = TextError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+impl FromStr for ImageDigest {
+    type Err = TextError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+impl From<ImageDigest> for String {
+    fn from(digest: ImageDigest) -> Self {
+        digest.0
+    }
+}
+impl fmt::Display for ImageDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A reference to an image as people write it: `shop/cart:1.4.2`, `shop/cart@sha256:…`, with or without a registry.
+///
+/// A tag can move; a deployment resolves it to an [`ImageDigest`] once, when it is requested.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageReference {
+    repository: String,
+    tag: Option<String>,
+    digest: Option<ImageDigest>,
+}
+
+impl ImageReference {
+    /// Parses a reference: a repository (with an optional registry host and port), then `:tag`, `@digest` or both.
+    ///
+    /// # Errors
+    /// Upper-case letters, empty path parts, `..`, a bad tag or digest, neither tag nor digest, or more than 255 characters.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        let refused = || {
+            TextError::new(
+                text,
+                "an image reference",
+                "repository:tag or repository@sha256:digest, the repository in lower case, such as shop/cart:1.4.2",
+            )
+        };
+        if text.len() > 255 {
+            return Err(refused());
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(ImageDigest::new(digest).map_err(|_| refused())?)),
+            None => (text, None),
+        };
+        let (repository, tag) = match rest.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+            _ => (rest, None),
+        };
+        let legal =
+            is_repository(repository) && tag.is_none_or(is_tag) && (tag.is_some() || digest.is_some());
+        if !legal {
+            return Err(refused());
+        }
+        Ok(Self { repository: repository.to_string(), tag: tag.map(ToString::to_string), digest })
+    }
+
+    /// The repository, with its registry host where one was given.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag, if one was given.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, if one was given.
+    pub fn digest(&self) -> Option<&ImageDigest> {
+        self.digest.as_ref()
+    }
+
+    /// The same repository and tag, pinned to `digest`.
+    #[must_use]
+    pub fn pinned(&self, digest: ImageDigest) -> PinnedImage {
+        PinnedImage { reference: Self { digest: Some(digest.clone()), ..self.clone() }, digest }
+    }
+}
+
+fn is_repository(text: &str) -> bool {
+    let mut parts = text.split('/');
+    let Some(first) = parts.next() else { return false };
+    let (host, port) = first.split_once(':').map_or((first, None), |(host, port)| (host, Some(port)));
+    let port_is_legal =
+        port.is_none_or(|port| text.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0));
+    port_is_legal && is_path_part(host) && parts.all(is_path_part)
+}
+
+fn is_path_part(part: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    !part.is_empty()
+        && part.bytes().all(|byte| alphanumeric(byte) || matches!(byte, b'.' | b'_' | b'-'))
+        && part.bytes().next().is_some_and(alphanumeric)
+        && part.bytes().last().is_some_and(alphanumeric)
+        && !part.contains("..")
+}
+
+fn is_tag(tag: &str) -> bool {
+    (1..=128).contains(&tag.len())
+        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && tag.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(formatter, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(formatter, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+impl TryFrom<String> for ImageReference {
+    type Error = TextError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+impl FromStr for ImageReference {
+    type Err = TextError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+impl From<ImageReference> for String {
+    fn from(reference: ImageReference) -> Self {
+        reference.to_string()
+    }
+}
+
+/// An image whose content is known: a reference that carries its digest. What runs is always one of these.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "ImageReference", into = "ImageReference")]
+pub struct PinnedImage {
+    reference: ImageReference,
+    digest: ImageDigest,
+}
+
+impl PinnedImage {
+    /// The reference, which carries the digest.
+    pub fn reference(&self) -> &ImageReference {
+        &self.reference
+    }
+
+    /// The digest.
+    pub fn digest(&self) -> &ImageDigest {
+        &self.digest
+    }
+}
+
+impl TryFrom<ImageReference> for PinnedImage {
+    type Error = TextError;
+    fn try_from(reference: ImageReference) -> Result<Self, Self::Error> {
+        match reference.digest.clone() {
+            Some(digest) => Ok(Self { reference, digest }),
+            None => Err(TextError::new(
+                &reference.to_string(),
+                "a pinned image",
+                "repository@sha256:digest, since a tag can move",
+            )),
+        }
+    }
+}
+impl From<PinnedImage> for ImageReference {
+    fn from(image: PinnedImage) -> Self {
+        image.reference
+    }
+}
+impl fmt::Display for PinnedImage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reference.fmt(formatter)
+    }
+}
+
+/// The version that people know a component by, such as `1.4.2`: 1 to 64 of letters, digits, `.`, `-`, `_` and `+`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version(String);
+
+impl Version {
+    /// Parses a version.
+    ///
+    /// # Errors
+    /// Empty, longer than 64 characters, or with other characters.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        parsed_text(
+            text,
+            "a version",
+            "1 to 64 letters, digits, dots, hyphens, underscores and plus signs",
+            |text| {
+                (1..=64).contains(&text.len())
+                    && text
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+'))
+            },
+        )
+        .map(Self)
+    }
+
+    /// The version's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl TryFrom<String> for Version {
+    type Error = TextError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+impl FromStr for Version {
+    type Err = TextError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.0
+    }
+}
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What part a component plays in the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ComponentType {
+    /// The single ingress of the product.
+    Gateway,
+    /// A service behind the gateway.
+    Microservice,
+    /// A consumer of queues or schedules.
+    Worker,
+    /// The operator's front end.
+    AdminPortal,
+    /// The customer's front end.
+    CustomerPortal,
+    /// The back end of a mobile application.
+    MobileBackend,
+}
+
+/// The name of an environment variable: letters, digits and underscores, not beginning with a digit, at most 128.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct VariableName(String);
+
+impl VariableName {
+    /// Parses a name.
+    ///
+    /// # Errors
+    /// Empty, too long, other characters, a leading digit, or the prefix `FACTORY_`, which is the runtime's own.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        parsed_text(
+            text,
+            "a variable name",
+            "1 to 128 letters, digits and underscores, not beginning with a digit or with `FACTORY_`",
+            |text| {
+                (1..=128).contains(&text.len())
+                    && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                    && !text.as_bytes().first().is_some_and(u8::is_ascii_digit)
+                    && !text.starts_with("FACTORY_")
+            },
+        )
+        .map(Self)
+    }
+
+    /// The name's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl TryFrom<String> for VariableName {
+    type Error = TextError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+impl From<VariableName> for String {
+    fn from(name: VariableName) -> Self {
+        name.0
+    }
+}
+
+/// An HTTP request path for probes: it begins with `/`, and holds printable ASCII without spaces or `#`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HttpPath(String);
+
+impl HttpPath {
+    /// Parses a path.
+    ///
+    /// # Errors
+    /// Not beginning with a single `/`, too long (over 512), or with characters that a request line cannot carry.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        parsed_text(
+            text,
+            "an HTTP path",
+            "a path such as /ready: one leading slash, printable ASCII, no spaces, `#` or backslashes",
+            |text| {
+                text.len() <= 512
+                    && text.starts_with('/')
+                    && !text.starts_with("//")
+                    && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b'\\')
+            },
+        )
+        .map(Self)
+    }
+
+    /// The path's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl TryFrom<String> for HttpPath {
+    type Error = TextError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+impl From<HttpPath> for String {
+    fn from(path: HttpPath) -> Self {
+        path.0
+    }
+}
+
+/// How an instance shows whether it may be sent requests, or must be replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpProbeSpec {
+    /// The path that is asked on the instance's own port. Any answer from 200 to 299 passes.
+    pub path: HttpPath,
+    /// How often.
+    #[serde(default = "HttpProbeSpec::default_period")]
+    pub period: Span,
+    /// How long an answer may take.
+    #[serde(default = "HttpProbeSpec::default_timeout")]
+    pub timeout: Span,
+    /// How many failures in a row change the verdict to failing.
+    #[serde(default = "HttpProbeSpec::default_failures")]
+    pub failure_threshold: u16,
+}
+
+impl HttpProbeSpec {
+    /// A probe of `path` with the usual period (1 s), time-out (1 s) and threshold (3).
+    pub fn at(path: HttpPath) -> Self {
+        Self {
+            path,
+            period: Self::default_period(),
+            timeout: Self::default_timeout(),
+            failure_threshold: Self::default_failures(),
+        }
+    }
+
+    const fn default_period() -> Span {
+        Span::from_secs(1)
+    }
+    const fn default_timeout() -> Span {
+        Span::from_secs(1)
+    }
+    const fn default_failures() -> u16 {
+        3
+    }
+}
+
+/// A configuration version that a component runs with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigurationVersionRef {
+    /// The configuration.
+    pub configuration: ConfigurationId,
+    /// Its checksum, so that a record cannot be changed under a running component.
+    pub checksum: String,
+}
+
+/// A secret version that a component runs with: a reference, never a value (SEC-1, X-11).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretVersionRef {
+    /// The binding.
+    pub binding: SecretBindingId,
+    /// The vault's version.
+    pub version: String,
+}
+
+/// What rolls forward and back as one: code, configuration, secrets and scaling policy.
+///
+/// Two components with equal tuples behave the same, so a rollback that restores the tuple restores the behaviour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseTuple {
+    /// The code.
+    pub image: PinnedImage,
+    /// The configuration version, if the component has one.
+    #[serde(default)]
+    pub configuration: Option<ConfigurationVersionRef>,
+    /// The secret versions.
+    #[serde(default)]
+    pub secrets: BTreeSet<SecretVersionRef>,
+    /// The scaling policy, if one applies.
+    #[serde(default)]
+    pub scaling_policy: Option<ScalingPolicyId>,
+}
+
+/// One component of a release: what to run, how many, and how its surface tells that it is well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentSpec {
+    /// The module it is generated from: its identity within the environment.
+    pub module: ModuleId,
+    /// The part it plays.
+    pub component_type: ComponentType,
+    /// The version that people know it by.
+    pub version: Version,
+    /// Code, configuration, secrets and scaling policy, as one.
+    pub tuple: ReleaseTuple,
+    /// The surface that runs it.
+    pub surface: SurfaceKind,
+    /// How many replicas serve when it is fully rolled out.
+    pub replicas: Replicas,
+    /// Arguments after the image's entry point; empty means the image's own.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// Plain environment variables. A secret never goes here (CFG-2, X-11).
+    #[serde(default)]
+    pub variables: BTreeMap<VariableName, String>,
+    /// Tells whether an instance may be sent requests. Without one, an instance counts as ready once it runs and listens.
+    #[serde(default)]
+    pub readiness: Option<HttpProbeSpec>,
+    /// Tells whether an instance must be replaced.
+    #[serde(default)]
+    pub liveness: Option<HttpProbeSpec>,
+    /// How long an instance may take to finish its requests after it was told to stop, before it is killed.
+    #[serde(default = "ComponentSpec::default_grace")]
+    pub termination_grace: Span,
+    /// Modules of the same release that must be rolled out before this one.
+    #[serde(default)]
+    pub depends_on: BTreeSet<ModuleId>,
+}
+
+impl ComponentSpec {
+    const fn default_grace() -> Span {
+        Span::from_secs(10)
+    }
+}
+
+/// A short task that runs to its end, such as a database migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Its name within the deployment.
+    pub name: Name,
+    /// The code.
+    pub image: PinnedImage,
+    /// Arguments after the image's entry point.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// Plain environment variables.
+    #[serde(default)]
+    pub variables: BTreeMap<VariableName, String>,
+    /// How long it may run before it is stopped and counts as failed.
+    pub timeout: Span,
+}
+
+/// One revision of a component: what one deployment brought. A new deployment always makes a new revision, even of the
+/// same image, so a new revision never inherits a verdict.
+///
+/// Displayed as `module@dep_…`; parses back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RevisionId {
+    /// The component.
+    pub module: ModuleId,
+    /// The deployment that brought it.
+    pub deployment: DeploymentId,
+}
+
+impl RevisionId {
+    /// The revision of `module` that `deployment` brings.
+    pub fn new(module: ModuleId, deployment: DeploymentId) -> Self {
+        Self { module, deployment }
+    }
+}
+impl fmt::Display for RevisionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}@{}", self.module, self.deployment)
+    }
+}
+impl FromStr for RevisionId {
+    type Err = TextError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || TextError::new(text, "a revision", "module@dep_ and 32 hexadecimal digits");
+        let (module, deployment) = text.split_once('@').ok_or_else(refused)?;
+        Ok(Self {
+            module: module.parse().map_err(|_| refused())?,
+            deployment: deployment.parse().map_err(|_| refused())?,
+        })
+    }
+}
+impl TryFrom<String> for RevisionId {
+    type Error = TextError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+impl From<RevisionId> for String {
+    fn from(revision: RevisionId) -> Self {
+        format!("{revision}")
+    }
+}
+
+/// The name of a release as people and pipelines know it, such as `shop-2026.11.2`: 1 to 128 letters, digits and `.-_+/@:`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ReleaseReference(String);
+
+impl ReleaseReference {
+    /// Parses a release reference.
+    ///
+    /// # Errors
+    /// Empty, longer than 128 characters, or with other characters.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        parsed_text(text, "a release reference", "1 to 128 letters, digits and any of .-_+/@:", |text| {
+            (1..=128).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_+/@:".contains(&byte))
+        })
+        .map(Self)
+    }
+
+    /// The reference's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl TryFrom<String> for ReleaseReference {
+    type Error = TextError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+impl From<ReleaseReference> for String {
+    fn from(reference: ReleaseReference) -> Self {
+        reference.0
+    }
+}
+impl fmt::Display for ReleaseReference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+    #[test]
+    fn image_references_parse_as_registries_read_them() {
+        for text in ["cart:1", "shop/cart:1.4.2", "localhost:5000/cart:1", "shop/cart:latest"] {
+            assert_eq!(ImageReference::new(text).map(|it| it.to_string()).as_deref(), Ok(text));
+        }
+        let pinned = format!("shop/cart@{DIGEST}");
+        assert_eq!(ImageReference::new(&pinned).map(|it| it.to_string()), Ok(pinned));
+    }
+
+    #[test]
+    fn image_references_that_could_escape_or_mislead_are_refused() {
+        for text in [
+            "",
+            "cart",
+            "../cart:1",
+            "shop/../cart:1",
+            "Shop/cart:1",
+            "cart:",
+            "/cart:1",
+            "cart@sha256:12",
+            "a:0/b:1",
+        ] {
+            assert!(ImageReference::new(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_references_never_panic_and_what_parses_round_trips(text in "[a-zA-Z0-9:/@._-]{0,80}") {
+            if let Ok(reference) = ImageReference::new(&text) {
+                prop_assert_eq!(reference.to_string(), text);
+            }
+        }
+    }
+}

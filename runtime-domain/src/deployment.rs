@@ -1,0 +1,5 @@
+//! Deployments: rollouts of one or more components, health-gated and reversible.
+
+mod evidence;
+
+pub use evidence::DeployedVersion;

@@ -1,0 +1,52 @@
+//! What a deployment proves to others.
+
+use crate::component::{ComponentSpec, RevisionId};
+use crate::id::{DeploymentId, EnvironmentId, TenantId};
+use crate::value::Revision;
+
+/// Proof that a deployment brought this version of a component to its environment (SVC-1).
+///
+/// Only a [`RuntimeDeployment`](crate::deployment) hands it out. It stays true once it is: a commit that rests on it re-checks that
+/// the deployment is at this revision or a later one.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "evidence proves something to the command that takes it"]
+pub struct DeployedVersion {
+    pub(crate) tenant: TenantId,
+    pub(crate) environment: EnvironmentId,
+    pub(crate) deployment: DeploymentId,
+    pub(crate) at: Revision,
+    pub(crate) revision: RevisionId,
+    pub(crate) component: ComponentSpec,
+}
+
+impl DeployedVersion {
+    /// The tenant.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The environment it was brought to.
+    pub fn environment(&self) -> EnvironmentId {
+        self.environment
+    }
+
+    /// The deployment that brought it.
+    pub fn deployment(&self) -> DeploymentId {
+        self.deployment
+    }
+
+    /// The deployment's stored revision when it said so.
+    pub fn at(&self) -> Revision {
+        self.at
+    }
+
+    /// The component's revision.
+    pub fn revision(&self) -> &RevisionId {
+        &self.revision
+    }
+
+    /// What was brought: module, version, image and the rest.
+    pub fn component(&self) -> &ComponentSpec {
+        &self.component
+    }
+}

@@ -1,0 +1,31 @@
+//! What Factory Runtime needs from the world.
+//!
+//! Each port is a small object-safe trait in the domain's terms, without default methods, so that a decorator cannot forget
+//! one. The contract is in the trait's docs: flow, guarantees, assumptions, errors. `runtime-testkit` checks adapters against it.
+//!
+//! | port | what it stands for |
+//! |---|---|
+//! | [`store`] | state, history, outbox, inbox, claims and leases, in one atomic commit |
+//! | [`surface`] | where workloads run |
+//! | [`infrastructure`] | the engine that creates an environment's resources |
+//! | [`registry`] | where images come from |
+//! | [`prober`] | asking a workload over HTTP |
+//! | [`metric`] | what the traffic shows |
+//! | [`job`] | short tasks such as migrations |
+//! | [`publisher`] | the event bus, outbound |
+//! | [`clock`] | time and identifiers |
+//!
+//! With the feature `mocks`, every port has a `mockall` mock (`MockComputeSurface`, …) for unit tests.
+
+pub mod clock;
+pub mod error;
+pub mod infrastructure;
+pub mod job;
+pub mod metric;
+pub mod prober;
+pub mod publisher;
+pub mod registry;
+pub mod store;
+pub mod surface;
+
+pub use error::{PortError, PortErrorKind, PortResult, Retry};

@@ -1,0 +1,109 @@
+//! State, history, outbox, inbox, claims and leases, in one atomic commit.
+//!
+//! ```text
+//!            TenantScope                         OperatorScope
+//!                 │                                    │
+//!   Store::for_tenant ─► TenantStore      Store::for_operator ─► OperatorStore
+//!                          load, query, history                    take, renew, release leases
+//!                          commit(Commit) ── whole or not at all    relay the outbox
+//! ```
+//!
+//! A [`Commit`] is a value: aggregate writes with the revisions they expect, the claims they hold, their history and events, the
+//! evidence they rest on, the lease they are made under. One value lets a store use one round trip, flush many commits at once,
+//! and lets a fault-injecting store wrap one method.
+
+use async_trait::async_trait;
+use runtime_domain::id::AggregateKind;
+use runtime_domain::scope::{OperatorScope, TenantScope};
+use runtime_domain::time::Timestamp;
+
+use crate::PortResult;
+
+mod commit;
+mod lease;
+mod query;
+mod repository;
+
+pub use commit::{
+    AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, Facets,
+    HistoryEntry, InboxEntry, StoredRecord, Wanted,
+};
+pub use lease::{Lease, LeaseError, LeaseRequest, LeaseTopic};
+pub use query::{Cursor, Order, Page, Query, StoredAggregate};
+pub use repository::{LoadError, Loaded, Repository};
+
+/// A store of aggregates.
+///
+/// # Guarantees
+/// - A commit happens whole or not at all, and once it has returned `Ok` it survives a crash of the process (and of the machine,
+///   where the adapter's durability says so).
+/// - Two commits that expect the same revision of one aggregate, or claim the same exclusive key: exactly one succeeds.
+/// - Sequence numbers of one aggregate's history are 1, 2, 3 … in commit order, without gaps.
+/// - A tenant's handle neither shows, nor changes, nor tells the existence of another tenant's things.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// A handle bound to one tenant.
+    fn for_tenant(&self, scope: &TenantScope) -> Box<dyn TenantStore>;
+    /// A handle that works across tenants, for reconcilers and the relay.
+    fn for_operator(&self, scope: &OperatorScope) -> Box<dyn OperatorStore>;
+    /// Whether the store can be read and written now: the host's readiness follows it (X-13).
+    async fn check(&self) -> PortResult<()>;
+}
+
+/// What one tenant can do with the store.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait TenantStore: Send + Sync {
+    /// The scope that the handle is bound to.
+    fn scope(&self) -> &TenantScope;
+
+    /// Performs a commit whole, or refuses it whole.
+    ///
+    /// Checks, in this order: inbox, lease, evidence, expected revisions, claims. The error names the first that fails.
+    async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError>;
+
+    /// Loads one aggregate; `None` where this tenant has none by that key.
+    async fn load(&self, key: &AggregateKey) -> PortResult<Option<StoredAggregate>>;
+
+    /// Lists aggregates page by page. An aggregate that exists during the whole listing appears exactly once.
+    async fn query(&self, query: &Query) -> PortResult<Page<StoredAggregate>>;
+
+    /// An aggregate's history after `after`, oldest first, at most `limit` entries.
+    async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>>;
+}
+
+/// What the library's own workers do with the store, across tenants.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait OperatorStore: Send + Sync {
+    /// Takes leases on aggregates that are due, at most `request.limit`, fairly: a tenant with much due work does not keep another's from
+    /// being taken in the same call (X-9).
+    async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>>;
+
+    /// Prolongs a lease that is still held, keeping its token.
+    async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError>;
+
+    /// Gives a lease back, so that another host need not wait for its end. Giving back a lost one is not an error.
+    async fn release_lease(&self, lease: &Lease) -> PortResult<()>;
+
+    /// When the earliest aggregate of these kinds is due, leased or not; `None` where nothing is.
+    async fn next_due(&self, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>>;
+
+    /// Returns when a commit may have made something due, or an event may be waiting, since the last call. May return early; need not
+    /// notice other hosts' commits, so callers poll beside it. Cancellation safe.
+    async fn work_arrived(&self);
+
+    /// The unpublished events of the aggregate that `lease` (of topic [`LeaseTopic::Outbox`]) is for, in order, at most `limit`. Empty
+    /// where its stream is parked.
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<crate::publisher::PublishedEvent>>;
+
+    /// Marks the aggregate's events up to and including `sequence` as published.
+    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError>;
+
+    /// Sets the aggregate's stream aside from `sequence` on, with the reason: a poison event holds its own stream only.
+    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError>;
+
+    /// Lets every parked stream of these kinds go on, and returns how many there were.
+    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32>;
+}

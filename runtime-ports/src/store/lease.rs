@@ -1,0 +1,69 @@
+//! Leases: one host at a time works on an aggregate.
+
+use runtime_domain::id::{AggregateKind, HostId, TenantId};
+use runtime_domain::surface::FencingToken;
+use runtime_domain::time::Timestamp;
+
+use crate::error::PortError;
+use crate::store::AggregateKey;
+
+/// What a lease is for. Leases of different topics on one aggregate are independent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LeaseTopic {
+    /// Reconciling: due are aggregates whose wake-up time has come.
+    Work,
+    /// Relaying: due are aggregates with unpublished events whose stream is not parked.
+    Outbox,
+}
+
+/// Asks for leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRequest {
+    /// What for.
+    pub topic: LeaseTopic,
+    /// On which kinds of aggregates.
+    pub kinds: Vec<AggregateKind>,
+    /// Who asks.
+    pub host: HostId,
+    /// The present time by the host's clock.
+    pub now: Timestamp,
+    /// When the leases end unless they are renewed.
+    pub until: Timestamp,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// The right to work on one aggregate until a time.
+///
+/// It is a hint until it is used: commits and effects that carry its token are refused once another host has taken it, so a host whose
+/// clock is wrong, or that was paused, does no harm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// What for.
+    pub topic: LeaseTopic,
+    /// The aggregate's tenant.
+    pub tenant: TenantId,
+    /// The aggregate.
+    pub key: AggregateKey,
+    /// Who holds it.
+    pub host: HostId,
+    /// Greater for every new holder of the same topic and aggregate.
+    pub token: FencingToken,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+/// Why a lease could not be used.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaseError {
+    /// Another host has taken it, or it was given back.
+    #[error("the lease on {key} is lost")]
+    Lost {
+        /// The aggregate.
+        key: AggregateKey,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Port(#[from] PortError),
+}

@@ -1,0 +1,1 @@
+//! The nine services and their reconcilers: load, decide, commit; then act and record.
