@@ -6,6 +6,7 @@
 //! | claim | rule |
 //! |---|---|
 //! | [`Claim::in_flight`] | DEP-3 |
+//! | [`Claim::deployment_number`] | no deployment is planned against an outdated predecessor |
 //! | [`Claim::quarantine`] | a rolled-back digest stays out until released |
 //! | [`Claim::environment_name`] | X-3, for environments |
 //! | [`Claim::tenant_binding`] | TEN-3 |
@@ -60,6 +61,12 @@ impl Claim {
     /// Held by a deployment while it is in flight, for each component (DEP-3).
     pub fn in_flight(environment: EnvironmentId, module: &ModuleId) -> Self {
         Self::exclusive(format!("in-flight/{environment}/{module}"))
+    }
+
+    /// Held by a deployment for ever: it is the `number`th of the component. Two that were planned against the same predecessor
+    /// cannot both be accepted.
+    pub fn deployment_number(environment: EnvironmentId, module: &ModuleId, number: u32) -> Self {
+        Self::exclusive(format!("deployment-number/{environment}/{module}/{number}"))
     }
 
     /// Held while a deployment brings a digest, and kept when it was rolled back: the digest is quarantined.

@@ -1,5 +1,51 @@
 //! Deployments: rollouts of one or more components, health-gated and reversible.
+//!
+//! ```text
+//!            ┌────────── paused ◄───────┐
+//!            ▼             │            │
+//! requested ─► in progress ─────────────┴─► completed
+//!     │             │      │
+//!     ▼             └──────┴─► rolling back ─► rolled back
+//!  rejected                          └───────► failed
+//! ```
+//!
+//! | command | Requested | InProgress | Paused | RollingBack | Completed | RolledBack | Rejected | Failed |
+//! |---|---|---|---|---|---|---|---|---|
+//! | Approve, Reject | yes | yes | yes | no | no | no | no | no |
+//! | Pause | yes | yes | same | no | no | no | no | no |
+//! | Resume | same | yes | yes | no | no | no | no | no |
+//! | PromoteNow | no | yes | yes | no | no | no | no | no |
+//! | Abort | yes | yes | yes | same | no | same | same | same |
+//! | ReleaseQuarantine | no | no | no | no | no | yes | no | yes |
+//! | what a reconciler records | yes | yes | outcomes | yes | ignored | ignored | ignored | ignored |
+//!
+//! *same* means accepted and nothing changes; *ignored* means that a late report changes nothing.
+//!
+//! Invariants, each with the place that keeps it:
+//! - **DEP-1** never Completed unless every gate has passed: decided in `decide/consequence.rs`, checked again when the event is applied and
+//!   when a record is loaded.
+//! - **DEP-2** a rollback target is a prior Completed deployment: only a Completed deployment hands out a [`RollbackPoint`].
+//! - **DEP-3** one in flight per environment and component: [`Claim::in_flight`](crate::claim::Claim::in_flight), held until the end.
 
+mod command;
+mod decide;
+mod event;
 mod evidence;
+mod evolve;
+mod record;
+mod refusal;
+mod state;
+#[cfg(test)]
+mod tests;
 
-pub use evidence::DeployedVersion;
+pub use command::{
+    DeploymentCommand, EffectOutcome, EvidenceRef, JobReport, Release, RequestDeployment, RequestRollback,
+};
+pub use event::{DeploymentEvent, PauseCause, Requested as DeploymentRequested, RollbackCause};
+pub use evidence::{DeployedVersion, RollbackPoint};
+pub use record::RuntimeDeploymentRecord;
+pub use refusal::DeploymentRefusal;
+pub use state::{
+    Completed, DeploymentState, DeploymentStatus, DeploymentStep, Failed, InProgress, Paused, Purpose,
+    Rejected, Requested, RolledBack, RollingBack, RuntimeDeployment, StepStatus,
+};

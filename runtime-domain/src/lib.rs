@@ -27,6 +27,7 @@ pub mod environment;
 pub mod id;
 pub mod metric;
 pub mod refusal;
+pub mod rollout;
 pub mod scope;
 pub mod surface;
 pub mod time;

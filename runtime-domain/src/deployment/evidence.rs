@@ -1,12 +1,14 @@
 //! What a deployment proves to others.
 
 use crate::component::{ComponentSpec, RevisionId};
+use crate::deployment::Release;
 use crate::id::{DeploymentId, EnvironmentId, TenantId};
+use crate::time::Timestamp;
 use crate::value::Revision;
 
 /// Proof that a deployment brought this version of a component to its environment (SVC-1).
 ///
-/// Only a [`RuntimeDeployment`](crate::deployment) hands it out. It stays true once it is: a commit that rests on it re-checks that
+/// Only a [`RuntimeDeployment`](crate::deployment::RuntimeDeployment) hands it out. It stays true once it is: a commit that rests on it re-checks that
 /// the deployment is at this revision or a later one.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "evidence proves something to the command that takes it"]
@@ -48,5 +50,52 @@ impl DeployedVersion {
     /// What was brought: module, version, image and the rest.
     pub fn component(&self) -> &ComponentSpec {
         &self.component
+    }
+}
+
+/// Proof that a deployment is Completed and can be gone back to (DEP-2).
+///
+/// Only a Completed [`RuntimeDeployment`](crate::deployment::RuntimeDeployment) hands it out. A commit that rests on it re-checks that the
+/// deployment is still at this revision.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "evidence proves something to the command that takes it"]
+pub struct RollbackPoint {
+    pub(crate) tenant: TenantId,
+    pub(crate) environment: EnvironmentId,
+    pub(crate) deployment: DeploymentId,
+    pub(crate) at: Revision,
+    pub(crate) completed_at: Timestamp,
+    pub(crate) release: Release,
+}
+
+impl RollbackPoint {
+    /// The tenant.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The environment.
+    pub fn environment(&self) -> EnvironmentId {
+        self.environment
+    }
+
+    /// The Completed deployment.
+    pub fn deployment(&self) -> DeploymentId {
+        self.deployment
+    }
+
+    /// The deployment's stored revision when it said so.
+    pub fn at(&self) -> Revision {
+        self.at
+    }
+
+    /// When it was completed.
+    pub fn completed_at(&self) -> Timestamp {
+        self.completed_at
+    }
+
+    /// What it had rolled out.
+    pub fn release(&self) -> &Release {
+        &self.release
     }
 }

@@ -1,0 +1,273 @@
+//! What may be asked of a deployment.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::component::{ComponentSpec, ReleaseReference};
+use crate::deployment::RollbackPoint;
+use crate::environment::Admission;
+use crate::id::{AggregateKind, ConfigurationId, DeploymentId};
+use crate::metric::MetricReading;
+use crate::rollout::gate::{GateSpec, ProbeResult};
+use crate::rollout::{DeploymentStrategy, GateIndex, RolloutLimits, Track};
+use crate::scope::Actor;
+use crate::surface::{ComponentObservation, EffectId, SurfaceCapabilities, SurfaceKind};
+use crate::value::{ModuleId, Name, Replicas, Revision};
+
+/// What is to be rolled out, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Its name.
+    pub reference: ReleaseReference,
+    /// Its components, by module.
+    pub components: BTreeMap<ModuleId, ComponentSpec>,
+    /// How the new replaces the old.
+    pub strategy: DeploymentStrategy,
+    /// What it is judged by, besides the readiness of every revision.
+    #[serde(default)]
+    pub gates: Vec<GateSpec>,
+    /// How long it may take and how much may go wrong.
+    #[serde(default)]
+    pub limits: RolloutLimits,
+    /// The configuration version that it carries, if it has one.
+    #[serde(default)]
+    pub configuration_id: Option<ConfigurationId>,
+}
+
+/// Asks for a rollout. Consumes the evidence that it is allowed and of what it goes back to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RequestDeployment {
+    /// The new deployment's identifier.
+    pub deployment_id: DeploymentId,
+    /// What to roll out.
+    pub release: Release,
+    /// Proof that the environment accepts deployments (ENV-1, ENV-3).
+    pub admission: Admission,
+    /// What serves now: the newest Completed deployment of each component that has one.
+    pub previous: Vec<RollbackPoint>,
+    /// At which capacity what serves now was last seen, where it was.
+    pub capacities: BTreeMap<ModuleId, Replicas>,
+    /// The number of this deployment for each component: one more than the newest one's, however that ended.
+    pub numbers: BTreeMap<ModuleId, u32>,
+    /// What the host's surfaces can do.
+    pub surfaces: BTreeMap<SurfaceKind, SurfaceCapabilities>,
+}
+
+/// Asks to go back to a prior Completed deployment (DEP-2), fast: the old release in full, then all traffic at once, judged by
+/// readiness alone.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RequestRollback {
+    /// The new deployment's identifier.
+    pub deployment_id: DeploymentId,
+    /// Where to go back to.
+    pub target: RollbackPoint,
+    /// Proof that the environment accepts deployments.
+    pub admission: Admission,
+    /// What serves now.
+    pub previous: Vec<RollbackPoint>,
+    /// At which capacity what serves now was last seen.
+    pub capacities: BTreeMap<ModuleId, Replicas>,
+    /// As in [`RequestDeployment::numbers`].
+    pub numbers: BTreeMap<ModuleId, u32>,
+    /// What the host's surfaces can do.
+    pub surfaces: BTreeMap<SurfaceKind, SurfaceCapabilities>,
+}
+
+/// A fact about another aggregate that a request rests on: its commit re-checks that the aggregate is still at this revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EvidenceRef {
+    /// The aggregate's kind.
+    pub kind: AggregateKind,
+    /// The aggregate.
+    pub id: Uuid,
+    /// The revision.
+    pub revision: Revision,
+}
+
+impl RequestDeployment {
+    /// The facts that the request rests on.
+    pub fn evidence(&self) -> Vec<EvidenceRef> {
+        evidence(&self.admission, self.previous.iter())
+    }
+}
+
+impl RequestRollback {
+    /// The facts that the request rests on.
+    pub fn evidence(&self) -> Vec<EvidenceRef> {
+        evidence(&self.admission, self.previous.iter().chain([&self.target]))
+    }
+}
+
+fn evidence<'p>(admission: &Admission, points: impl Iterator<Item = &'p RollbackPoint>) -> Vec<EvidenceRef> {
+    let environment = EvidenceRef {
+        kind: AggregateKind::RuntimeEnvironment,
+        id: admission.environment().uuid(),
+        revision: admission.environment_revision(),
+    };
+    let binding = admission.binding().map(|(binding, revision)| EvidenceRef {
+        kind: AggregateKind::RuntimeTenantBinding,
+        id: binding.uuid(),
+        revision,
+    });
+    let points = points.map(|point| EvidenceRef {
+        kind: AggregateKind::RuntimeDeployment,
+        id: point.deployment.uuid(),
+        revision: point.at,
+    });
+    let mut seen = BTreeSet::new();
+    [environment]
+        .into_iter()
+        .chain(binding)
+        .chain(points)
+        .filter(|fact| seen.insert((fact.kind, fact.id)))
+        .collect()
+}
+
+/// What may be asked of an existing deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeploymentCommand {
+    /// A person agrees.
+    Approve {
+        /// To which gate.
+        gate: Name,
+        /// Who.
+        by: Actor,
+    },
+    /// A person disagrees: the gate fails.
+    Reject {
+        /// Which gate.
+        gate: Name,
+        /// Who.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing new is begun until it is resumed.
+    Pause {
+        /// Why.
+        reason: String,
+    },
+    /// Goes on, from a pause or from a hold that waits for a person.
+    Resume,
+    /// Skips what waits (holds, bakes, pauses), never what judges: every gate must still pass (DEP-1).
+    PromoteNow,
+    /// Ends the rollout; what served before serves again, at full capacity.
+    Abort {
+        /// Why.
+        reason: String,
+    },
+    /// Lets the rolled-back images be deployed again.
+    ReleaseQuarantine {
+        /// Why.
+        reason: String,
+    },
+    /// A reconciler intends the change of a track's stage, or a gate's job.
+    RecordIntention {
+        /// On which track.
+        track: Track,
+        /// For which gate's job, where it is one.
+        job: Option<GateIndex>,
+    },
+    /// A reconciler tells how an effect went.
+    RecordOutcome {
+        /// Which.
+        effect: EffectId,
+        /// How.
+        outcome: EffectOutcome,
+    },
+    /// A reconciler tells what a surface shows.
+    RecordObservation {
+        /// What.
+        observation: ComponentObservation,
+    },
+    /// A reconciler tells how probes were answered.
+    RecordProbes {
+        /// For which gate.
+        gate: GateIndex,
+        /// By each target.
+        results: Vec<ProbeResult>,
+    },
+    /// A reconciler tells what a metric source answered.
+    RecordReading {
+        /// For which gate.
+        gate: GateIndex,
+        /// The reading, or why there is none.
+        reading: Result<MetricReading, String>,
+    },
+    /// A reconciler tells how a job is.
+    RecordJob {
+        /// For which gate.
+        gate: GateIndex,
+        /// How it is.
+        report: JobReport,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+impl DeploymentCommand {
+    /// The command's name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Approve { .. } => "Approve",
+            Self::Reject { .. } => "Reject",
+            Self::Pause { .. } => "Pause",
+            Self::Resume => "Resume",
+            Self::PromoteNow => "PromoteNow",
+            Self::Abort { .. } => "Abort",
+            Self::ReleaseQuarantine { .. } => "ReleaseQuarantine",
+            Self::RecordIntention { .. } => "RecordIntention",
+            Self::RecordOutcome { .. } => "RecordOutcome",
+            Self::RecordObservation { .. } => "RecordObservation",
+            Self::RecordProbes { .. } => "RecordProbes",
+            Self::RecordReading { .. } => "RecordReading",
+            Self::RecordJob { .. } => "RecordJob",
+            Self::Tick => "Tick",
+        }
+    }
+}
+
+/// How an effect on the world went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EffectOutcome {
+    /// It was accepted.
+    Done,
+    /// Nothing was done; it may be tried again.
+    Deferred {
+        /// Why.
+        reason: String,
+    },
+    /// It will never be accepted.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// It may or may not have been done: only looking tells.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How a gate's job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobReport {
+    /// It runs.
+    Running,
+    /// It ended well.
+    Succeeded,
+    /// It ended badly.
+    Failed {
+        /// What happened.
+        detail: String,
+    },
+    /// It was started, and how it ended is not known.
+    Unknown {
+        /// Why.
+        detail: String,
+    },
+}

@@ -1,0 +1,189 @@
+//! Decides whether a deployment begins.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::aggregate::Decision;
+use crate::component::RevisionId;
+use crate::deployment::command::{Release, RequestDeployment, RequestRollback};
+use crate::deployment::decide::Decided;
+use crate::deployment::event::{DeploymentEvent, Requested};
+use crate::deployment::evidence::RollbackPoint;
+use crate::deployment::refusal::DeploymentRefusal;
+use crate::deployment::state::{Purpose, RuntimeDeployment};
+use crate::environment::Admission;
+use crate::id::DeploymentId;
+use crate::rollout::compile::{PlanInput, RestorePoint};
+use crate::rollout::strategy::{BlueGreen, DeploymentStrategy, Rolling};
+use crate::rollout::{PlanRefusal, compile_rollout};
+use crate::surface::{SurfaceCapabilities, SurfaceKind, TrafficControl};
+use crate::value::{ModuleId, Replicas};
+
+impl RuntimeDeployment {
+    /// Decides whether a rollout begins, and plans it.
+    ///
+    /// # Errors
+    /// The plan cannot be made, or evidence is about something else.
+    pub fn request(command: RequestDeployment) -> Decided {
+        let RequestDeployment { deployment_id, release, admission, previous, capacities, numbers, surfaces } =
+            command;
+        Beginning { deployment_id, admission, previous, capacities, numbers, surfaces }
+            .begin(release, Purpose::Rollout)
+    }
+
+    /// Decides whether a rollback to a prior Completed deployment begins, and plans it: the fast path.
+    ///
+    /// # Errors
+    /// The target serves already, or has a component that nothing of serves now; the plan cannot be made; evidence is about something
+    /// else.
+    pub fn request_rollback(command: RequestRollback) -> Decided {
+        let RequestRollback { deployment_id, target, admission, previous, capacities, numbers, surfaces } =
+            command;
+        if (target.tenant, target.environment) != (admission.tenant(), admission.environment()) {
+            return Err(DeploymentRefusal::ForeignEvidence);
+        }
+        for module in target.release.components.keys() {
+            let serving = previous
+                .iter()
+                .filter(|point| point.release.components.contains_key(module))
+                .max_by_key(|point| point.completed_at);
+            match serving {
+                None => return Err(DeploymentRefusal::TargetMismatch { module: module.clone() }),
+                Some(point) if point.deployment == target.deployment => {
+                    return Err(DeploymentRefusal::AlreadyServing { deployment: target.deployment });
+                }
+                Some(_) => {}
+            }
+        }
+        let release = fast(&target, &surfaces);
+        let purpose = Purpose::Rollback { to: target.deployment };
+        Beginning { deployment_id, admission, previous, capacities, numbers, surfaces }
+            .begin(release, purpose)
+    }
+}
+
+/// The target's release, without holds and without gates but readiness: it was judged before.
+fn fast(target: &RollbackPoint, surfaces: &BTreeMap<SurfaceKind, SurfaceCapabilities>) -> Release {
+    let all_can_switch = target.release.components.values().all(|component| {
+        surfaces.get(&component.surface).is_some_and(|surface| surface.traffic != TrafficControl::PerInstance)
+    });
+    let strategy = if all_can_switch {
+        DeploymentStrategy::BlueGreen(BlueGreen::default())
+    } else {
+        let most =
+            target.release.components.values().map(|component| component.replicas.get()).max().unwrap_or(1);
+        DeploymentStrategy::RollingHealthGated(Rolling { max_surge: most, max_unavailable: 0 })
+    };
+    Release { strategy, gates: Vec::new(), ..target.release.clone() }
+}
+
+struct Beginning {
+    deployment_id: DeploymentId,
+    admission: Admission,
+    previous: Vec<RollbackPoint>,
+    capacities: BTreeMap<ModuleId, Replicas>,
+    numbers: BTreeMap<ModuleId, u32>,
+    surfaces: BTreeMap<SurfaceKind, SurfaceCapabilities>,
+}
+
+impl Beginning {
+    fn begin(self, mut release: Release, purpose: Purpose) -> Decided {
+        let (tenant, environment) = (self.admission.tenant(), self.admission.environment());
+        if self.previous.iter().any(|point| (point.tenant, point.environment) != (tenant, environment)) {
+            return Err(DeploymentRefusal::ForeignEvidence);
+        }
+        let restore_points = self.restore_points(&release);
+        keep_scaled_capacity(&mut release, &restore_points);
+        let provisioned = |kind: &SurfaceKind| self.admission.surfaces().contains(kind);
+        let surfaces: BTreeMap<_, _> = self
+            .surfaces
+            .iter()
+            .filter(|(kind, _)| provisioned(kind))
+            .map(|(kind, can)| (*kind, can.clone()))
+            .collect();
+        let (plan, gates) = compile_rollout(PlanInput {
+            deployment: self.deployment_id,
+            components: &release.components,
+            restore_points: &restore_points,
+            strategy: &release.strategy,
+            gates: &release.gates,
+            surfaces: &surfaces,
+        })?;
+        let traffic_controls = traffic_controls(&release, &surfaces)?;
+        let modules: BTreeSet<&ModuleId> = release.components.keys().collect();
+        let numbers =
+            modules.iter().map(|module| ((*module).clone(), self.numbers.get(*module).copied().unwrap_or(1)));
+        let explanation =
+            format!("{} components by {}, {} gates", modules.len(), release.strategy.name(), gates.len());
+        let requested = Requested {
+            deployment_id: self.deployment_id,
+            tenant_id: tenant,
+            environment_id: environment,
+            numbers: numbers.collect(),
+            purpose,
+            restore_points,
+            traffic_controls,
+            release,
+        };
+        let events = vec![
+            DeploymentEvent::RuntimeDeploymentRequested(requested),
+            DeploymentEvent::RolloutPlanned { plan, gates },
+        ];
+        Ok(Decision::of(events, explanation))
+    }
+
+    /// What each component goes back to: the newest of the given points that has it.
+    fn restore_points(&self, release: &Release) -> BTreeMap<ModuleId, RestorePoint> {
+        let newest = |module: &ModuleId| {
+            self.previous
+                .iter()
+                .filter(|point| point.release.components.contains_key(module))
+                .max_by_key(|point| point.completed_at)
+        };
+        release
+            .components
+            .keys()
+            .filter_map(|module| {
+                let point = newest(module)?;
+                let component = point.release.components.get(module)?.clone();
+                let seen = self.capacities.get(module).copied().unwrap_or(component.replicas);
+                let replicas = seen.max(component.replicas);
+                let revision = RevisionId::new(module.clone(), point.deployment);
+                Some((
+                    module.clone(),
+                    RestorePoint { revision, completed_at: point.completed_at, component, replicas },
+                ))
+            })
+            .collect()
+    }
+}
+
+/// A component that a scaling policy grew keeps its capacity: the policy owns its replicas, not the release.
+fn keep_scaled_capacity(release: &mut Release, restore_points: &BTreeMap<ModuleId, RestorePoint>) {
+    for component in
+        release.components.values_mut().filter(|component| component.tuple.scaling_policy.is_some())
+    {
+        if let Some(point) = restore_points.get(&component.module) {
+            component.replicas = component.replicas.max(point.replicas);
+        }
+    }
+}
+
+fn traffic_controls(
+    release: &Release,
+    surfaces: &BTreeMap<SurfaceKind, SurfaceCapabilities>,
+) -> Result<BTreeMap<ModuleId, TrafficControl>, PlanRefusal> {
+    release
+        .components
+        .values()
+        .map(|component| {
+            let surface = surfaces.get(&component.surface).ok_or_else(|| PlanRefusal::UnknownSurface {
+                module: component.module.clone(),
+                surface: component.surface,
+            })?;
+            Ok((component.module.clone(), surface.traffic))
+        })
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! Why a command was refused.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use crate::component::ImageDigest;
+use crate::id::DeploymentId;
+use crate::refusal::{Refusal, Rule};
+use crate::rollout::PlanRefusal;
+use crate::scope::Actor;
+use crate::value::{ModuleId, Name};
+
+/// Why a deployment's command was refused. The deployment is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeploymentRefusal {
+    /// The plan cannot be made.
+    #[error(transparent)]
+    Plan(#[from] PlanRefusal),
+    /// Evidence is about another tenant or environment.
+    #[error("the evidence is about another tenant or environment")]
+    ForeignEvidence,
+    /// The deployment is not Completed, so it cannot be gone back to.
+    #[error("{deployment} is {status}: only a Completed deployment can be gone back to")]
+    NotCompleted {
+        /// Which.
+        deployment: DeploymentId,
+        /// How it is.
+        status: &'static str,
+    },
+    /// The rollback target is what serves now.
+    #[error("{deployment} serves now: there is nothing to go back to")]
+    AlreadyServing {
+        /// Which.
+        deployment: DeploymentId,
+    },
+    /// The rollback target does not cover the components that serve now.
+    #[error("component `{module}` of the rollback target has no revision that serves now")]
+    TargetMismatch {
+        /// Which component.
+        module: ModuleId,
+    },
+    /// The command does not fit the present state.
+    #[error("{command} is not possible while the deployment is {status}")]
+    Lifecycle {
+        /// The command.
+        command: &'static str,
+        /// The state.
+        status: &'static str,
+        /// What would be possible.
+        remedy: &'static str,
+    },
+    /// No approval of this name is waited for.
+    #[error("no approval `{gate}` is waited for now")]
+    NoSuchApproval {
+        /// The name.
+        gate: Name,
+    },
+    /// The actor is not among the approvers.
+    #[error("{actor} is not an approver of `{gate}`")]
+    NotAnApprover {
+        /// Who.
+        actor: Actor,
+        /// Of which gate.
+        gate: Name,
+    },
+    /// A gate has not passed.
+    #[error("gate `{gate}` has not passed")]
+    GateNotPassed {
+        /// Which.
+        gate: Name,
+    },
+    /// Another deployment of the component is in flight.
+    #[error("another deployment of `{module}` is in flight in this environment")]
+    InFlight {
+        /// Which component.
+        module: ModuleId,
+    },
+    /// The image was rolled back and not released since.
+    #[error("image {digest} of `{module}` was rolled back in this environment and is quarantined")]
+    Quarantined {
+        /// Which component.
+        module: ModuleId,
+        /// Which image.
+        digest: ImageDigest,
+    },
+}
+
+impl Refusal for DeploymentRefusal {
+    fn rule(&self) -> Rule {
+        match self {
+            Self::Plan(refusal) => refusal.rule(),
+            Self::ForeignEvidence => Rule::X1,
+            Self::NotCompleted { .. } | Self::AlreadyServing { .. } | Self::TargetMismatch { .. } => {
+                Rule::Dep2
+            }
+            Self::Lifecycle { .. } => Rule::Lifecycle,
+            Self::NoSuchApproval { .. } | Self::NotAnApprover { .. } | Self::GateNotPassed { .. } => {
+                Rule::Dep1
+            }
+            Self::InFlight { .. } => Rule::Dep3,
+            Self::Quarantined { .. } => Rule::Quarantine,
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Plan(refusal) => refusal.remedy(),
+            Self::ForeignEvidence => "take the evidence from the same tenant and environment".to_string(),
+            Self::NotCompleted { .. } => "choose a Completed deployment of this environment".to_string(),
+            Self::AlreadyServing { .. } => "choose an earlier Completed deployment".to_string(),
+            Self::TargetMismatch { .. } => "choose a deployment whose components all serve now".to_string(),
+            Self::Lifecycle { remedy, .. } => (*remedy).to_string(),
+            Self::NoSuchApproval { .. } => {
+                "look at the deployment's gates for the ones that wait".to_string()
+            }
+            Self::NotAnApprover { gate, .. } => format!("ask one of the approvers that gate `{gate}` names"),
+            Self::GateNotPassed { .. } => "wait until every gate has passed".to_string(),
+            Self::InFlight { .. } => "wait until it has ended, or abort it".to_string(),
+            Self::Quarantined { .. } => {
+                "deploy a repaired image, or release the quarantine of the deployment that was rolled back"
+                    .to_string()
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Bugs that others shipped, each a small scenario: theirs named in the comment, ours in the assertion.
+
+use alloc::string::ToString;
+use alloc::vec;
+
+use super::world::*;
+use crate::component::{ConfigurationVersionRef, RevisionId};
+use crate::deployment::*;
+use crate::id::ConfigurationId;
+use crate::refusal::{Refusal, Rule};
+use crate::rollout::PlanRefusal;
+use crate::scope::Actor;
+use crate::surface::TrafficControl;
+use crate::time::Span;
+
+fn old() -> RevisionId {
+    RevisionId::new(module("cart"), deployment_id(1))
+}
+fn new() -> RevisionId {
+    RevisionId::new(module("cart"), deployment_id(2))
+}
+fn abort() -> DeploymentCommand {
+    DeploymentCommand::Abort { reason: "stop".to_string() }
+}
+
+fn upgrading(
+    strategy: crate::rollout::DeploymentStrategy,
+    gates: alloc::vec::Vec<crate::rollout::GateSpec>,
+) -> World {
+    let (mut world, first) = World::serving(release(vec![component("cart", 1, 3)], rolling(), vec![]));
+    world.request(2, release(vec![component("cart", 2, 3)], strategy, gates), &[&first]).unwrap();
+    world
+}
+
+// argo-rollouts#1292: an abort with nothing in flight scaled the stable revision to 0.
+#[test]
+fn an_abort_with_nothing_in_flight_leaves_the_stable_revision_at_full_capacity() {
+    let mut world = upgrading(canary(), vec![]);
+    world.command(&abort()).unwrap();
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::Rejected);
+    world.assert_serves_alone(&old(), 3);
+}
+
+// argo-rollouts#1297, #2669: the code rolled back, the configuration did not.
+#[test]
+fn code_and_configuration_go_back_as_one() {
+    let mut v1 = component("cart", 1, 1);
+    let configured = |number| ConfigurationVersionRef {
+        configuration: ConfigurationId::from_uuid(uuid::Uuid::from_u128(number)),
+        checksum: number.to_string(),
+    };
+    v1.tuple.configuration = Some(configured(1));
+    let (mut world, first) = World::serving(release(vec![v1.clone()], rolling(), vec![]));
+    let mut v2 = component("cart", 2, 1);
+    v2.tuple.configuration = Some(configured(2));
+    world.request(2, release(vec![v2], canary(), vec![]), &[&first]).unwrap();
+    let point = world.deployment().restore_points().get(&module("cart")).unwrap();
+    assert_eq!(point.component.tuple, v1.tuple);
+}
+
+// flagger#1011: no traffic, and the canary was advanced in silence, or failed for nothing.
+#[test]
+fn a_canary_without_traffic_is_neither_promoted_nor_failed_but_waits_for_a_person() {
+    let mut world = upgrading(canary(), vec![metric_gate("errors")]);
+    world.metric = None;
+    world.samples = 0;
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::Paused);
+    world.metric = Some(crate::value::Measure::from_units(0));
+    world.samples = 100;
+    world.command(&DeploymentCommand::Resume).unwrap();
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::Completed);
+}
+
+// argo-rollouts#4128: failing pods, and the abort had no effect. kubernetes#67250: the rollback waited for the broken pod.
+#[test]
+fn a_rollback_does_not_wait_for_the_broken_revision() {
+    let mut world = upgrading(blue_green(), vec![]);
+    world.broken.insert(new());
+    for _ in 0..6 {
+        if let crate::rollout::Next::Act(actions) = world.deployment().next(world.now) {
+            world.act(&actions[0]);
+        }
+    }
+    world.command(&abort()).unwrap();
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::RolledBack);
+    world.assert_serves_alone(&old(), 3);
+}
+
+// argo-rollouts#4479, #521: "Successful" though every measurement was an error.
+#[test]
+fn a_gate_whose_every_reading_is_an_error_does_not_pass() {
+    let mut world = upgrading(canary(), vec![metric_gate("errors")]);
+    world.metric = None;
+    world.settle();
+    let passed = world.deployment().gates().iter().filter(|gate| gate.has_passed()).count();
+    assert_eq!(passed, 1, "only readiness");
+    assert_eq!(world.status(), DeploymentStatus::Paused);
+}
+
+// argo-rollouts#1411: the analysis failed, and the rollout completed anyway.
+#[test]
+fn a_failed_gate_rolls_back_to_the_previous_release() {
+    let mut world = upgrading(canary(), vec![metric_gate("errors")]);
+    world.metric = Some("0.5".parse().unwrap());
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::RolledBack);
+    world.assert_serves_alone(&old(), 3);
+}
+
+// argo-rollouts#3110, #1774: a broken stable revision blocked the fix.
+#[test]
+fn a_broken_stable_revision_does_not_block_the_fix() {
+    let mut world = upgrading(blue_green(), vec![]);
+    world.broken.insert(old());
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::Completed);
+    world.assert_serves_alone(&new(), 3);
+}
+
+// flagger#1931: rolled back to a broken primary and deleted the healthy canary.
+#[test]
+fn a_healthy_new_revision_is_not_deleted_while_the_old_one_cannot_serve() {
+    let mut world = upgrading(canary(), vec![]);
+    while world.traffic.get(&module("cart")).is_none_or(|traffic| !traffic.revisions().contains(&&new())) {
+        if let crate::rollout::Next::Act(actions) = world.deployment().next(world.now) {
+            world.act(&actions[0]);
+        }
+    }
+    world.broken.insert(old());
+    world.command(&abort()).unwrap();
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::Failed);
+    assert!(world.revisions.contains_key(&new()), "what can serve is left alone");
+}
+
+// nomad#10465: a rollout stalled past both of its deadlines.
+#[test]
+fn a_component_that_never_becomes_ready_is_rolled_back_within_its_deadline() {
+    let mut world = upgrading(rolling(), vec![]);
+    world.broken.insert(new());
+    let begun = world.now;
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::RolledBack);
+    assert!(Span::between(begun, world.now) <= Span::from_secs(700));
+    world.assert_serves_alone(&old(), 3);
+}
+
+#[test]
+fn a_component_that_exits_at_once_is_rolled_back_before_its_deadline() {
+    let mut world = upgrading(rolling(), vec![]);
+    world.crashing.insert(new());
+    let begun = world.now;
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::RolledBack);
+    assert!(Span::between(begun, world.now) < Span::from_secs(60));
+}
+
+// argo-cd#25475: the migration hook was skipped.
+#[test]
+fn a_migration_runs_once_and_before_any_workload_is_touched() {
+    let mut world = upgrading(blue_green(), vec![job_gate("migrate")]);
+    while world.jobs_started == 0 {
+        assert!(world.changes.is_empty());
+        if let crate::rollout::Next::Act(actions) = world.deployment().next(world.now) {
+            world.act(&actions[0]);
+        }
+    }
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::Completed);
+    assert_eq!(world.jobs_started, 1);
+}
+
+#[test]
+fn a_migration_that_fails_or_whose_end_is_unknown_touches_no_workload() {
+    for (report, expected) in [
+        (JobReport::Failed { detail: "exit 1".to_string() }, DeploymentStatus::Rejected),
+        (JobReport::Unknown { detail: "host died".to_string() }, DeploymentStatus::Paused),
+    ] {
+        let mut world = upgrading(blue_green(), vec![job_gate("migrate")]);
+        world.job = report;
+        world.settle();
+        assert_eq!(world.status(), expected);
+        assert!(world.changes.is_empty());
+        world.assert_serves_alone(&old(), 3);
+    }
+}
+
+#[test]
+fn an_approval_needs_as_many_different_people_as_it_says() {
+    let mut world = upgrading(rolling(), vec![approval_gate("go", 2)]);
+    let approve = |by: &str| DeploymentCommand::Approve { gate: module("go"), by: Actor::new(by).unwrap() };
+    world.settle();
+    assert!(world.command(&approve("ann")).unwrap());
+    assert!(!world.command(&approve("ann")).unwrap(), "the same person twice counts once");
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::Requested);
+    world.command(&approve("bob")).unwrap();
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::Completed);
+}
+
+#[test]
+fn a_rejected_approval_ends_it_before_anything_is_touched() {
+    let mut world = upgrading(rolling(), vec![approval_gate("go", 1)]);
+    world.settle();
+    let reject = DeploymentCommand::Reject {
+        gate: module("go"),
+        by: Actor::new("ann").unwrap(),
+        reason: "friday".to_string(),
+    };
+    world.command(&reject).unwrap();
+    assert_eq!(world.status(), DeploymentStatus::Rejected);
+    assert!(world.changes.is_empty());
+}
+
+#[test]
+fn promoting_skips_what_waits_and_nothing_that_judges() {
+    let mut world = upgrading(canary(), vec![metric_gate("errors")]);
+    while world.status() != DeploymentStatus::InProgress {
+        if let crate::rollout::Next::Act(actions) = world.deployment().next(world.now) {
+            world.act(&actions[0]);
+        }
+    }
+    world.command(&DeploymentCommand::PromoteNow).unwrap();
+    world.metric = Some("0.5".parse().unwrap());
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::RolledBack);
+}
+
+#[test]
+fn a_plan_that_the_surface_cannot_honour_is_refused_before_anything_moves() {
+    let (_, first) = World::serving(release(vec![component("cart", 1, 3)], rolling(), vec![]));
+    let mut asked = request(2, release(vec![component("cart", 2, 3)], canary(), vec![]), &[&first]);
+    for surface in asked.surfaces.values_mut() {
+        surface.traffic = TrafficControl::PerInstance;
+    }
+    let refusal = RuntimeDeployment::request(asked).unwrap_err();
+    assert_eq!(refusal.rule(), Rule::Capability);
+}
+
+#[test]
+fn components_that_depend_on_each_other_in_a_circle_are_refused_by_name() {
+    let mut cart = component("cart", 1, 1);
+    let mut pay = component("pay", 1, 1);
+    cart.depends_on.insert(module("pay"));
+    pay.depends_on.insert(module("cart"));
+    let refusal =
+        RuntimeDeployment::request(request(1, release(vec![cart, pay], rolling(), vec![]), &[])).unwrap_err();
+    assert_eq!(refusal, PlanRefusal::DependencyCycle { modules: "cart, pay".to_string() }.into());
+}

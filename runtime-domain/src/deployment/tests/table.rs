@@ -1,0 +1,244 @@
+//! Every command in every state, as the table in the context's docs says.
+
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::world::*;
+use crate::aggregate::Aggregate;
+use crate::deployment::*;
+use crate::refusal::{Refusal, Rule};
+use crate::rollout::{GateIndex, Track};
+use crate::scope::Actor;
+use crate::surface::EffectId;
+use crate::time::Span;
+
+fn abort() -> DeploymentCommand {
+    DeploymentCommand::Abort { reason: "stop".to_string() }
+}
+
+/// A deployment in each of the eight states, the approval `go` waited for in the first.
+fn in_state(status: DeploymentStatus) -> World {
+    let v1 = release(vec![component("cart", 1, 2)], rolling(), vec![]);
+    let gates = if status == DeploymentStatus::Requested || status == DeploymentStatus::Rejected {
+        vec![approval_gate("go", 1)]
+    } else {
+        vec![]
+    };
+    let v2 = release(vec![component("cart", 2, 2)], blue_green(), gates);
+    let (mut world, first) = World::serving(v1);
+    world.request(2, v2, &[&first]).unwrap();
+    let until = |world: &mut World, reached: fn(&World) -> bool| {
+        for _ in 0..500 {
+            if reached(world) {
+                return;
+            }
+            match world.deployment().next(world.now) {
+                crate::rollout::Next::Act(actions) => {
+                    if let Some(action) = actions.first() {
+                        world.act(action);
+                    }
+                }
+                crate::rollout::Next::Wait(at) => world.now = at,
+                _ => {}
+            }
+        }
+        panic!("not reached: {:?}", world.status());
+    };
+    match status {
+        DeploymentStatus::Requested => {}
+        DeploymentStatus::InProgress => {
+            until(&mut world, |world| world.status() == DeploymentStatus::InProgress)
+        }
+        DeploymentStatus::Paused => {
+            until(&mut world, |world| world.status() == DeploymentStatus::InProgress);
+            world.command(&DeploymentCommand::Pause { reason: "look".to_string() }).unwrap();
+        }
+        DeploymentStatus::RollingBack => {
+            until(&mut world, |world| world.changes.len() >= 2);
+            world.command(&abort()).unwrap();
+        }
+        DeploymentStatus::Completed => world.settle(),
+        DeploymentStatus::RolledBack => {
+            until(&mut world, |world| world.changes.len() >= 2);
+            world.command(&abort()).unwrap();
+            world.settle();
+        }
+        DeploymentStatus::Rejected => {
+            world.command(&abort()).unwrap();
+        }
+        DeploymentStatus::Failed => {
+            until(&mut world, |world| world.changes.len() >= 2);
+            let stable = world.deployment().restore_points().values().next().unwrap().revision.clone();
+            world.broken.insert(stable);
+            world.command(&abort()).unwrap();
+            world.settle();
+        }
+    }
+    assert_eq!(world.status(), status);
+    world
+}
+
+fn people_commands() -> Vec<DeploymentCommand> {
+    let by = Actor::new("ann").unwrap();
+    vec![
+        DeploymentCommand::Approve { gate: module("go"), by: by.clone() },
+        DeploymentCommand::Reject { gate: module("go"), by, reason: "no".to_string() },
+        DeploymentCommand::Pause { reason: "look".to_string() },
+        DeploymentCommand::Resume,
+        DeploymentCommand::PromoteNow,
+        abort(),
+        DeploymentCommand::ReleaseQuarantine { reason: "repaired".to_string() },
+    ]
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Changes,
+    Same,
+    Refused(Rule),
+}
+
+#[test]
+fn every_command_of_people_in_every_state_is_answered_as_the_table_says() {
+    use Answer::{Changes, Refused, Same};
+    let no = Refused(Rule::Lifecycle);
+    // Without the gate `go` there is nothing to approve.
+    let none = Refused(Rule::Dep1);
+    let table = [
+        (DeploymentStatus::Requested, [Changes, Changes, Changes, Same, no, Changes, no]),
+        (DeploymentStatus::InProgress, [none, none, Changes, Same, Changes, Changes, no]),
+        (DeploymentStatus::Paused, [none, none, Same, Changes, Changes, Changes, no]),
+        (DeploymentStatus::RollingBack, [no, no, no, no, no, Same, no]),
+        (DeploymentStatus::Completed, [no, no, no, no, no, no, no]),
+        (DeploymentStatus::RolledBack, [no, no, no, no, no, Same, Changes]),
+        (DeploymentStatus::Rejected, [no, no, no, no, no, Same, no]),
+        (DeploymentStatus::Failed, [no, no, no, no, no, Same, Changes]),
+    ];
+    assert_eq!(table.map(|(status, _)| status), DeploymentStatus::ALL);
+    for (status, answers) in table {
+        let world = in_state(status);
+        for (command, expected) in people_commands().into_iter().zip(answers) {
+            let answer = match world.deployment().decide(&command, world.now) {
+                Ok(decision) if decision.is_unchanged() => Same,
+                Ok(_) => Changes,
+                Err(refusal) => {
+                    assert!(!refusal.remedy().is_empty());
+                    Refused(refusal.rule())
+                }
+            };
+            assert_eq!(answer, expected, "{} while {status:?}", command.name());
+        }
+    }
+}
+
+#[test]
+fn late_reports_change_nothing_once_a_deployment_has_ended() {
+    let ended = DeploymentStatus::ALL.into_iter().filter(|status| status.is_final());
+    for status in ended {
+        let world = in_state(status);
+        let reports = [
+            DeploymentCommand::RecordIntention { track: Track::Component(module("cart")), job: None },
+            DeploymentCommand::RecordOutcome {
+                effect: EffectId { deployment: deployment_id(2), ordinal: 1 },
+                outcome: EffectOutcome::Done,
+            },
+            DeploymentCommand::RecordObservation { observation: world.observe(&module("cart")) },
+            DeploymentCommand::RecordProbes { gate: GateIndex(0), results: vec![] },
+            DeploymentCommand::RecordReading { gate: GateIndex(0), reading: Err("gone".to_string()) },
+            DeploymentCommand::RecordJob { gate: GateIndex(0), report: JobReport::Succeeded },
+            DeploymentCommand::Tick,
+        ];
+        for report in reports {
+            let decision =
+                world.deployment().decide(&report, Span::from_secs(999_999).after(world.now)).unwrap();
+            assert!(decision.is_unchanged(), "{} while {status:?}", report.name());
+        }
+    }
+}
+
+#[test]
+fn only_a_completed_deployment_can_be_gone_back_to() {
+    for status in DeploymentStatus::ALL {
+        let world = in_state(status);
+        match world.deployment().rollback_point(crate::value::Revision(3)) {
+            Ok(point) => {
+                assert_eq!(status, DeploymentStatus::Completed);
+                assert_eq!(point.deployment(), deployment_id(2));
+            }
+            Err(refusal) => assert_eq!(refusal.rule(), Rule::Dep2, "{status:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_deployment_holds_its_components_exactly_while_it_is_in_flight() {
+    for status in DeploymentStatus::ALL {
+        let world = in_state(status);
+        let in_flight = crate::claim::Claim::in_flight(environment(), &module("cart"));
+        assert_eq!(world.deployment().claims().contains(&in_flight), !status.is_final(), "{status:?}");
+    }
+}
+
+#[test]
+fn a_rolled_back_image_stays_out_until_it_is_released() {
+    let mut world = in_state(DeploymentStatus::RolledBack);
+    let quarantine = crate::claim::Claim::quarantine(environment(), &module("cart"), &digest(2));
+    assert!(world.deployment().claims().contains(&quarantine));
+    world.command(&DeploymentCommand::ReleaseQuarantine { reason: "false alarm".to_string() }).unwrap();
+    assert!(!world.deployment().claims().contains(&quarantine));
+}
+
+#[test]
+fn a_damaged_record_is_refused_with_the_rule_it_breaks() {
+    let world = in_state(DeploymentStatus::Completed);
+    let record = serde_json::to_value(world.deployment().to_record()).unwrap();
+    let refused = |edit: &dyn Fn(&mut serde_json::Value)| {
+        let mut record = record.clone();
+        edit(&mut record);
+        let record: RuntimeDeploymentRecord = serde_json::from_value(record).unwrap();
+        RuntimeDeployment::from_record(1, record).map(|_| "loaded").unwrap_err().rule
+    };
+    assert_eq!(refused(&|record| record["gates"][0]["status"] = "pending".into()), "DEP-1");
+    assert_eq!(
+        refused(&|record| record["restore_points"]["cart"]["revision"] =
+            alloc::format!("cart@{}", deployment_id(2)).into()),
+        "DEP-2"
+    );
+    assert_eq!(refused(&|record| record["numbers"] = serde_json::json!({})), "DEP-3");
+    let record: RuntimeDeploymentRecord = serde_json::from_value(record).unwrap();
+    assert_eq!(RuntimeDeployment::from_record(2, record).unwrap_err().rule, "SCHEMA");
+}
+
+#[test]
+fn a_rollback_goes_to_an_earlier_completed_deployment_at_once() {
+    let v1 = release(vec![component("cart", 1, 2)], rolling(), vec![]);
+    let (mut world, first) = World::serving(v1);
+    world.request(2, release(vec![component("cart", 2, 2)], canary(), vec![]), &[&first]).unwrap();
+    world.settle();
+    let second = world.deployment().clone();
+    let back = |target: &RuntimeDeployment| RequestRollback {
+        deployment_id: deployment_id(3),
+        target: target.rollback_point(crate::value::Revision(4)).unwrap(),
+        admission: admission(),
+        previous: vec![second.rollback_point(crate::value::Revision(5)).unwrap()],
+        capacities: Default::default(),
+        numbers: [(module("cart"), 3)].into(),
+        surfaces: surfaces(),
+    };
+    let same = RuntimeDeployment::request_rollback(back(&second)).unwrap_err();
+    assert_eq!(same, DeploymentRefusal::AlreadyServing { deployment: deployment_id(2) });
+
+    let decision = RuntimeDeployment::request_rollback(back(&first)).unwrap();
+    let mut deployment = None;
+    for event in &decision.events {
+        deployment = Some(RuntimeDeployment::evolve(deployment, event, world.now).unwrap());
+    }
+    world.deployment = deployment;
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::Completed);
+    assert_eq!(world.deployment().purpose(), Purpose::Rollback { to: deployment_id(1) });
+    let revision = crate::component::RevisionId::new(module("cart"), deployment_id(3));
+    world.assert_serves_alone(&revision, 2);
+    assert_eq!(world.revisions.get(&revision).map(|(_, image)| image.clone()), Some(digest(1)));
+}
