@@ -129,8 +129,10 @@ impl Query {
     fn fingerprint(&self, tenant: TenantId) -> u64 {
         let mut statuses = self.statuses.clone();
         statuses.sort_unstable();
-        let filters =
-            format!("{tenant} {} {:?} {statuses:?} {:?} {:?}", self.kind, self.environment, self.module, self.order);
+        let filters = format!(
+            "{tenant} {} {:?} {statuses:?} {:?} {:?}",
+            self.kind, self.environment, self.module, self.order
+        );
         filters.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         })

@@ -70,8 +70,11 @@ impl State {
         if write.history.first().map(|entry| entry.sequence) == Some(newest + 1) {
             return Ok(());
         }
-        let message =
-            format!("the history of {} has {newest} entries: the next must have number {}", write.key, newest + 1);
+        let message = format!(
+            "the history of {} has {newest} entries: the next must have number {}",
+            write.key,
+            newest + 1
+        );
         Err(PortError::new(PortErrorKind::Invalid, "store.commit", message).into())
     }
 

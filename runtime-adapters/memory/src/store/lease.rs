@@ -75,11 +75,7 @@ impl State {
 
     /// The row of a lease that is the present one.
     fn held(&mut self, lease: &Lease) -> Option<&mut LeaseRow> {
-        if self.holds(lease) {
-            self.leases.get_mut(&(lease.topic, (lease.tenant, lease.key)))
-        } else {
-            None
-        }
+        if self.holds(lease) { self.leases.get_mut(&(lease.topic, (lease.tenant, lease.key))) } else { None }
     }
 
     pub(super) fn renew_lease(&mut self, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {

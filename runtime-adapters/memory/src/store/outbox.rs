@@ -29,7 +29,12 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn outbox_park(&mut self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
+    pub(super) fn outbox_park(
+        &mut self,
+        lease: &Lease,
+        sequence: u64,
+        reason: &str,
+    ) -> Result<(), LeaseError> {
         self.check_relay(lease, "store.outbox_park")?;
         let parked = Parked { from: sequence, reason: reason.to_owned() };
         self.parked.insert((lease.tenant, lease.key), parked);

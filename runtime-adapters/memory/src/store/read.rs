@@ -22,7 +22,9 @@ impl State {
         let mut page = Page { items: Vec::new(), next: None };
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let ordered: Box<dyn Iterator<Item = (u64, Uuid)>> = match query.order {
-            Order::OldestFirst => Box::new(numbered.filter(|(number, _)| after.is_none_or(|end| *number > end))),
+            Order::OldestFirst => {
+                Box::new(numbered.filter(|(number, _)| after.is_none_or(|end| *number > end)))
+            }
             Order::NewestFirst => {
                 Box::new(numbered.rev().filter(|(number, _)| after.is_none_or(|end| *number < end)))
             }
