@@ -145,5 +145,7 @@ pub(crate) async fn run(running: Running) -> Verdict {
 
 /// A trial's function name as a sentence.
 pub(crate) fn sentence<F>(_function: &F) -> String {
-    std::any::type_name::<F>().rsplit("::").next().unwrap_or_default().replace('_', " ")
+    let path = std::any::type_name::<F>();
+    let path = path.split('<').next().unwrap_or_default();
+    path.rsplit("::").next().unwrap_or_default().replace('_', " ")
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runtime_domain::id::{AggregateKind, TenantId};
+use runtime_domain::id::AggregateKind;
 use runtime_ports::store::{
     AggregateKey, Commit, CommitError, CommitReceipt, Lease, LeaseRequest, LeaseTopic, OperatorStore, Store,
     StoredAggregate, TenantStore,
@@ -62,19 +62,14 @@ pub async fn store<F: StoreFactory>(factory: F) -> Report {
         };
         trials.push(Trial { name, verdict });
     }
-    let reopening = |factory| -> [(String, Running); 1] {
-        [(
-            sentence(&persistence::what_was_committed_survives_reopening::<F>),
-            Box::pin(persistence::what_was_committed_survives_reopening::<F>(factory)),
-        )]
+    let name = sentence(&persistence::what_was_committed_survives_reopening::<F>);
+    let verdict = match factory.persistence() {
+        Persistence::Durable => {
+            run(Box::pin(persistence::what_was_committed_survives_reopening(factory))).await
+        }
+        Persistence::Volatile => Verdict::Skipped("the store keeps nothing when it is closed"),
     };
-    for (name, running) in reopening(Arc::clone(&factory)) {
-        let verdict = match factory.persistence() {
-            Persistence::Durable => run(running).await,
-            Persistence::Volatile => Verdict::Skipped("the store keeps nothing when it is closed"),
-        };
-        trials.push(Trial { name: name.trim_end_matches('>').to_owned(), verdict });
-    }
+    trials.push(Trial { name, verdict });
     Report { suite: "store", trials }
 }
 
@@ -255,9 +250,4 @@ async fn at_once<T>(what: &str, future: impl Future<Output = T>) -> Result<T, Fa
     tokio::time::timeout(AT_ONCE, future)
         .await
         .map_err(|_elapsed| Failure::new(format!("{what} did not come within {AT_ONCE:?}")))
-}
-
-/// Compared rather than imported by every trial.
-fn tenant_id(number: u64) -> TenantId {
-    sample::tenant(number)
 }

@@ -49,7 +49,7 @@ pub(super) async fn only_what_is_due_is_leased(world: World) -> Outcome {
     let wanted = request(WORK, 1, 20);
     for lease in &first {
         let seen = (lease.topic, lease.tenant, lease.host, lease.until);
-        equal("the lease", seen, (WORK, super::tenant_id(1), wanted.host, wanted.until))?;
+        equal("the lease", seen, (WORK, sample::tenant(1), wanted.host, wanted.until))?;
     }
     let second = operator.take_leases(&wanted).await?;
     equal("what else is due", leased(&second), ids(&[2]))?;

@@ -14,7 +14,7 @@ pub(super) async fn events_are_relayed_in_order_until_they_are_published(world: 
     let first = Draft::create(1, key(1)).entries(12).publishing();
     tenant.commit(first.commit()).await?;
     let lease = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
-    equal("the leased aggregate", (lease.tenant, lease.key), (super::tenant_id(1), key(1)))?;
+    equal("the leased aggregate", (lease.tenant, lease.key), (sample::tenant(1), key(1)))?;
     equal("the events", operator.outbox(&lease, 100).await?, first.write().outbox)?;
     equal("at most five events", waiting(&*operator, &lease, 5).await?, vec![1, 2, 3, 4, 5])?;
     operator.outbox_published(&lease, 10).await?;

@@ -5,12 +5,12 @@ use super::{
     KIND, Outcome, World, is_absent, is_conflict, is_lease_lost, is_stale, key, loaded, refused, take_one,
 };
 use crate::conformance::equal;
-use crate::sample::Draft;
+use crate::sample::{self, Draft};
 
 pub(super) async fn another_tenants_things_are_not_there(world: World) -> Outcome {
     let (one, other) = (world.tenant(1), world.tenant(2));
     one.commit(Draft::create(1, key(1)).commit()).await?;
-    equal("the handle's tenant", other.scope().tenant(), super::tenant_id(2))?;
+    equal("the handle's tenant", other.scope().tenant(), sample::tenant(2))?;
     is_absent(&*other, key(1)).await?;
     let page = other.query(&Query::all(KIND)).await?;
     equal("the other tenant's list", (page.items, page.next), (vec![], None))?;
