@@ -134,4 +134,30 @@ mod tests {
         assert!(refused.message().contains("3.51.3"), "{refused}");
         assert!(check_version(3_051_003).is_ok());
     }
+
+    #[test]
+    fn the_writer_logs_ahead_and_flushes_as_it_was_asked_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite");
+        std::fs::File::create(&path).unwrap();
+        for (durability, wanted) in [(Durability::Full, 2), (Durability::Normal, 1)] {
+            let writer = open_writer(&path, &SqliteOptions::default().durability(durability)).unwrap();
+            let number = |pragma: &str| writer.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
+            assert_eq!(number("PRAGMA synchronous"), wanted);
+            assert_eq!(number("PRAGMA foreign_keys"), 1);
+            let mode: String = writer.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+            assert_eq!(mode, "wal");
+        }
+    }
+
+    #[test]
+    fn a_reader_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite");
+        std::fs::File::create(&path).unwrap();
+        let options = SqliteOptions::default();
+        open_writer(&path, &options).unwrap();
+        let refused = open_reader(&path, &options).unwrap().execute("DELETE FROM inbox", []);
+        assert!(refused.is_err_and(|error| error.to_string().contains("readonly")));
+    }
 }

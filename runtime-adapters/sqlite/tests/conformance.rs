@@ -1,5 +1,7 @@
 //! The store keeps every promise of its port.
 
+#![allow(clippy::unwrap_used, reason = "what a test calls is a test too")]
+
 use runtime_ports::PortResult;
 use runtime_sqlite::SqliteStore;
 use runtime_testkit::conformance::{self, Persistence, StoreFactory};

@@ -1,5 +1,7 @@
 //! What was acknowledged survives `kill -9`, and what was not is wholly there or not.
 
+#![allow(clippy::unwrap_used, reason = "what a test calls is a test too")]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

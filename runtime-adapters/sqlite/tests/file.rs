@@ -1,5 +1,7 @@
 //! The file: who may open it, what it refuses, how it is let go of.
 
+#![allow(clippy::unwrap_used, reason = "what a test calls is a test too")]
+
 use std::path::PathBuf;
 use std::pin::pin;
 use std::task::Poll;

@@ -1,5 +1,7 @@
 //! The suites test adapters; this tests the suites: every trial of the store's is failed by a store that is broken on purpose.
 
+#![allow(clippy::unwrap_used, reason = "what a test calls is a test too")]
+
 mod bug;
 mod operator;
 mod tenant;
