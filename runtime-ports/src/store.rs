@@ -23,6 +23,7 @@ mod commit;
 mod lease;
 mod query;
 mod repository;
+mod shape;
 
 pub use commit::{
     AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, Facets,
@@ -60,7 +61,8 @@ pub trait TenantStore: Send + Sync {
 
     /// Performs a commit whole, or refuses it whole.
     ///
-    /// Checks, in this order: inbox, lease, evidence, expected revisions, claims. The error names the first that fails.
+    /// Checks, in this order: its own form ([`Commit::check`]), inbox, lease, evidence, expected revisions, gapless history, claims. The
+    /// error names the first that fails. Claims are judged by the state after the commit: one write may take what another gives up.
     async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError>;
 
     /// Loads one aggregate; `None` where this tenant has none by that key.
@@ -94,8 +96,8 @@ pub trait OperatorStore: Send + Sync {
     /// notice other hosts' commits, so callers poll beside it. Cancellation safe.
     async fn work_arrived(&self);
 
-    /// The unpublished events of the aggregate that `lease` (of topic [`LeaseTopic::Outbox`]) is for, in order, at most `limit`. Empty
-    /// where its stream is parked.
+    /// The unpublished events of the aggregate that `lease` (of topic [`LeaseTopic::Outbox`]) is for, in order, at most `limit`. Where its
+    /// stream is parked, only those before the event from which on it is: empty once they are published.
     async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<crate::publisher::PublishedEvent>>;
 
     /// Marks the aggregate's events up to and including `sequence` as published.

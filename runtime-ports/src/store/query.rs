@@ -1,9 +1,10 @@
 //! Lists of aggregates.
 
-use runtime_domain::id::{AggregateKind, EnvironmentId};
+use runtime_domain::id::{AggregateKind, EnvironmentId, TenantId};
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::{ModuleId, Revision};
 
+use crate::error::{PortError, PortErrorKind, PortResult};
 use crate::store::{AggregateKey, StoredRecord};
 
 /// An aggregate as the store holds it.
@@ -96,6 +97,45 @@ impl Query {
     #[must_use]
     pub fn after(self, cursor: Cursor) -> Self {
         Self { after: Some(cursor), ..self }
+    }
+
+    /// For stores that number a tenant's aggregates of a kind by creation: the cursor that goes on after the aggregate at `position`.
+    ///
+    /// It is bound to `store` (the adapter's name), the tenant and the query's filters and order, not to its limit.
+    pub fn cursor_at(&self, store: &str, tenant: TenantId, position: u64) -> Cursor {
+        Cursor(format!("{store}-{:016x}-{position}", self.fingerprint(tenant)))
+    }
+
+    /// For stores that number aggregates by creation: the position after which this page begins, `None` at the beginning.
+    ///
+    /// # Errors
+    /// [`Invalid`](PortErrorKind::Invalid) where [`Query::after`] was not made by [`Query::cursor_at`] for the same store, tenant, filters
+    /// and order, and where the limit is not 1 to 1,000.
+    pub fn position(&self, store: &str, tenant: TenantId) -> PortResult<Option<u64>> {
+        let invalid = |message| Err(PortError::new(PortErrorKind::Invalid, "store.query", message));
+        if !(1..=1_000).contains(&self.limit) {
+            return invalid("the limit is out of range: ask for 1 to 1,000 to a page");
+        }
+        let Some(cursor) = &self.after else { return Ok(None) };
+        let position = cursor.0.rsplit('-').next().and_then(|digits| digits.parse().ok());
+        match position {
+            Some(position) if self.cursor_at(store, tenant, position) == *cursor => Ok(Some(position)),
+            _ => invalid("the cursor belongs to another query: begin again without one"),
+        }
+    }
+
+    /// FNV-1a over everything that decides which aggregates are listed and in which order: unlike the standard library's hasher it stays
+    /// the same from one release to the next, so that a page can be turned across an upgrade.
+    fn fingerprint(&self, tenant: TenantId) -> u64 {
+        let mut statuses = self.statuses.clone();
+        statuses.sort_unstable();
+        let filters = format!(
+            "{tenant} {} {:?} {statuses:?} {:?} {:?}",
+            self.kind, self.environment, self.module, self.order
+        );
+        filters.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
     }
 }
 

@@ -1,0 +1,19 @@
+//! A store and an event bus in this process's memory.
+//!
+//! | type | port | for |
+//! |---|---|---|
+//! | [`MemoryStore`] | [`Store`](runtime_ports::store::Store) | tests, simulation, trying things out |
+//! | [`InProcessBus`] | [`EventPublisher`](runtime_ports::publisher::EventPublisher) | hosts whose consumers live in the same process |
+//!
+//! # Guarantees
+//! - [`MemoryStore`] keeps every guarantee of the store port but durability: what it holds ends with the process.
+//! - Equal calls give equal answers: only ordered collections inside, no clock, no randomness, and no method ever waits for another
+//!   but [`work_arrived`](runtime_ports::store::OperatorStore::work_arrived). The simulator rests on it.
+//! - [`InProcessBus`] never waits for a subscriber: who lags is told how many events it missed.
+
+mod arrival;
+mod bus;
+mod store;
+
+pub use bus::{Delivery, InProcessBus, Subscription};
+pub use store::MemoryStore;

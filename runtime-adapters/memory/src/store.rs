@@ -1,0 +1,156 @@
+//! The store in memory.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use runtime_domain::id::AggregateKind;
+use runtime_domain::scope::{OperatorScope, TenantScope};
+use runtime_domain::time::Timestamp;
+use runtime_ports::publisher::PublishedEvent;
+use runtime_ports::store::{
+    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError, LeaseRequest,
+    OperatorStore, Page, Query, Store, StoredAggregate, TenantStore,
+};
+use runtime_ports::{PortError, PortErrorKind, PortResult};
+
+use crate::arrival::{Arrivals, Watch};
+use state::State;
+
+mod commit;
+mod lease;
+mod outbox;
+mod read;
+mod state;
+
+/// A store that lives and ends with the process.
+///
+/// Clones are the same store.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    arrivals: Arc<Arrivals>,
+}
+
+impl Shared {
+    fn lock(&self, operation: &'static str) -> PortResult<MutexGuard<'_, State>> {
+        self.state.lock().map_err(|_| {
+            PortError::new(
+                PortErrorKind::Internal,
+                operation,
+                "a thread panicked while it changed the store: make a new one",
+            )
+        })
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn for_tenant(&self, scope: &TenantScope) -> Box<dyn TenantStore> {
+        Box::new(TenantHandle { shared: Arc::clone(&self.shared), scope: scope.clone() })
+    }
+
+    fn for_operator(&self, _scope: &OperatorScope) -> Box<dyn OperatorStore> {
+        Box::new(OperatorHandle {
+            watch: Watch::new(Arc::clone(&self.shared.arrivals)),
+            shared: Arc::clone(&self.shared),
+        })
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        self.shared.lock("store.check").map(drop)
+    }
+}
+
+struct TenantHandle {
+    shared: Arc<Shared>,
+    scope: TenantScope,
+}
+
+#[async_trait]
+impl TenantStore for TenantHandle {
+    fn scope(&self) -> &TenantScope {
+        &self.scope
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError> {
+        let wakes = commit.writes.iter().any(|write| write.wake_at.is_some() || !write.outbox.is_empty());
+        let receipt = self.shared.lock("store.commit")?.commit(self.scope.tenant(), commit)?;
+        if wakes {
+            self.shared.arrivals.announce();
+        }
+        Ok(receipt)
+    }
+
+    async fn load(&self, key: &AggregateKey) -> PortResult<Option<StoredAggregate>> {
+        Ok(self.shared.lock("store.load")?.load(self.scope.tenant(), key))
+    }
+
+    async fn query(&self, query: &Query) -> PortResult<Page<StoredAggregate>> {
+        self.shared.lock("store.query")?.query(self.scope.tenant(), query)
+    }
+
+    async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {
+        Ok(self.shared.lock("store.history")?.history(self.scope.tenant(), key, after, limit))
+    }
+}
+
+struct OperatorHandle {
+    shared: Arc<Shared>,
+    watch: Watch,
+}
+
+#[async_trait]
+impl OperatorStore for OperatorHandle {
+    async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
+        Ok(self.shared.lock("store.take_leases")?.take_leases(request))
+    }
+
+    async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {
+        self.shared.lock("store.renew_lease")?.renew_lease(lease, until)
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> PortResult<()> {
+        self.shared.lock("store.release_lease")?.release_lease(lease);
+        Ok(())
+    }
+
+    async fn next_due(&self, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>> {
+        Ok(self.shared.lock("store.next_due")?.next_due(kinds))
+    }
+
+    async fn work_arrived(&self) {
+        self.watch.arrived().await;
+    }
+
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<PublishedEvent>> {
+        self.shared.lock("store.outbox")?.outbox(lease, limit)
+    }
+
+    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
+        self.shared.lock("store.outbox_published")?.outbox_published(lease, sequence)
+    }
+
+    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
+        self.shared.lock("store.outbox_park")?.outbox_park(lease, sequence, reason)
+    }
+
+    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
+        let unparked = self.shared.lock("store.outbox_unpark")?.outbox_unpark(kinds);
+        if unparked > 0 {
+            self.shared.arrivals.announce();
+        }
+        Ok(unparked)
+    }
+}

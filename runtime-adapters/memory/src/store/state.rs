@@ -1,0 +1,90 @@
+//! What the store holds. Ordered collections only, so that equal calls give equal answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
+use runtime_domain::id::{AggregateKind, EventId, HostId, TenantId};
+use runtime_domain::time::Timestamp;
+use runtime_domain::value::{Name, Revision};
+use runtime_ports::publisher::PublishedEvent;
+use runtime_ports::store::{AggregateKey, Facets, HistoryEntry, LeaseTopic, StoredAggregate, StoredRecord};
+use uuid::Uuid;
+
+/// Where an aggregate is, among all tenants'.
+pub(super) type Address = (TenantId, AggregateKey);
+
+/// Among whom a claimed key is unique, `None` for all tenants, and the key.
+pub(super) type ClaimedKey = (Option<TenantId>, String);
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) aggregates: BTreeMap<Address, Row>,
+    /// A tenant's aggregates of a kind by the order of their creation, from 1. Counted per tenant, so that no cursor tells how busy others are.
+    pub(super) created: BTreeMap<(TenantId, AggregateKind), BTreeMap<u64, Uuid>>,
+    pub(super) claims: BTreeMap<ClaimedKey, BTreeMap<Address, ClaimMode>>,
+    pub(super) inbox: BTreeSet<(TenantId, Name, EventId)>,
+    pub(super) due: BTreeSet<(AggregateKind, Timestamp, Address)>,
+    pub(super) outbox: BTreeMap<Address, BTreeMap<u64, Waiting>>,
+    pub(super) parked: BTreeMap<Address, Parked>,
+    pub(super) leases: BTreeMap<(LeaseTopic, Address), LeaseRow>,
+    pub(super) outbox_arrivals: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) revision: Revision,
+    pub(super) created: u64,
+    pub(super) record: StoredRecord,
+    pub(super) facets: Facets,
+    pub(super) claims: BTreeSet<Claim>,
+    pub(super) history: Vec<HistoryEntry>,
+    pub(super) wake_at: Option<Timestamp>,
+}
+
+impl Row {
+    pub(super) fn sequence(&self) -> u64 {
+        self.history.last().map_or(0, |entry| entry.sequence)
+    }
+
+    pub(super) fn stored(&self, key: AggregateKey) -> StoredAggregate {
+        StoredAggregate {
+            key,
+            revision: self.revision,
+            sequence: self.sequence(),
+            record: self.record.clone(),
+            wake_at: self.wake_at,
+        }
+    }
+}
+
+/// An event that waits to be published.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Its place in the order of commits.
+    pub(super) arrival: u64,
+    pub(super) event: PublishedEvent,
+}
+
+/// A stream that is set aside.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) from: u64,
+    /// Shown by `Debug` of the store: why the stream waits.
+    #[expect(dead_code, reason = "kept for people who look at the store with a debugger or `Debug`")]
+    pub(super) reason: String,
+}
+
+/// A lease; kept without a holder after it was given back, so that tokens never repeat.
+#[derive(Debug)]
+pub(super) struct LeaseRow {
+    pub(super) token: u64,
+    pub(super) holder: Option<(HostId, Timestamp)>,
+}
+
+pub(super) fn claimed_key(tenant: TenantId, claim: &Claim) -> ClaimedKey {
+    let space = match claim.space {
+        ClaimSpace::Tenant => Some(tenant),
+        ClaimSpace::Global => None,
+    };
+    (space, claim.key.clone())
+}

@@ -1,0 +1,163 @@
+//! Opening connections, and bringing the schema up to date.
+
+use std::path::Path;
+
+use runtime_ports::{PortError, PortErrorKind, PortResult};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::During;
+use crate::options::{Durability, SqliteOptions};
+
+/// Older versions can damage a database in WAL mode while it is reset.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// Marks a file as ours (`PRAGMA application_id`): "FRun".
+const APPLICATION: i32 = 0x4652_756e;
+
+/// The schema's versions, the first of them 1. Shipped ones are never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_initial.sql")];
+
+const OPERATION: &str = "store.open";
+
+/// The connection of the writer, with the schema brought up to date.
+pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> PortResult<Connection> {
+    check_version(rusqlite::version_number())?;
+    let mut connection = open(path, options)?;
+    refuse_foreign(&connection)?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).during(OPERATION)?;
+    if mode != "wal" {
+        return Err(PortError::new(
+            PortErrorKind::Unsupported,
+            OPERATION,
+            "the file system offers no shared memory for a write-ahead log: choose a local disk",
+        ));
+    }
+    let synchronous = match options.durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous).during(OPERATION)?;
+    // Without it, REPLACE would delete history without asking the trigger.
+    connection.pragma_update(None, "recursive_triggers", true).during(OPERATION)?;
+    migrate(&mut connection)?;
+    if let Some(bytes) = options.largest {
+        let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).during(OPERATION)?;
+        let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
+        connection
+            .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+            .during(OPERATION)?;
+    }
+    Ok(connection)
+}
+
+/// A connection that can only read.
+pub(crate) fn open_reader(path: &Path, options: &SqliteOptions) -> PortResult<Connection> {
+    let connection = open(path, options)?;
+    connection.pragma_update(None, "query_only", true).during(OPERATION)?;
+    Ok(connection)
+}
+
+fn open(path: &Path, options: &SqliteOptions) -> PortResult<Connection> {
+    // Neither URI names nor creation: the path is a file that the owner's lock has made.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).during(OPERATION)?;
+    connection.busy_timeout(options.busy_timeout.to_std()).during(OPERATION)?;
+    connection.pragma_update(None, "foreign_keys", true).during(OPERATION)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn check_version(version: i32) -> PortResult<()> {
+    if version >= OLDEST_SQLITE {
+        return Ok(());
+    }
+    Err(PortError::new(
+        PortErrorKind::Unsupported,
+        OPERATION,
+        format!(
+            "SQLite {version} can damage a database in WAL mode: link 3.51.3 or later, as the bundled one is"
+        ),
+    ))
+}
+
+/// Refuses a database that another application or a newer version of this one has written, before anything in it is changed.
+fn refuse_foreign(connection: &Connection) -> PortResult<()> {
+    let number =
+        |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i32>(0)).during(OPERATION);
+    let application = number("PRAGMA application_id")?;
+    let schema = number("PRAGMA user_version")?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    let fresh = application == 0 && schema == 0 && tables == 0;
+    if !fresh && application != APPLICATION {
+        return Err(PortError::new(
+            PortErrorKind::Invalid,
+            OPERATION,
+            "the file is another application's database: choose a file of its own for the store",
+        ));
+    }
+    let known = MIGRATIONS.len();
+    if usize::try_from(schema).map_or(true, |schema| schema > known) {
+        return Err(PortError::new(
+            PortErrorKind::Unsupported,
+            OPERATION,
+            format!(
+                "the store has schema {schema}, this version knows {known}: run the version that wrote it, or a newer one"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection) -> PortResult<()> {
+    let transaction = connection.transaction().during(OPERATION)?;
+    let present: i32 =
+        transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).during(OPERATION)?;
+    let done = usize::try_from(present).unwrap_or(0);
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(done) {
+        transaction.execute_batch(migration).during(OPERATION)?;
+        let version = i64::try_from(index).unwrap_or(i64::MAX).saturating_add(1);
+        transaction.pragma_update(None, "user_version", version).during(OPERATION)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION).during(OPERATION)?;
+    transaction.commit().during(OPERATION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_that_can_damage_a_write_ahead_log_is_refused() {
+        let refused = check_version(3_051_002).unwrap_err();
+        assert_eq!(refused.kind(), PortErrorKind::Unsupported);
+        assert!(refused.message().contains("3.51.3"), "{refused}");
+        assert!(check_version(3_051_003).is_ok());
+    }
+
+    #[test]
+    fn the_writer_logs_ahead_and_flushes_as_it_was_asked_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite");
+        std::fs::File::create(&path).unwrap();
+        for (durability, wanted) in [(Durability::Full, 2), (Durability::Normal, 1)] {
+            let writer = open_writer(&path, &SqliteOptions::default().durability(durability)).unwrap();
+            let number = |pragma: &str| writer.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
+            assert_eq!(number("PRAGMA synchronous"), wanted);
+            assert_eq!(number("PRAGMA foreign_keys"), 1);
+            let mode: String = writer.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+            assert_eq!(mode, "wal");
+        }
+    }
+
+    #[test]
+    fn a_reader_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite");
+        std::fs::File::create(&path).unwrap();
+        let options = SqliteOptions::default();
+        open_writer(&path, &options).unwrap();
+        let refused = open_reader(&path, &options).unwrap().execute("DELETE FROM inbox", []);
+        assert!(refused.is_err_and(|error| error.to_string().contains("readonly")));
+    }
+}

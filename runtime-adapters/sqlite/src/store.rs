@@ -1,0 +1,289 @@
+//! The store, and its handles for tenants and operators.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use runtime_domain::id::AggregateKind;
+use runtime_domain::scope::{OperatorScope, TenantScope};
+use runtime_domain::time::Timestamp;
+use runtime_ports::publisher::PublishedEvent;
+use runtime_ports::store::{
+    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError, LeaseRequest,
+    OperatorStore, Page, Query, Store, StoredAggregate, TenantStore,
+};
+use runtime_ports::{PortError, PortErrorKind, PortResult};
+
+use crate::arrival::{Arrivals, Watch};
+use crate::connection::open_writer;
+use crate::error::During;
+use crate::lock::OwnerLock;
+use crate::options::SqliteOptions;
+use crate::readers::Readers;
+use crate::writer::Writer;
+
+mod commit;
+mod lease;
+mod outbox;
+mod read;
+mod row;
+
+/// A store in one SQLite file. Clones are the same store.
+///
+/// Its methods need a tokio runtime. Dropping the last clone and handle finishes the queued commits, waits for them and lets go of the
+/// file; [`SqliteStore::close`] does so without blocking the thread.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    options: SqliteOptions,
+    readers: Readers,
+    writer: Writer,
+    arrivals: Arc<Arrivals>,
+}
+
+impl SqliteStore {
+    /// Opens the store in the file at `path`, which is created where it is absent, with the default options. Its folder must exist.
+    ///
+    /// It blocks while it opens the file and brings the schema up to date: call it once, when the host starts.
+    ///
+    /// # Errors
+    /// - [`Unavailable`](PortErrorKind::Unavailable): another store, of this process or another, has the file open.
+    /// - [`Unsupported`](PortErrorKind::Unsupported): a newer version wrote it, or SQLite is older than 3.51.3.
+    /// - [`Invalid`](PortErrorKind::Invalid): it is another application's database.
+    /// - [`Corrupt`](PortErrorKind::Corrupt): it is damaged, or no database at all.
+    /// - [`Denied`](PortErrorKind::Denied), [`Exhausted`](PortErrorKind::Exhausted): the system refused.
+    pub fn open(path: impl AsRef<Path>) -> PortResult<Self> {
+        Self::open_with(path, SqliteOptions::default())
+    }
+
+    /// As [`SqliteStore::open`], with other options.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> PortResult<Self> {
+        let (lock, path) = OwnerLock::acquire(path.as_ref())?;
+        let connection = open_writer(&path, &options)?;
+        let readers = Readers::new(path.clone(), options.clone());
+        let writer = Writer::start(connection, lock)?;
+        Ok(Self { shared: Arc::new(Shared { path, options, readers, writer, arrivals: Arc::default() }) })
+    }
+
+    /// Finishes the commits that are queued, closes the file and lets go of it: it can be opened again. What is called afterwards, on any
+    /// clone or handle, fails with [`Unavailable`](PortErrorKind::Unavailable). Closing twice is not an error.
+    pub async fn close(&self) {
+        self.shared.readers.close().await;
+        self.shared.writer.close().await;
+    }
+
+    /// Writes a copy of the store, as of one moment, to a new file, while the store is in use. The copy appears complete or not at all, and
+    /// can be opened as a store.
+    ///
+    /// # Errors
+    /// - [`Invalid`](PortErrorKind::Invalid): `destination` exists.
+    /// - [`Exhausted`](PortErrorKind::Exhausted), [`Denied`](PortErrorKind::Denied), [`Unavailable`](PortErrorKind::Unavailable): the file
+    ///   could not be written, or the store is closed.
+    pub async fn backup(&self, destination: impl AsRef<Path>) -> PortResult<()> {
+        const OPERATION: &str = "store.backup";
+        let (path, options) = (self.shared.path.clone(), self.shared.options.clone());
+        let destination = destination.as_ref().to_owned();
+        let copy = move || {
+            let refused = |kind, message: &str| Err(PortError::new(kind, OPERATION, message));
+            if destination.exists() {
+                return refused(PortErrorKind::Invalid, "the destination exists: name a new file");
+            }
+            let mut partial = destination.clone().into_os_string();
+            partial.push(".partial");
+            let partial = PathBuf::from(partial);
+            let Some(text) = partial.to_str() else {
+                return refused(
+                    PortErrorKind::Invalid,
+                    "the destination's name is not UTF-8: choose another",
+                );
+            };
+            // What an interrupted backup left: SQLite would refuse to write over it.
+            if partial.exists() {
+                std::fs::remove_file(&partial).map_err(not_written)?;
+            }
+            // A connection of its own: `query_only` would refuse the copy too.
+            let connection = rusqlite::Connection::open_with_flags(
+                &path,
+                rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )
+            .during(OPERATION)?;
+            connection.busy_timeout(options.busy_timeout.to_std()).during(OPERATION)?;
+            connection.execute("VACUUM INTO ?1", [text]).during(OPERATION)?;
+            std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(not_written)?;
+            std::fs::rename(&partial, &destination).map_err(not_written)
+        };
+        // Through the readers, so that closing the store waits for the backup.
+        self.shared.readers.read(OPERATION, move |_| copy()).await
+    }
+}
+
+fn not_written(error: std::io::Error) -> PortError {
+    let message =
+        "the backup could not be written: check the destination's folder, its rights and free space";
+    PortError::new(PortErrorKind::Unavailable, "store.backup", message).caused_by(error)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn for_tenant(&self, scope: &TenantScope) -> Box<dyn TenantStore> {
+        Box::new(TenantHandle { shared: Arc::clone(&self.shared), scope: scope.clone() })
+    }
+
+    fn for_operator(&self, _scope: &OperatorScope) -> Box<dyn OperatorStore> {
+        Box::new(OperatorHandle {
+            watch: Watch::new(Arc::clone(&self.shared.arrivals)),
+            shared: Arc::clone(&self.shared),
+        })
+    }
+
+    async fn check(&self) -> PortResult<()> {
+        const OPERATION: &str = "store.check";
+        let read = |connection: &rusqlite::Connection| {
+            connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).during(OPERATION)
+        };
+        let version = self.shared.readers.read(OPERATION, read).await?;
+        // Writing the number that is there is a real write: it fails where a commit would for want of a disk.
+        let write = move |connection: &rusqlite::Connection| {
+            connection.pragma_update(None, "user_version", version).during(OPERATION)
+        };
+        self.shared.writer.write(OPERATION, write).await
+    }
+}
+
+struct TenantHandle {
+    shared: Arc<Shared>,
+    scope: TenantScope,
+}
+
+#[async_trait]
+impl TenantStore for TenantHandle {
+    fn scope(&self) -> &TenantScope {
+        &self.scope
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError> {
+        let tenant = self.scope.tenant();
+        commit.check(tenant)?;
+        let wakes = commit.writes.iter().any(|write| write.wake_at.is_some() || !write.outbox.is_empty());
+        let arrivals = Arc::clone(&self.shared.arrivals);
+        let announcement = AnnounceWhenDropped(wakes.then_some(arrivals));
+        let work = move |connection: &rusqlite::Connection| {
+            // Moved into the task, it is dropped after the commit is durable, even where nobody waits for the answer any more.
+            let _ = &announcement;
+            commit::perform(connection, tenant, &commit)
+        };
+        self.shared.writer.write("store.commit", work).await
+    }
+
+    async fn load(&self, key: &AggregateKey) -> PortResult<Option<StoredAggregate>> {
+        let (tenant, key) = (self.scope.tenant(), *key);
+        self.shared.readers.read("store.load", move |connection| read::load(connection, tenant, key)).await
+    }
+
+    async fn query(&self, query: &Query) -> PortResult<Page<StoredAggregate>> {
+        let (tenant, query) = (self.scope.tenant(), query.clone());
+        self.shared
+            .readers
+            .read("store.query", move |connection| read::query(connection, tenant, &query))
+            .await
+    }
+
+    async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {
+        let (tenant, key) = (self.scope.tenant(), *key);
+        let read =
+            move |connection: &rusqlite::Connection| read::history(connection, tenant, key, after, limit);
+        self.shared.readers.read("store.history", read).await
+    }
+}
+
+/// Wakes the workers when the task that owns it is over. Waking for a refused commit costs them one look.
+struct AnnounceWhenDropped(Option<Arc<Arrivals>>);
+
+impl Drop for AnnounceWhenDropped {
+    fn drop(&mut self) {
+        if let Some(arrivals) = &self.0 {
+            arrivals.announce();
+        }
+    }
+}
+
+struct OperatorHandle {
+    shared: Arc<Shared>,
+    watch: Watch,
+}
+
+#[async_trait]
+impl OperatorStore for OperatorHandle {
+    async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
+        let request = request.clone();
+        self.shared
+            .writer
+            .write("store.take_leases", move |connection| lease::take(connection, &request))
+            .await
+    }
+
+    async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {
+        let lease = lease.clone();
+        let work = move |connection: &rusqlite::Connection| lease::renew(connection, &lease, until);
+        self.shared.writer.write("store.renew_lease", work).await
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> PortResult<()> {
+        let lease = lease.clone();
+        self.shared
+            .writer
+            .write("store.release_lease", move |connection| lease::release(connection, &lease))
+            .await
+    }
+
+    async fn next_due(&self, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>> {
+        let kinds = kinds.to_vec();
+        self.shared
+            .readers
+            .read("store.next_due", move |connection| lease::next_due(connection, &kinds))
+            .await
+    }
+
+    async fn work_arrived(&self) {
+        self.watch.arrived().await;
+    }
+
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<PublishedEvent>> {
+        let lease = lease.clone();
+        self.shared
+            .readers
+            .read("store.outbox", move |connection| outbox::unpublished(connection, &lease, limit))
+            .await
+    }
+
+    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
+        let lease = lease.clone();
+        let work = move |connection: &rusqlite::Connection| outbox::published(connection, &lease, sequence);
+        self.shared.writer.write("store.outbox_published", work).await
+    }
+
+    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
+        let (lease, reason) = (lease.clone(), reason.to_owned());
+        let work =
+            move |connection: &rusqlite::Connection| outbox::park(connection, &lease, sequence, &reason);
+        self.shared.writer.write("store.outbox_park", work).await
+    }
+
+    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
+        let kinds = kinds.to_vec();
+        let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &kinds);
+        let unparked = self.shared.writer.write("store.outbox_unpark", work).await?;
+        if unparked > 0 {
+            self.shared.arrivals.announce();
+        }
+        Ok(unparked)
+    }
+}

@@ -1,0 +1,92 @@
+//! The outbox.
+
+use runtime_domain::id::{AggregateKind, EventId};
+use runtime_ports::publisher::PublishedEvent;
+use runtime_ports::store::{Lease, LeaseError, LeaseTopic};
+use runtime_ports::{PortError, PortErrorKind, PortResult};
+use rusqlite::{Connection, params_from_iter};
+
+use super::lease;
+use super::row::{self, Address, execute, number, rows, statement, unsigned};
+use crate::error::During;
+
+pub(super) fn unpublished(
+    connection: &Connection,
+    lease: &Lease,
+    limit: u32,
+) -> PortResult<Vec<PublishedEvent>> {
+    check_topic(lease, "store.outbox")?;
+    let sql = "SELECT event_id, sequence, event_type, envelope FROM outbox
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence < coalesce(
+             (SELECT from_sequence FROM parked WHERE tenant = ?1 AND kind = ?2 AND id = ?3), 9223372036854775807)
+         ORDER BY sequence LIMIT ?4";
+    let address = Address::new(lease.tenant, lease.key);
+    statement(connection, sql)
+        .and_then(|mut statement| {
+            rows(&mut statement, &address.and([&limit]), |row| {
+                Ok(PublishedEvent {
+                    id: EventId::from_uuid(row::uuid(row, 0)?),
+                    tenant: lease.tenant,
+                    aggregate_kind: lease.key.kind,
+                    aggregate_id: lease.key.id,
+                    sequence: unsigned(row, 1)?,
+                    event_type: row.get(2)?,
+                    envelope: row.get(3)?,
+                })
+            })
+        })
+        .during("store.outbox")
+}
+
+pub(super) fn published(connection: &Connection, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
+    const OPERATION: &str = "store.outbox_published";
+    check_relay(connection, lease, OPERATION)?;
+    let sql = "DELETE FROM outbox WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence <= ?4";
+    let address = Address::new(lease.tenant, lease.key);
+    execute(connection, sql, &address.and([&number(sequence)])).during(OPERATION)?;
+    Ok(())
+}
+
+pub(super) fn park(
+    connection: &Connection,
+    lease: &Lease,
+    sequence: u64,
+    reason: &str,
+) -> Result<(), LeaseError> {
+    const OPERATION: &str = "store.outbox_park";
+    check_relay(connection, lease, OPERATION)?;
+    let sql = "INSERT INTO parked (tenant, kind, id, from_sequence, reason) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET from_sequence = excluded.from_sequence, reason = excluded.reason";
+    let address = Address::new(lease.tenant, lease.key);
+    execute(connection, sql, &address.and([&number(sequence), &reason])).during(OPERATION)?;
+    Ok(())
+}
+
+pub(super) fn unpark(connection: &Connection, kinds: &[AggregateKind]) -> PortResult<u32> {
+    let (placeholders, names) = row::kinds(kinds);
+    let sql = format!("DELETE FROM parked WHERE kind IN ({placeholders})");
+    let unparked = statement(connection, &sql)
+        .and_then(|mut statement| statement.execute(params_from_iter(names)))
+        .during("store.outbox_unpark")?;
+    Ok(u32::try_from(unparked).unwrap_or(u32::MAX))
+}
+
+fn check_relay(connection: &Connection, lease: &Lease, operation: &'static str) -> Result<(), LeaseError> {
+    check_topic(lease, operation)?;
+    if lease::holds(connection, lease).during(operation)? {
+        Ok(())
+    } else {
+        Err(LeaseError::Lost { key: lease.key })
+    }
+}
+
+fn check_topic(lease: &Lease, operation: &'static str) -> PortResult<()> {
+    match lease.topic {
+        LeaseTopic::Outbox => Ok(()),
+        LeaseTopic::Work => Err(PortError::new(
+            PortErrorKind::Invalid,
+            operation,
+            format!("the lease on {} is for work: take one of the topic Outbox", lease.key),
+        )),
+    }
+}

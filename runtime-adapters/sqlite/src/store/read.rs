@@ -1,0 +1,121 @@
+//! Reading.
+
+use runtime_domain::id::{AggregateKind, CorrelationId, EventId, TenantId};
+use runtime_domain::scope::Actor;
+use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
+use runtime_ports::PortResult;
+use runtime_ports::store::{AggregateKey, HistoryEntry, Order, Page, Query, StoredAggregate, StoredRecord};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use super::row::{self, Address, number, placeholders, rows, statement, unsigned};
+use crate::error::During;
+
+/// What cursors are marked with.
+const STORE: &str = "sqlite";
+
+const COLUMNS: &str = "id, revision, sequence, schema, body, wake_at, created";
+
+fn stored(row: &Row<'_>, kind: AggregateKind) -> rusqlite::Result<StoredAggregate> {
+    Ok(StoredAggregate {
+        key: AggregateKey { kind, id: row::uuid(row, 0)? },
+        revision: Revision(unsigned(row, 1)?),
+        sequence: unsigned(row, 2)?,
+        record: StoredRecord { schema: row.get(3)?, body: row.get(4)? },
+        wake_at: row.get::<_, Option<i64>>(5)?.map(row::timestamp),
+    })
+}
+
+pub(super) fn load(
+    connection: &Connection,
+    tenant: TenantId,
+    key: AggregateKey,
+) -> PortResult<Option<StoredAggregate>> {
+    let sql = format!("SELECT {COLUMNS} FROM aggregates WHERE tenant = ?1 AND kind = ?2 AND id = ?3");
+    let address = Address::new(tenant, key);
+    statement(connection, &sql)
+        .and_then(|mut statement| {
+            statement.query_row(&*address.and([]), |row| stored(row, key.kind)).optional()
+        })
+        .during("store.load")
+}
+
+pub(super) fn query(
+    connection: &Connection,
+    tenant: TenantId,
+    query: &Query,
+) -> PortResult<Page<StoredAggregate>> {
+    let after = query.position(STORE, tenant)?;
+    let mut sql = format!("SELECT {COLUMNS} FROM aggregates WHERE tenant = ? AND kind = ?");
+    let owner = Value::from(tenant.uuid().as_bytes().to_vec());
+    let kind = Value::from(query.kind.name().to_owned());
+    let mut parameters = vec![owner.clone(), kind.clone()];
+    if let Some(environment) = query.environment {
+        sql.push_str(" AND environment = ?");
+        parameters.push(Value::from(environment.uuid().as_bytes().to_vec()));
+    }
+    if !query.statuses.is_empty() {
+        sql.push_str(&format!(" AND status IN ({})", placeholders(query.statuses.len())));
+        parameters.extend(query.statuses.iter().cloned().map(Value::from));
+    }
+    if let Some(module) = &query.module {
+        sql.push_str(
+            " AND id IN (SELECT id FROM aggregate_modules WHERE tenant = ? AND kind = ? AND module = ?)",
+        );
+        parameters.extend([owner, kind, Value::from(module.as_str().to_owned())]);
+    }
+    let (later, direction) = match query.order {
+        Order::OldestFirst => (">", "ASC"),
+        Order::NewestFirst => ("<", "DESC"),
+    };
+    if let Some(after) = after {
+        sql.push_str(&format!(" AND created {later} ?"));
+        parameters.push(Value::from(number(after)));
+    }
+    // One more than asked for tells whether the list goes on.
+    sql.push_str(&format!(" ORDER BY created {direction} LIMIT ?"));
+    parameters.push(Value::from(i64::from(query.limit) + 1));
+
+    let mut found: Vec<(u64, StoredAggregate)> = statement(connection, &sql)
+        .and_then(|mut statement| {
+            let read = |row: &Row<'_>| Ok((unsigned(row, 6)?, stored(row, query.kind)?));
+            statement.query_map(params_from_iter(parameters), read)?.collect()
+        })
+        .during("store.query")?;
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let goes_on = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| goes_on).map(|(created, _)| query.cursor_at(STORE, tenant, *created));
+    Ok(Page { items: found.into_iter().map(|(_, item)| item).collect(), next })
+}
+
+pub(super) fn history(
+    connection: &Connection,
+    tenant: TenantId,
+    key: AggregateKey,
+    after: u64,
+    limit: u32,
+) -> PortResult<Vec<HistoryEntry>> {
+    let sql =
+        "SELECT sequence, event_id, event, body, at, actor, correlation, causation, explanation FROM history
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence > ?4 ORDER BY sequence LIMIT ?5";
+    let address = Address::new(tenant, key);
+    statement(connection, sql)
+        .and_then(|mut statement| rows(&mut statement, &address.and([&number(after), &limit]), entry))
+        .during("store.history")
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<HistoryEntry> {
+    Ok(HistoryEntry {
+        sequence: unsigned(row, 0)?,
+        id: EventId::from_uuid(row::uuid(row, 1)?),
+        event: row.get(2)?,
+        body: row.get(3)?,
+        at: row::text(row, 4, str::parse::<Timestamp>)?,
+        actor: row::text(row, 5, Actor::new)?,
+        correlation: CorrelationId::from_uuid(row::uuid(row, 6)?),
+        causation: row::optional_uuid(row, 7)?.map(EventId::from_uuid),
+        explanation: row.get(8)?,
+    })
+}

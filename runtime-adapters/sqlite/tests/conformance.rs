@@ -1,0 +1,42 @@
+//! The store keeps every promise of its port.
+
+#![allow(clippy::unwrap_used, reason = "what a test calls is a test too")]
+
+use runtime_ports::PortResult;
+use runtime_sqlite::SqliteStore;
+use runtime_testkit::conformance::{self, Persistence, StoreFactory};
+use std::sync::Mutex;
+use tempfile::TempDir;
+
+struct Sqlite {
+    folder: TempDir,
+    opened: Mutex<Vec<std::path::PathBuf>>,
+}
+
+#[async_trait::async_trait]
+impl StoreFactory for Sqlite {
+    type Store = SqliteStore;
+
+    fn persistence(&self) -> Persistence {
+        Persistence::Durable
+    }
+
+    async fn fresh(&self) -> PortResult<SqliteStore> {
+        let mut opened = self.opened.lock().unwrap();
+        let path = self.folder.path().join(format!("{}.sqlite", opened.len()));
+        opened.push(path.clone());
+        SqliteStore::open(path)
+    }
+
+    async fn reopen(&self, store: SqliteStore) -> PortResult<SqliteStore> {
+        store.close().await;
+        let path = self.opened.lock().unwrap().last().cloned().unwrap();
+        SqliteStore::open(path)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_keeps_every_promise_of_its_port() {
+    let folder = tempfile::tempdir().unwrap();
+    conformance::store(Sqlite { folder, opened: Mutex::default() }).await.assert_passed();
+}

@@ -1,0 +1,151 @@
+//! One suite per port: named trials of everything that the port's docs promise.
+//!
+//! A suite is one call that makes fresh adapters as it needs them and returns a [`Report`]. A trial that does not apply says why it was
+//! skipped; a suite in which nothing ran has not passed. Every trial here is itself tested: for each there is a deliberately broken adapter
+//! that it fails.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use runtime_ports::PortError;
+use runtime_ports::store::{CommitError, LeaseError};
+
+pub mod store;
+
+pub use store::{Persistence, StoreFactory, store};
+
+/// How one trial ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The adapter keeps the promise.
+    Passed,
+    /// It does not, and how that showed.
+    Failed(String),
+    /// It does not make the promise, and says so.
+    Skipped(&'static str),
+}
+
+/// One trial of a suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// The promise, as a sentence.
+    pub name: String,
+    /// How it ended.
+    pub verdict: Verdict,
+}
+
+/// What a suite found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a report that nobody looks at proves nothing: call `assert_passed`"]
+pub struct Report {
+    suite: &'static str,
+    trials: Vec<Trial>,
+}
+
+impl Report {
+    /// Every trial, in the suite's order.
+    pub fn trials(&self) -> &[Trial] {
+        &self.trials
+    }
+
+    /// The trials that failed.
+    pub fn failed(&self) -> impl Iterator<Item = &Trial> {
+        self.trials.iter().filter(|trial| matches!(trial.verdict, Verdict::Failed(_)))
+    }
+
+    /// True where at least one trial passed and none failed.
+    pub fn passed(&self) -> bool {
+        self.failed().next().is_none() && self.trials.iter().any(|trial| trial.verdict == Verdict::Passed)
+    }
+
+    /// For tests: does nothing where the suite passed.
+    ///
+    /// # Panics
+    /// A trial failed, or none ran. The message is the whole report.
+    pub fn assert_passed(&self) {
+        assert!(self.passed(), "{self}");
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed = self.failed().count();
+        writeln!(formatter, "{}: {failed} of {} trials failed", self.suite, self.trials.len())?;
+        for trial in &self.trials {
+            match &trial.verdict {
+                Verdict::Passed => writeln!(formatter, "  passed   {}", trial.name)?,
+                Verdict::Failed(how) => writeln!(formatter, "  FAILED   {}\n           {how}", trial.name)?,
+                Verdict::Skipped(why) => writeln!(formatter, "  skipped  {} ({why})", trial.name)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a promise was seen to be broken.
+#[derive(Debug)]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    pub(crate) fn new(how: impl Into<String>) -> Self {
+        Self(how.into())
+    }
+}
+
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        Self(format!("unexpected error: {}", chain(&error)))
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        Self(format!("a commit that is legal was refused: {}", chain(&error)))
+    }
+}
+
+impl From<LeaseError> for Failure {
+    fn from(error: LeaseError) -> Self {
+        Self(format!("a lease that is held was refused: {}", chain(&error)))
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// What a trial returns.
+pub(crate) type Outcome = Result<(), Failure>;
+
+pub(crate) fn ensure(holds: bool, otherwise: impl Into<String>) -> Outcome {
+    if holds { Ok(()) } else { Err(Failure::new(otherwise)) }
+}
+
+pub(crate) fn equal<T: PartialEq + fmt::Debug>(what: &str, seen: T, wanted: T) -> Outcome {
+    ensure(seen == wanted, format!("{what}: saw {seen:?}, wanted {wanted:?}"))
+}
+
+pub(crate) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Longer than any trial takes on a slow machine; a trial that takes longer waits for something that never comes.
+const LONGEST_TRIAL: Duration = Duration::from_secs(120);
+
+/// Runs one trial as a task of its own, so that a panic in the adapter is a failure of this trial only.
+pub(crate) async fn run(running: Running) -> Verdict {
+    match tokio::spawn(tokio::time::timeout(LONGEST_TRIAL, running)).await {
+        Ok(Ok(Ok(()))) => Verdict::Passed,
+        Ok(Ok(Err(Failure(how)))) => Verdict::Failed(how),
+        Ok(Err(_elapsed)) => Verdict::Failed(format!("it did not end within {LONGEST_TRIAL:?}")),
+        Err(panicked) => Verdict::Failed(format!("the adapter panicked: {panicked}")),
+    }
+}
+
+/// A trial's function name as a sentence.
+pub(crate) fn sentence<F>(_function: &F) -> String {
+    let path = std::any::type_name::<F>();
+    let path = path.split('<').next().unwrap_or_default();
+    path.rsplit("::").next().unwrap_or_default().replace('_', " ")
+}

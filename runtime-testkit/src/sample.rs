@@ -1,0 +1,236 @@
+//! Identifiers, scopes, times and commits for tests. Equal arguments give equal values: nothing here is random.
+
+use std::collections::BTreeSet;
+
+use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
+use runtime_domain::id::{AggregateKind, CorrelationId, EnvironmentId, EventId, HostId, TenantId};
+use runtime_domain::scope::{Actor, OperatorScope, TenantScope};
+use runtime_domain::time::{Span, Timestamp};
+use runtime_domain::value::{ModuleId, Revision};
+use runtime_ports::publisher::PublishedEvent;
+use runtime_ports::store::{
+    AggregateKey, AggregateWrite, Commit, Expected, Facets, HistoryEntry, StoredRecord,
+};
+use uuid::Uuid;
+
+/// The tenant with this number.
+pub fn tenant(number: u64) -> TenantId {
+    TenantId::from_uuid(numbered(1, number))
+}
+
+/// The environment with this number.
+pub fn environment(number: u64) -> EnvironmentId {
+    EnvironmentId::from_uuid(numbered(2, number))
+}
+
+/// The host with this number.
+pub fn host(number: u64) -> HostId {
+    HostId::from_uuid(numbered(3, number))
+}
+
+/// The event with this number; histories of [`Draft`] use others.
+pub fn event(number: u64) -> EventId {
+    EventId::from_uuid(numbered(4, number))
+}
+
+/// The aggregate of this kind with this number.
+pub fn key(kind: AggregateKind, number: u64) -> AggregateKey {
+    AggregateKey { kind, id: numbered(5, number) }
+}
+
+/// The scope of a caller who is authenticated for the tenant with this number.
+pub fn scope(number: u64) -> TenantScope {
+    let correlation = CorrelationId::from_uuid(numbered(6, number));
+    TenantScope::authenticated(tenant(number), Actor::reconciler("testkit"), correlation)
+}
+
+/// The scope of an operator.
+pub fn operator() -> OperatorScope {
+    OperatorScope::trusted(Actor::reconciler("testkit"), "conformance")
+}
+
+/// So many seconds after a fixed beginning, 1970.
+pub fn at(seconds: u64) -> Timestamp {
+    Span::from_secs(seconds).after(Timestamp::UNIX_EPOCH)
+}
+
+/// An exclusive claim among a tenant's aggregates.
+pub fn exclusive(key: &str) -> Claim {
+    Claim { key: key.to_owned(), mode: ClaimMode::Exclusive, space: ClaimSpace::Tenant }
+}
+
+/// A shared claim among a tenant's aggregates.
+pub fn shared(key: &str) -> Claim {
+    Claim { mode: ClaimMode::Shared, ..exclusive(key) }
+}
+
+/// The same claim among all tenants' aggregates.
+pub fn global(claim: Claim) -> Claim {
+    Claim { space: ClaimSpace::Global, ..claim }
+}
+
+/// Everything in `drafts`, in one commit.
+pub fn commit(drafts: impl IntoIterator<Item = Draft>) -> Commit {
+    Commit { writes: drafts.into_iter().map(|draft| draft.write).collect(), ..Commit::default() }
+}
+
+fn numbered(space: u128, number: u64) -> Uuid {
+    Uuid::from_u128((space << 96) | u128::from(number))
+}
+
+/// A write that is legal where it is used in order: `create`, then `next` of what was committed, and so on.
+///
+/// It has the status `Open`, is of [`environment`]`(1)`, is about no module, claims nothing, publishes nothing, wakes nobody, and has one
+/// history entry, until it is told otherwise.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    tenant: TenantId,
+    write: AggregateWrite,
+}
+
+impl Draft {
+    /// The first write of an aggregate of the tenant with this number.
+    pub fn create(tenant_number: u64, key: AggregateKey) -> Self {
+        let tenant = tenant(tenant_number);
+        let facets =
+            Facets { environment: environment(1), status: "Open".to_owned(), modules: BTreeSet::new() };
+        let write = AggregateWrite {
+            key,
+            expected: Expected::Absent,
+            record: StoredRecord { schema: 1, body: r#"{"step":1}"#.to_owned() },
+            facets,
+            claims: BTreeSet::new(),
+            history: vec![history_entry(key, 1)],
+            outbox: Vec::new(),
+            wake_at: None,
+        };
+        Self { tenant, write }
+    }
+
+    /// The write that follows this one: it expects the revision that this one makes, continues its history by one entry, keeps facets,
+    /// claims and wake-up time, and publishes nothing.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        let sequence = self.write.history.last().map_or(1, |entry| entry.sequence + 1);
+        let body = format!(r#"{{"step":{sequence}}}"#);
+        let write = AggregateWrite {
+            expected: Expected::At(self.write.expected.result()),
+            record: StoredRecord { schema: 1, body },
+            history: vec![history_entry(self.write.key, sequence)],
+            outbox: Vec::new(),
+            ..self.write.clone()
+        };
+        Self { tenant: self.tenant, write }
+    }
+
+    /// With another stored form.
+    #[must_use]
+    pub fn body(mut self, body: &str) -> Self {
+        self.write.record.body = body.to_owned();
+        self
+    }
+
+    /// With another status.
+    #[must_use]
+    pub fn status(mut self, status: &str) -> Self {
+        self.write.facets.status = status.to_owned();
+        self
+    }
+
+    /// In the environment with this number.
+    #[must_use]
+    pub fn environment(mut self, number: u64) -> Self {
+        self.write.facets.environment = environment(number);
+        self
+    }
+
+    /// About these modules and no others.
+    #[must_use]
+    pub fn about(mut self, modules: impl IntoIterator<Item = ModuleId>) -> Self {
+        self.write.facets.modules = modules.into_iter().collect();
+        self
+    }
+
+    /// Holding these claims and no others.
+    #[must_use]
+    pub fn claiming(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
+        self.write.claims = claims.into_iter().collect();
+        self
+    }
+
+    /// Due so many seconds after the beginning.
+    #[must_use]
+    pub fn waking_at(mut self, seconds: u64) -> Self {
+        self.write.wake_at = Some(at(seconds));
+        self
+    }
+
+    /// Never due.
+    #[must_use]
+    pub fn sleeping(mut self) -> Self {
+        self.write.wake_at = None;
+        self
+    }
+
+    /// With so many history entries, at least one.
+    #[must_use]
+    pub fn entries(mut self, count: u64) -> Self {
+        let first = self.write.history.first().map_or(1, |entry| entry.sequence);
+        self.write.history =
+            (first..first + count.max(1)).map(|sequence| history_entry(self.write.key, sequence)).collect();
+        self
+    }
+
+    /// Publishing every history entry.
+    #[must_use]
+    pub fn publishing(mut self) -> Self {
+        let (tenant, key) = (self.tenant, self.write.key);
+        let published = |entry: &HistoryEntry| PublishedEvent {
+            id: entry.id,
+            tenant,
+            aggregate_kind: key.kind,
+            aggregate_id: key.id,
+            sequence: entry.sequence,
+            event_type: "factory.runtime.Sampled.v1".to_owned(),
+            envelope: format!(r#"{{"sequence":{}}}"#, entry.sequence),
+        };
+        self.write.outbox = self.write.history.iter().map(published).collect();
+        self
+    }
+
+    /// Which aggregate it writes.
+    pub fn key(&self) -> AggregateKey {
+        self.write.key
+    }
+
+    /// The revision that it makes.
+    pub fn revision(&self) -> Revision {
+        self.write.expected.result()
+    }
+
+    /// The write itself, to look at or to spoil.
+    pub fn write(&self) -> AggregateWrite {
+        self.write.clone()
+    }
+
+    /// A commit of this write alone.
+    pub fn commit(&self) -> Commit {
+        commit([self.clone()])
+    }
+}
+
+fn history_entry(key: AggregateKey, sequence: u64) -> HistoryEntry {
+    // Off the whole second, so that a store that drops the fraction is noticed.
+    let at = Span::from_millis(sequence * 1_001).after(Timestamp::UNIX_EPOCH);
+    HistoryEntry {
+        sequence,
+        id: EventId::from_uuid(Uuid::from_u128(key.id.as_u128() ^ (u128::from(sequence) << 64))),
+        event: "Sampled".to_owned(),
+        body: format!(r#"{{"number":{sequence}}}"#),
+        at,
+        actor: Actor::reconciler("testkit"),
+        correlation: CorrelationId::from_uuid(numbered(7, sequence)),
+        causation: sequence.is_multiple_of(2).then(|| event(sequence)),
+        explanation: format!("entry {sequence}, because the trial says so"),
+    }
+}

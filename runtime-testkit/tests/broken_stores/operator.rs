@@ -1,0 +1,105 @@
+use async_trait::async_trait;
+use runtime_domain::id::AggregateKind;
+use runtime_domain::surface::FencingToken;
+use runtime_domain::time::Timestamp;
+use runtime_ports::PortResult;
+use runtime_ports::publisher::PublishedEvent;
+use runtime_ports::store::{Lease, LeaseError, LeaseRequest, OperatorStore};
+
+use crate::Broken;
+use crate::bug::Bug;
+
+pub(crate) struct Handle {
+    pub(crate) inner: Box<dyn OperatorStore>,
+    pub(crate) store: Broken,
+}
+
+#[async_trait]
+impl OperatorStore for Handle {
+    async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
+        let leases = match self.store.bug {
+            Bug::IgnoresTime => {
+                let now = runtime_testkit::sample::at(1_000_000);
+                self.inner.take_leases(&LeaseRequest { now, ..request.clone() }).await?
+            }
+            Bug::ServesTenantsInTurn => {
+                let mut all =
+                    self.inner.take_leases(&LeaseRequest { limit: u32::MAX, ..request.clone() }).await?;
+                all.sort_by_key(|lease| lease.tenant);
+                let rest = all.split_off(all.len().min(usize::try_from(request.limit).unwrap()));
+                for lease in rest {
+                    self.inner.release_lease(&lease).await?;
+                }
+                all
+            }
+            Bug::TokensNeverGrow => {
+                let leases = self.inner.take_leases(request).await?;
+                leases.into_iter().map(|lease| Lease { token: FencingToken(1), ..lease }).collect()
+            }
+            _ => self.inner.take_leases(request).await?,
+        };
+        self.store.notes.lock().unwrap().leases.extend(leases.iter().cloned());
+        Ok(leases)
+    }
+
+    async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {
+        let pretended = Lease { until, ..lease.clone() };
+        match self.store.bug {
+            Bug::PretendsToRenew => Ok(pretended),
+            Bug::RenewsLostLeases => Ok(self.inner.renew_lease(lease, until).await.unwrap_or(pretended)),
+            _ => self.inner.renew_lease(lease, until).await,
+        }
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> PortResult<()> {
+        match self.store.bug {
+            Bug::NeverReleases => Ok(()),
+            Bug::ReleasesEveryTopic => {
+                let noted = self.store.notes.lock().unwrap().leases.clone();
+                for other in noted.iter().filter(|other| other.key == lease.key) {
+                    self.inner.release_lease(other).await?;
+                }
+                Ok(())
+            }
+            _ => self.inner.release_lease(lease).await,
+        }
+    }
+
+    async fn next_due(&self, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>> {
+        if self.store.bug == Bug::NextDueIsNothing { Ok(None) } else { self.inner.next_due(kinds).await }
+    }
+
+    async fn work_arrived(&self) {
+        if self.store.bug == Bug::NeverWakes {
+            std::future::pending::<()>().await;
+        }
+        self.inner.work_arrived().await;
+    }
+
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<PublishedEvent>> {
+        let mut events = self.inner.outbox(lease, limit).await?;
+        if self.store.bug == Bug::ReversesOutbox {
+            events.reverse();
+        }
+        Ok(events)
+    }
+
+    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
+        let more = u64::from(self.store.bug == Bug::MarksOneEventMore);
+        match self.inner.outbox_published(lease, sequence + more).await {
+            Err(_) if self.store.bug == Bug::IgnoresRelaysLease => Ok(()),
+            answer => answer,
+        }
+    }
+
+    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
+        if self.store.bug == Bug::IgnoresParking {
+            return Ok(());
+        }
+        self.inner.outbox_park(lease, sequence, reason).await
+    }
+
+    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
+        self.inner.outbox_unpark(kinds).await
+    }
+}
