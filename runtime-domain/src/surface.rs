@@ -123,8 +123,8 @@ impl fmt::Display for EffectId {
     }
 }
 
-/// A lease's fencing token: greater for every new holder. A surface that fences refuses an effect whose token is smaller than
-/// the greatest it has seen for the same deployment, so a host that was paused and came back changes nothing.
+/// A lease's fencing token: greater than every one that the same store gave before. A surface that fences refuses an effect whose
+/// token is smaller than the greatest it has seen for the same component, so a host that was paused and came back changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FencingToken(pub u64);
 

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
 
 use crate::PortResult;
 
@@ -88,6 +89,10 @@ pub trait OperatorStore: Send + Sync {
 
     /// Gives a lease back, so that another host need not wait for its end. Giving back a lost one is not an error.
     async fn release_lease(&self, lease: &Lease) -> PortResult<()>;
+
+    /// Gives a lease of topic [`LeaseTopic::Work`] back and sets when the aggregate is due next, unless it has left revision `seen` since:
+    /// then someone else has said when it is due, and that stands. Doing so with a lost lease changes nothing and is not an error.
+    async fn defer_lease(&self, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()>;
 
     /// When the earliest aggregate of these kinds is due, leased or not; `None` where nothing is.
     async fn next_due(&self, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>>;

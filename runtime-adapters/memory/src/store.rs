@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
     AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError, LeaseRequest,
@@ -123,6 +124,11 @@ impl OperatorStore for OperatorHandle {
 
     async fn release_lease(&self, lease: &Lease) -> PortResult<()> {
         self.shared.lock("store.release_lease")?.release_lease(lease);
+        Ok(())
+    }
+
+    async fn defer_lease(&self, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {
+        self.shared.lock("store.defer_lease")?.defer_lease(lease, seen, wake_at);
         Ok(())
     }
 

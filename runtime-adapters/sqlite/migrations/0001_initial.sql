@@ -108,7 +108,13 @@ CREATE TABLE inbox (
     PRIMARY KEY (tenant, consumer, event_id)
 ) STRICT, WITHOUT ROWID;
 
--- A lease that was given back keeps its row, without a host, so that its tokens never repeat.
+-- The token of the newest lease: every lease gets a greater one than all before it, on whatever aggregate.
+CREATE TABLE lease_tokens (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    newest INTEGER NOT NULL
+) STRICT;
+INSERT INTO lease_tokens (id, newest) VALUES (1, 0);
+
 CREATE TABLE leases (
     tenant   BLOB    NOT NULL,
     topic    TEXT    NOT NULL CHECK (topic IN ('work', 'outbox')),

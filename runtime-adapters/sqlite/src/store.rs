@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
     AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError, LeaseRequest,
@@ -242,6 +243,12 @@ impl OperatorStore for OperatorHandle {
             .writer
             .write("store.release_lease", move |connection| lease::release(connection, &lease))
             .await
+    }
+
+    async fn defer_lease(&self, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {
+        let lease = lease.clone();
+        let work = move |connection: &rusqlite::Connection| lease::defer(connection, &lease, seen, wake_at);
+        self.shared.writer.write("store.defer_lease", work).await
     }
 
     async fn next_due(&self, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>> {

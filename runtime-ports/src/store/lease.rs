@@ -47,7 +47,8 @@ pub struct Lease {
     pub key: AggregateKey,
     /// Who holds it.
     pub host: HostId,
-    /// Greater for every new holder of the same topic and aggregate.
+    /// Greater than that of every lease that the store gave before, on whatever: so a surface can tell the newer of two hosts, and the newer of
+    /// two deployments of one component.
     pub token: FencingToken,
     /// When it ends.
     pub until: Timestamp,

@@ -6,7 +6,10 @@ pub(crate) enum Bug {
     AcceptsAnyRevision,
     ChecksLeaseBeforeInbox,
     CommitsWritesOneByOne,
+    DefersLostLeases,
+    DefersWhateverChanged,
     DropsWakeUps,
+    ForgetsDeferring,
     ForgetsRepeatedClaims,
     ForgetsWhenClosed,
     IdentifiersAreGlobal,
@@ -37,6 +40,7 @@ pub(crate) enum Bug {
     ReversesOutbox,
     ReversesPages,
     ServesTenantsInTurn,
+    TokensGrowByAggregate,
     TokensNeverGrow,
     TreatsExactAsLasting,
     TreatsLastingAsExact,
@@ -45,12 +49,15 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Every bug, and the trial that is meant to catch it.
-    pub(crate) const ALL: [(Self, &'static str); 39] = [
+    pub(crate) const ALL: [(Self, &'static str); 43] = [
         (Self::AcceptsMalformed, "a malformed commit is invalid"),
         (Self::AcceptsAnyRevision, "a write that expects another revision is refused"),
         (Self::ChecksLeaseBeforeInbox, "the checks come in the documented order"),
         (Self::CommitsWritesOneByOne, "a dropped commit is whole or absent"),
+        (Self::DefersLostLeases, "a lost lease defers nothing"),
+        (Self::DefersWhateverChanged, "deferring does not hide what changed meanwhile"),
         (Self::DropsWakeUps, "a commit is there as it was written"),
+        (Self::ForgetsDeferring, "a deferred aggregate is due when its holder said"),
         (Self::ForgetsRepeatedClaims, "a claim that is repeated is kept"),
         (Self::ForgetsWhenClosed, "what was committed survives reopening"),
         (Self::IdentifiersAreGlobal, "two tenants may use one identifier"),
@@ -81,6 +88,7 @@ impl Bug {
         (Self::ReversesOutbox, "events are relayed in order until they are published"),
         (Self::ReversesPages, "every aggregate is listed once in the order of creation"),
         (Self::ServesTenantsInTurn, "every tenant gets its share of work"),
+        (Self::TokensGrowByAggregate, "tokens grow over all aggregates"),
         (Self::TokensNeverGrow, "an unexpired lease is not taken and an expired one is"),
         (Self::TreatsExactAsLasting, "exact evidence ends with the revision"),
         (Self::TreatsLastingAsExact, "lasting evidence outlives the revision"),

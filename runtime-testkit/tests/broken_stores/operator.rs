@@ -2,6 +2,7 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
 use runtime_ports::PortResult;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{Lease, LeaseError, LeaseRequest, OperatorStore};
@@ -31,6 +32,17 @@ impl OperatorStore for Handle {
                     self.inner.release_lease(&lease).await?;
                 }
                 all
+            }
+            Bug::TokensGrowByAggregate => {
+                let leases = self.inner.take_leases(request).await?;
+                let mut notes = self.store.notes.lock().unwrap();
+                let own = leases.into_iter().map(|lease| {
+                    let before = notes.leases.iter().filter(|other| other.key == lease.key).count();
+                    let token = FencingToken(u64::try_from(before).unwrap() + 1);
+                    notes.leases.push(lease.clone());
+                    Lease { token, ..lease }
+                });
+                return Ok(own.collect());
             }
             Bug::TokensNeverGrow => {
                 let leases = self.inner.take_leases(request).await?;
@@ -62,6 +74,20 @@ impl OperatorStore for Handle {
                 Ok(())
             }
             _ => self.inner.release_lease(lease).await,
+        }
+    }
+
+    async fn defer_lease(&self, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {
+        let noted =
+            || self.store.notes.lock().unwrap().leases.iter().rfind(|other| other.key == lease.key).cloned();
+        match self.store.bug {
+            Bug::ForgetsDeferring => self.inner.release_lease(lease).await,
+            Bug::DefersWhateverChanged => self.inner.defer_lease(lease, seen.next(), wake_at).await,
+            Bug::DefersLostLeases => match noted() {
+                Some(newest) => self.inner.defer_lease(&newest, seen, wake_at).await,
+                None => Ok(()),
+            },
+            _ => self.inner.defer_lease(lease, seen, wake_at).await,
         }
     }
 

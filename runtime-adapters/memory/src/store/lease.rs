@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use runtime_domain::id::{AggregateKind, TenantId};
 use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
 use runtime_ports::store::{Lease, LeaseError, LeaseRequest, LeaseTopic};
 
 use super::state::{Address, LeaseRow, State};
@@ -52,16 +53,15 @@ impl State {
     }
 
     fn grant(&mut self, request: &LeaseRequest, address: Address) -> Lease {
-        let lease =
-            self.leases.entry((request.topic, address)).or_insert(LeaseRow { token: 0, holder: None });
-        lease.token += 1;
-        lease.holder = Some((request.host, request.until));
+        self.tokens += 1;
+        let row = LeaseRow { token: self.tokens, holder: Some((request.host, request.until)) };
+        self.leases.insert((request.topic, address), row);
         Lease {
             topic: request.topic,
             tenant: address.0,
             key: address.1,
             host: request.host,
-            token: FencingToken(lease.token),
+            token: FencingToken(self.tokens),
             until: request.until,
         }
     }
@@ -87,6 +87,20 @@ impl State {
     pub(super) fn release_lease(&mut self, lease: &Lease) {
         if let Some(row) = self.held(lease) {
             row.holder = None;
+        }
+    }
+
+    pub(super) fn defer_lease(&mut self, lease: &Lease, seen: Revision, wake_at: Timestamp) {
+        if lease.topic != LeaseTopic::Work || !self.holds(lease) {
+            return;
+        }
+        self.release_lease(lease);
+        let address = (lease.tenant, lease.key);
+        if let Some(row) = self.aggregates.get_mut(&address).filter(|row| row.revision == seen) {
+            if let Some(before) = row.wake_at.replace(wake_at) {
+                self.due.remove(&(lease.key.kind, before, address));
+            }
+            self.due.insert((lease.key.kind, wake_at, address));
         }
     }
 

@@ -27,6 +27,8 @@ pub(super) struct State {
     pub(super) outbox: BTreeMap<Address, BTreeMap<u64, Waiting>>,
     pub(super) parked: BTreeMap<Address, Parked>,
     pub(super) leases: BTreeMap<(LeaseTopic, Address), LeaseRow>,
+    /// The token of the newest lease.
+    pub(super) tokens: u64,
     pub(super) outbox_arrivals: u64,
 }
 
@@ -74,7 +76,7 @@ pub(super) struct Parked {
     pub(super) reason: String,
 }
 
-/// A lease; kept without a holder after it was given back, so that tokens never repeat.
+/// A lease; kept without a holder after it was given back.
 #[derive(Debug)]
 pub(super) struct LeaseRow {
     pub(super) token: u64,

@@ -3,6 +3,7 @@
 use runtime_domain::id::{AggregateKind, TenantId};
 use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
 use runtime_ports::PortResult;
 use runtime_ports::store::{AggregateKey, Lease, LeaseError, LeaseRequest, LeaseTopic};
 use rusqlite::types::Value;
@@ -73,14 +74,16 @@ fn grant(
     tenant: TenantId,
     key: AggregateKey,
 ) -> rusqlite::Result<Lease> {
+    let next = "UPDATE lease_tokens SET newest = newest + 1 RETURNING newest";
+    let token = statement(connection, next)?.query_row([], |row| unsigned(row, 0))?;
     let sql =
-        "INSERT INTO leases (tenant, kind, id, topic, host, token, until) VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
-         ON CONFLICT DO UPDATE SET host = excluded.host, until = excluded.until, token = token + 1
-         RETURNING token";
+        "INSERT INTO leases (tenant, kind, id, topic, host, token, until) VALUES (?1, ?2, ?3, ?4, ?5, ?7, ?6)
+         ON CONFLICT DO UPDATE SET host = excluded.host, until = excluded.until, token = excluded.token";
     let (address, host) = (Address::new(tenant, key), request.host.uuid());
     let (topic, until) = (row::topic(request.topic), row::future(request.until));
-    let columns = address.and([&topic, host.as_bytes(), &until]);
-    let token = statement(connection, sql)?.query_row(&*columns, |row| unsigned(row, 0))?;
+    let stored_token = number(token);
+    let columns = address.and([&topic, host.as_bytes(), &until, &stored_token]);
+    execute(connection, sql, &columns)?;
     Ok(Lease {
         topic: request.topic,
         tenant,
@@ -120,6 +123,23 @@ pub(super) fn release(connection: &Connection, lease: &Lease) -> PortResult<()> 
     let (topic, token) = (row::topic(lease.topic), number(lease.token.0));
     let columns = address.and([&topic, host.as_bytes(), &token]);
     execute(connection, sql, &columns).map(drop).during("store.release_lease")
+}
+
+pub(super) fn defer(
+    connection: &Connection,
+    lease: &Lease,
+    seen: Revision,
+    wake_at: Timestamp,
+) -> PortResult<()> {
+    if lease.topic != LeaseTopic::Work || !holds(connection, lease).during("store.defer_lease")? {
+        return Ok(());
+    }
+    release(connection, lease)?;
+    let sql =
+        "UPDATE aggregates SET wake_at = ?4 WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND revision = ?5";
+    let address = Address::new(lease.tenant, lease.key);
+    let (wake_at, seen) = (row::future(wake_at), number(seen.0));
+    execute(connection, sql, &address.and([&wake_at, &seen])).map(drop).during("store.defer_lease")
 }
 
 pub(super) fn next_due(connection: &Connection, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>> {

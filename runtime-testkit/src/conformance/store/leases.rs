@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use runtime_domain::id::AggregateKind;
 use runtime_domain::surface::FencingToken;
+use runtime_domain::value::Revision;
 use runtime_ports::store::{Commit, Lease, LeaseError, LeaseRequest, LeaseTopic, OperatorStore};
 use uuid::Uuid;
 
@@ -224,4 +225,51 @@ pub(super) async fn every_tenant_gets_its_share_of_work(world: World) -> Outcome
 
 pub(super) async fn every_tenant_gets_its_share_of_relaying(world: World) -> Outcome {
     shared_fairly(world, LeaseTopic::Outbox).await
+}
+
+pub(super) async fn tokens_grow_over_all_aggregates(world: World) -> Outcome {
+    let (tenant, operator) = (world.tenant(1), world.operator());
+    let mut newest = FencingToken(0);
+    for number in 1..=3 {
+        tenant.commit(Draft::create(1, key(number)).waking_at(0).commit()).await?;
+        let lease = take_one(&*operator, WORK, 1, 0).await?;
+        ensure(lease.token > newest, format!("{:?} of another aggregate follows {newest:?}", lease.token))?;
+        newest = lease.token;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_deferred_aggregate_is_due_when_its_holder_said(world: World) -> Outcome {
+    let (tenant, operator) = (world.tenant(1), world.operator());
+    let draft = Draft::create(1, key(1)).waking_at(0);
+    tenant.commit(draft.commit()).await?;
+    let lease = take_one(&*operator, WORK, 1, 0).await?;
+    operator.defer_lease(&lease, Revision(1), sample::at(30)).await?;
+    equal("next due", operator.next_due(&[KIND]).await?, Some(sample::at(30)))?;
+    nothing_due(&*operator, &request(WORK, 2, 29), "it was deferred").await?;
+    take_one(&*operator, WORK, 2, 30).await?;
+    Ok(())
+}
+
+pub(super) async fn deferring_does_not_hide_what_changed_meanwhile(world: World) -> Outcome {
+    let (tenant, operator) = (world.tenant(1), world.operator());
+    let draft = Draft::create(1, key(1)).waking_at(0);
+    tenant.commit(draft.commit()).await?;
+    let lease = take_one(&*operator, WORK, 1, 0).await?;
+    // A person's command, while the holder had looked at revision 1.
+    tenant.commit(draft.next().waking_at(1).commit()).await?;
+    operator.defer_lease(&lease, Revision(1), sample::at(99)).await?;
+    take_one(&*operator, WORK, 2, 1).await?;
+    Ok(())
+}
+
+pub(super) async fn a_lost_lease_defers_nothing(world: World) -> Outcome {
+    let (tenant, operator) = (world.tenant(1), world.operator());
+    tenant.commit(Draft::create(1, key(1)).waking_at(0).commit()).await?;
+    let first = take_one(&*operator, WORK, 1, 0).await?;
+    let second = take_one(&*operator, WORK, 2, 10).await?;
+    operator.defer_lease(&first, Revision(1), sample::at(99)).await?;
+    equal("next due", operator.next_due(&[KIND]).await?, Some(sample::at(0)))?;
+    operator.renew_lease(&second, sample::at(20)).await?;
+    Ok(())
 }
