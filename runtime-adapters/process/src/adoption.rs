@@ -33,7 +33,11 @@ pub(crate) struct Remains {
 fn damaged(path: &Path) -> impl FnOnce(io::Error) -> PortError {
     let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     move |error| {
-        failed(OPERATION, format!("{shown} could not be read: repair it, or remove it with its folder"), error)
+        failed(
+            OPERATION,
+            format!("{shown} could not be read: repair it, or remove it with its folder"),
+            error,
+        )
     }
 }
 
@@ -62,11 +66,7 @@ fn folders(path: &Path) -> PortResult<Vec<std::path::PathBuf>> {
     Ok(entries.into_iter().filter(|entry| entry.is_dir()).collect())
 }
 
-fn component(
-    shared: &Arc<Shared>,
-    record: ComponentRecord,
-    marked: &[MarkedProcess],
-) -> PortResult<Remains> {
+fn component(shared: &Arc<Shared>, record: ComponentRecord, marked: &[MarkedProcess]) -> PortResult<Remains> {
     let folder = ComponentFolder::of(&shared.options.root, &record.key);
     let component = Arc::new(Component::new(Arc::clone(shared), record.clone()));
     let mut instances = Vec::new();
@@ -126,7 +126,8 @@ fn end_orphans(found: &[Remains], marked: &[MarkedProcess]) {
             if found.process.is_some() {
                 let key = &remains.component.key;
                 let name = instance_name(instance.revision(), instance.number);
-                let place = (key.tenant.to_string(), key.environment.to_string(), key.module.to_string(), name);
+                let place =
+                    (key.tenant.to_string(), key.environment.to_string(), key.module.to_string(), name);
                 kept.insert(place, found.record.start.to_string());
             }
         }
@@ -142,7 +143,11 @@ fn end_orphans(found: &[Remains], marked: &[MarkedProcess]) {
         let belongs = kept.get(&place).is_some_and(|start| *start == variable("FACTORY_START"));
         let is_job = process.variables.contains_key("FACTORY_JOB");
         if !belongs && !is_job {
-            tracing::info!(pid = process.identity.pid, instance = place.3, "ending a process that nobody wants");
+            tracing::info!(
+                pid = process.identity.pid,
+                instance = place.3,
+                "ending a process that nobody wants"
+            );
             os::kill(&process.identity);
         }
     }

@@ -64,7 +64,9 @@ impl Bundles {
         let _held = lock.lock().await;
         let destination = self.folder.join(&hex);
         let record = self.folder.join(format!("{hex}.json"));
-        let trouble = |error| failed(operation, format!("image {} could not be unpacked", image.digest().short()), error);
+        let trouble = |error| {
+            failed(operation, format!("image {} could not be unpacked", image.digest().short()), error)
+        };
 
         let (folder, known_at, fresh) = (self.folder.clone(), record.clone(), destination.clone());
         let known = blocking(move || {
@@ -93,7 +95,10 @@ impl Bundles {
 
         let bundle = self.registry.unpack(image, &destination).await?;
         let written = BundleRecord {
-            root: bundle.root.strip_prefix(&self.folder).map_or_else(|_| bundle.root.clone(), Path::to_path_buf),
+            root: bundle
+                .root
+                .strip_prefix(&self.folder)
+                .map_or_else(|_| bundle.root.clone(), Path::to_path_buf),
             entrypoint: bundle.entrypoint.clone(),
             arguments: bundle.arguments.clone(),
             variables: bundle.variables.clone(),
@@ -126,8 +131,9 @@ pub(crate) fn command_line(
     arguments: &[String],
 ) -> PortResult<CommandLine> {
     let invalid = |message: String| PortError::new(PortErrorKind::Invalid, operation, message);
-    let folder = inside(&bundle.root, &bundle.working_directory)
-        .ok_or_else(|| invalid("the image's working directory leads out of the image: name one inside it".to_owned()))?;
+    let folder = inside(&bundle.root, &bundle.working_directory).ok_or_else(|| {
+        invalid("the image's working directory leads out of the image: name one inside it".to_owned())
+    })?;
     let given = if arguments.is_empty() { &bundle.arguments } else { arguments };
     let mut words = bundle.entrypoint.iter().chain(given).cloned();
     let command = words.next().filter(|command| !command.is_empty()).ok_or_else(|| {

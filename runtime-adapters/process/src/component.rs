@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::ProcessSurfaceOptions;
 use crate::bundle::{self, Bundles};
 use crate::instance::Instance;
 use crate::os::SURFACE_VARIABLE;
@@ -28,7 +29,6 @@ use crate::proxy::table::RoutingTable;
 use crate::proxy::{Proxy, ProxyLimits};
 use crate::state::{self, Admitted, ComponentFolder, ComponentRecord, RevisionRecord, blocking, failed};
 use crate::supervisor::{self, Found};
-use crate::ProcessSurfaceOptions;
 
 /// The most revisions of one component at once.
 pub(crate) const CONCURRENT_REVISIONS: u16 = 8;
@@ -153,7 +153,8 @@ impl Component {
         }
         let mut next = record.clone();
         let mut listener = None;
-        if next.admit(operation, context.effect, context.fence, &change.fingerprint()?)? == Admitted::Perform {
+        if next.admit(operation, context.effect, context.fence, &change.fingerprint()?)? == Admitted::Perform
+        {
             if matches!(change, Change::Apply { .. }) && self.proxy.port().is_none() {
                 let bound = self.bind(operation, next.endpoint_port).await?;
                 next.endpoint_port = bound.local_addr().ok().map(|address| address.port());
@@ -319,6 +320,9 @@ impl Component {
     }
 
     fn serve(&self, listener: TcpListener) {
+        if let Ok(address) = listener.local_addr() {
+            self.proxy.opened(address.port());
+        }
         *self.endpoint_trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.shared.tasks.spawn(Arc::clone(&self.proxy).serve(listener, self.proxy_stop.clone()));
     }
@@ -405,7 +409,8 @@ impl Component {
 fn check_spec(operation: &'static str, spec: &RevisionSpec, replicas: u16) -> PortResult<()> {
     let component = &spec.component;
     if component.surface != SurfaceKind::Process {
-        let message = format!("the component is meant for {}: this surface runs processes only", component.surface);
+        let message =
+            format!("the component is meant for {}: this surface runs processes only", component.surface);
         return Err(PortError::new(PortErrorKind::Unsupported, operation, message));
     }
     let message = if component.module != spec.key.module || spec.revision.module != spec.key.module {
@@ -446,8 +451,10 @@ fn change_record(record: &mut ComponentRecord, effect: EffectId, change: Change)
                 .entry(spec.revision.clone())
                 .or_insert_with(|| RevisionRecord::new((*spec).clone()));
             if revision.spec != *spec {
-                let message =
-                    format!("revision {} exists with other content: bring changes as a new revision", spec.revision);
+                let message = format!(
+                    "revision {} exists with other content: bring changes as a new revision",
+                    spec.revision
+                );
                 return Err(PortError::new(PortErrorKind::Invalid, operation, message));
             }
             revision.retiring = false;
@@ -462,7 +469,8 @@ fn change_record(record: &mut ComponentRecord, effect: EffectId, change: Change)
             found.ok_or_else(|| absent(&revision))?.resize(replicas);
         }
         Change::Shift { traffic } => {
-            if let Some(missing) = traffic.revisions().into_iter().find(|revision| !exists(record, revision)) {
+            if let Some(missing) = traffic.revisions().into_iter().find(|revision| !exists(record, revision))
+            {
                 return Err(absent(missing));
             }
             record.traffic = Some(traffic);

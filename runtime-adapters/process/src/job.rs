@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::{self, CommandLine};
 use crate::component::Shared;
+use crate::logs;
 use crate::os::{self, MarkedProcess, Process, ProcessIdentity, SURFACE_VARIABLE};
 use crate::spawn::{self, Running};
 use crate::state::{self, blocking, failed};
-use crate::logs;
 
 const START: &str = "job.start";
 const STATE: &str = "job.state";
@@ -141,9 +141,12 @@ impl Jobs {
 
     async fn start_whole(&self, request: JobRequest) -> PortResult<()> {
         let folder = JobFolder::of(&self.shared.options.root, request.tenant, request.effect);
+        // Not held while the image is unpacked, which may take long.
+        let looking = self.starting.lock().await;
         if self.admitted(&folder, request.fence).await? {
             return Ok(());
         }
+        drop(looking);
         let bundle = self.shared.bundles.ensure(START, &request.job.image).await?;
         let line = bundle::command_line(START, &bundle, &request.job.arguments)?;
         let _starting = self.starting.lock().await;
@@ -192,7 +195,9 @@ impl Jobs {
             Ok((seen, at.record().exists()))
         })
         .await
-        .map_err(|error| failed(START, "the deployment's fencing token could not be read or written", error))?;
+        .map_err(|error| {
+            failed(START, "the deployment's fencing token could not be read or written", error)
+        })?;
         match seen {
             Some(seen) if seen > fence => Err(PortError::new(
                 PortErrorKind::Fenced,
@@ -233,9 +238,10 @@ impl Jobs {
     /// clock that jumps gives it more or less.
     fn watch(&self, folder: JobFolder, record: &JobRecord, mut running: Running) {
         let shared = Arc::clone(&self.shared);
-        let age = running.identity().and_then(os::running_for).unwrap_or_else(|| {
-            Span::between(record.started, shared.options.clock.now()).to_std()
-        });
+        let age = running
+            .identity()
+            .and_then(os::running_for)
+            .unwrap_or_else(|| Span::between(record.started, shared.options.clock.now()).to_std());
         let left = record.job.timeout.to_std().saturating_sub(age);
         let own = identifying_variables(&shared, record);
         let image = record.job.image.digest().hex().to_owned();
@@ -267,7 +273,9 @@ impl Jobs {
         let _nobody_starts = self.starting.lock().await;
         let folder = JobFolder::of(&self.shared.options.root, tenant, effect);
         blocking(move || {
-            let Some(record) = state::read::<JobRecord>(&folder.record())? else { return Ok(JobState::Absent) };
+            let Some(record) = state::read::<JobRecord>(&folder.record())? else {
+                return Ok(JobState::Absent);
+            };
             let alive = record.process.as_ref().is_some_and(os::is_alive);
             // Looked at after the process: one that ended in between has written its code by now.
             let code = folder.exit_code()?;
@@ -277,9 +285,9 @@ impl Jobs {
             };
             Ok(match code {
                 _ if alive && code.is_none() => JobState::Running,
-                _ if folder.timed_out().exists() => {
-                    JobState::Failed { detail: detail(format!("it did not end within {}", record.job.timeout)) }
-                }
+                _ if folder.timed_out().exists() => JobState::Failed {
+                    detail: detail(format!("it did not end within {}", record.job.timeout)),
+                },
                 Some(0) => JobState::Succeeded,
                 Some(code) => JobState::Failed { detail: detail(format!("it exited with code {code}")) },
                 None => JobState::Unknown {
@@ -333,7 +341,8 @@ fn records(shared: &Shared) -> io::Result<Vec<(JobFolder, JobRecord)>> {
     let mut found = Vec::new();
     for tenant in state::entries(&shared.options.root.join("jobs"))? {
         for deployment in state::entries(&tenant)?.into_iter().filter(|path| path.is_dir()) {
-            for folder in state::entries(&deployment)?.into_iter().filter(|path| path.is_dir()).map(JobFolder) {
+            for folder in state::entries(&deployment)?.into_iter().filter(|path| path.is_dir()).map(JobFolder)
+            {
                 if let Some(record) = state::read::<JobRecord>(&folder.record())? {
                     found.push((folder, record));
                 }
@@ -360,7 +369,8 @@ fn unfinished(shared: &Shared) -> io::Result<Vec<(JobFolder, JobRecord, Process)
             continue;
         }
         if record.process.is_none()
-            && let Some(spawned) = marked.iter().find(|process| process.leads_group && belongs(&record, process))
+            && let Some(spawned) =
+                marked.iter().find(|process| process.leads_group && belongs(&record, process))
         {
             record.process = Some(spawned.identity.clone());
             state::write(&folder.record(), &record)?;

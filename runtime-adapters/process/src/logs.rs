@@ -96,8 +96,8 @@ mod tests {
         let mut writer = open(&path).expect("opened");
         for round in 0..5 {
             writer.write_all(format!("round {round} {}\n", "x".repeat(100)).as_bytes()).expect("written");
-            assert!(rotate(&path, 50, 2).expect("rotated"));
-            assert!(!rotate(&path, 50, 2).expect("nothing to rotate"));
+            assert!(rotate(&path, 100, 2).expect("rotated"));
+            assert!(!rotate(&path, 100, 2).expect("nothing to rotate"));
         }
         writer.write_all(b"the end\n").expect("written");
         assert_eq!(std::fs::read_to_string(&path).expect("readable"), "the end\n");

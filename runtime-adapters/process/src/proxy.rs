@@ -97,10 +97,13 @@ impl Proxy {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Notes where it is about to be served, so that the endpoint is seen as soon as it is bound.
+    pub(crate) fn opened(&self, port: u16) {
+        self.port.store(port, Ordering::SeqCst);
+    }
+
     /// Serves until `stop`: then no connection is taken any more, and requests under way may finish within the grace.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
-        let Ok(address) = listener.local_addr() else { return };
-        self.port.store(address.port(), Ordering::SeqCst);
         let connections = TaskTracker::new();
         let permits = Arc::new(Semaphore::new(self.limits.connections));
         let cut = CancellationToken::new();

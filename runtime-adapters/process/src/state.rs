@@ -22,9 +22,7 @@ use std::path::{Path, PathBuf};
 
 use runtime_domain::component::RevisionId;
 use runtime_domain::id::DeploymentId;
-use runtime_domain::surface::{
-    ComponentKey, EffectId, FencingToken, RevisionSpec, Traffic, TrafficWeights,
-};
+use runtime_domain::surface::{ComponentKey, EffectId, FencingToken, RevisionSpec, Traffic, TrafficWeights};
 use runtime_domain::value::Percent;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use serde::de::DeserializeOwned;
@@ -343,10 +341,7 @@ mod tests {
     }
 
     fn revision(number: u128) -> RevisionId {
-        RevisionId::new(
-            Name::new("cart").expect("a name"),
-            DeploymentId::from_uuid(Uuid::from_u128(number)),
-        )
+        RevisionId::new(Name::new("cart").expect("a name"), DeploymentId::from_uuid(Uuid::from_u128(number)))
     }
 
     #[test]

@@ -157,7 +157,11 @@ impl Life {
         self.record.port = port.port();
         self.record.process = None;
         self.write().await.map_err(|error| {
-            failed(OPERATION, format!("what is known of instance {} could not be written", self.instance.name), error)
+            failed(
+                OPERATION,
+                format!("what is known of instance {} could not be written", self.instance.name),
+                error,
+            )
         })?;
 
         let own = self.component.own_variables(&self.instance, port.port(), self.record.start);

@@ -11,8 +11,8 @@ use runtime_domain::component::RevisionId;
 use runtime_domain::id::{EnvironmentId, TenantId};
 use runtime_domain::metric::{MetricQuery, MetricReading};
 use runtime_domain::surface::{
-    ComponentKey, ComponentObservation, EffectClass, EffectId, RevisionSpec, SurfaceCapabilities, SurfaceKind,
-    Traffic, TrafficControl,
+    ComponentKey, ComponentObservation, EffectClass, EffectId, RevisionSpec, SurfaceCapabilities,
+    SurfaceKind, Traffic, TrafficControl,
 };
 use runtime_ports::job::{JobRequest, JobRunner, JobState};
 use runtime_ports::metric::MetricSource;
@@ -63,9 +63,11 @@ impl ProcessSurface {
         let stop = CancellationToken::new();
         let shared = Arc::new(begin(options, stop.clone()).await?);
         let for_scan = Arc::clone(&shared);
-        let remains = tokio::task::spawn_blocking(move || adoption::remains(&for_scan)).await.map_err(|error| {
-            PortError::new(PortErrorKind::Internal, OPEN, "looking for processes was cut off").caused_by(error)
-        })??;
+        let remains =
+            tokio::task::spawn_blocking(move || adoption::remains(&for_scan)).await.map_err(|error| {
+                PortError::new(PortErrorKind::Internal, OPEN, "looking for processes was cut off")
+                    .caused_by(error)
+            })??;
         let jobs = Arc::new(Jobs::open(Arc::clone(&shared)).await?);
         discard_unused_bundles(&shared, &remains, &jobs).await;
 
@@ -167,7 +169,8 @@ impl ProcessSurface {
 
     fn existing(&self, operation: &'static str, key: &ComponentKey) -> PortResult<Arc<Component>> {
         self.component(key).ok_or_else(|| {
-            let message = format!("nothing of {} was applied to this environment: apply a revision first", key.module);
+            let message =
+                format!("nothing of {} was applied to this environment: apply a revision first", key.module);
             PortError::new(PortErrorKind::NotFound, operation, message)
         })
     }
@@ -247,9 +250,8 @@ async fn tend(shared: Arc<Shared>, components: Arc<Components>, jobs: Arc<Jobs>)
             paths.extend(component.instances().keys().map(|name| component.folder.log(name)));
         }
         let (limit, files) = (shared.options.log_limit, shared.options.log_files);
-        let rotated = blocking(move || {
-            paths.iter().try_for_each(|path| logs::rotate(path, limit, files).map(|_| ()))
-        });
+        let rotated =
+            blocking(move || paths.iter().try_for_each(|path| logs::rotate(path, limit, files).map(|_| ())));
         if let Err(error) = rotated.await {
             tracing::warn!(%error, "a log could not be rotated");
         }
@@ -301,7 +303,9 @@ impl ComputeSurface for ProcessSurface {
         revision: &RevisionId,
     ) -> PortResult<()> {
         match self.component(key) {
-            Some(component) => component.perform(context, Change::Retire { revision: revision.clone() }).await,
+            Some(component) => {
+                component.perform(context, Change::Retire { revision: revision.clone() }).await
+            }
             None => Ok(()),
         }
     }

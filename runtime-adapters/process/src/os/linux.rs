@@ -30,9 +30,9 @@ fn stat(pid: u32) -> io::Result<Option<Stat>> {
         Err(error) if is_gone(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    parse_stat(&text)
-        .map(Some)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is not understood")))
+    parse_stat(&text).map(Some).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is not understood"))
+    })
 }
 
 /// The command's name may hold spaces and parentheses, so fields are counted from the last closing one.
@@ -46,7 +46,8 @@ fn parse_stat(text: &str) -> Option<Stat> {
 }
 
 fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 fn boot() -> io::Result<String> {
@@ -71,7 +72,8 @@ pub(crate) fn is_alive(identity: &ProcessIdentity) -> bool {
 
 /// For how long the process has been running, by the system's own steady clock.
 pub(crate) fn running_for(identity: &ProcessIdentity) -> Option<Duration> {
-    let uptime: f64 = fs::read_to_string("/proc/uptime").ok()?.split_ascii_whitespace().next()?.parse().ok()?;
+    let uptime: f64 =
+        fs::read_to_string("/proc/uptime").ok()?.split_ascii_whitespace().next()?.parse().ok()?;
     let ticks = rustix::param::clock_ticks_per_second().max(1);
     let started = Duration::from_millis(identity.started.saturating_mul(1_000) / ticks);
     Some(Duration::try_from_secs_f64(uptime).ok()?.saturating_sub(started))
@@ -125,7 +127,11 @@ fn factory_variables(pid: u32) -> Option<BTreeMap<String, String>> {
     use std::io::Read as _;
 
     let mut bytes = Vec::new();
-    fs::File::open(format!("/proc/{pid}/environ")).ok()?.take(ENVIRONMENT_LIMIT).read_to_end(&mut bytes).ok()?;
+    fs::File::open(format!("/proc/{pid}/environ"))
+        .ok()?
+        .take(ENVIRONMENT_LIMIT)
+        .read_to_end(&mut bytes)
+        .ok()?;
     let variables = bytes
         .split(|byte| *byte == 0)
         .filter(|pair| pair.starts_with(b"FACTORY_"))

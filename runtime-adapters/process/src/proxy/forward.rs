@@ -140,11 +140,9 @@ async fn exchange(
 /// The request as an instance gets it: without what concerns the client's connection, and with where it came from.
 fn prepared(request: Request<Incoming>, peer: IpAddr) -> Request<RequestBody> {
     let (mut head, body) = request.into_parts();
-    let host = head
-        .headers
-        .get(header::HOST)
-        .cloned()
-        .or_else(|| head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
+    let host = head.headers.get(header::HOST).cloned().or_else(|| {
+        head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
+    });
     if let Some(path) = head.uri.path_and_query() {
         head.uri = Uri::from(path.clone());
     }
@@ -173,8 +171,7 @@ fn prepared(request: Request<Incoming>, peer: IpAddr) -> Request<RequestBody> {
     } else {
         head.headers.insert(header::HOST, HeaderValue::from_static("localhost"));
     }
-    let body =
-        if body.is_end_stream() { Either::Right(Empty::new()) } else { Either::Left(body) };
+    let body = if body.is_end_stream() { Either::Right(Empty::new()) } else { Either::Left(body) };
     Request::from_parts(head, body)
 }
 
@@ -203,11 +200,7 @@ fn without_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-fn answered(
-    response: Response<Incoming>,
-    head_only: bool,
-    mut answering: Answering,
-) -> Response<AnswerBody> {
+fn answered(response: Response<Incoming>, head_only: bool, mut answering: Answering) -> Response<AnswerBody> {
     let (mut head, body) = response.into_parts();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         answering.record.finish(true);
@@ -226,7 +219,9 @@ fn answered(
 fn refusal(status: StatusCode, reason: &'static str) -> Response<AnswerBody> {
     let mut response = Response::new(Either::Right(Full::new(Bytes::from_static(reason.as_bytes()))));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

@@ -137,7 +137,8 @@ fn percentile(seconds: &[&Second], samples: u64, percent: u64) -> Option<Measure
     let wanted = (samples * percent).div_ceil(100);
     let mut seen = 0;
     for bucket in 0..BUCKETS {
-        let here = seconds.iter().filter_map(|second| second.latencies.get(bucket)).map(|count| u64::from(*count));
+        let here =
+            seconds.iter().filter_map(|second| second.latencies.get(bucket)).map(|count| u64::from(*count));
         seen += here.sum::<u64>();
         if seen >= wanted {
             // Microseconds are thousandths of the unit, measures are in millionths.
@@ -183,12 +184,9 @@ mod tests {
     fn no_data_is_no_value_and_never_zero() {
         let metrics = Metrics::default();
         metrics.record(&revision(2), at(1_500), Duration::from_millis(1), true);
-        for metric in [
-            MetricName::ErrorRate,
-            MetricName::RequestRate,
-            MetricName::LatencyP50,
-            MetricName::LatencyP99,
-        ] {
+        for metric in
+            [MetricName::ErrorRate, MetricName::RequestRate, MetricName::LatencyP50, MetricName::LatencyP99]
+        {
             let reading = metrics.read(&query(1, metric, 0, 10_000)).expect("known");
             assert_eq!(reading, MetricReading { value: None, samples: 0, newest: None });
         }
@@ -197,7 +195,9 @@ mod tests {
     #[test]
     fn a_reading_covers_its_own_revision_and_stretch_of_time_only() {
         let metrics = Metrics::default();
-        for (number, millis, failed) in [(1, 500, true), (1, 2_500, false), (2, 2_600, true), (1, 4_500, true)] {
+        for (number, millis, failed) in
+            [(1, 500, true), (1, 2_500, false), (2, 2_600, true), (1, 4_500, true)]
+        {
             metrics.record(&revision(number), at(millis), Duration::from_millis(1), failed);
         }
         let reading = metrics.read(&query(1, MetricName::ErrorRate, 1_000, 4_000)).expect("known");

@@ -197,7 +197,8 @@ mod tests {
         let ready = BTreeMap::from([upstreams(1, 1), upstreams(2, 3)]);
         let traffic = Traffic::PerInstance(BTreeSet::from([revision(1), revision(2)]));
         let table = RoutingTable::new(Some(traffic), None, &ready);
-        let first = (0..400).filter(|turn| table.enter(*turn, &[]).is_some_and(|it| *it.revision() == revision(1)));
+        let first =
+            (0..400).filter(|turn| table.enter(*turn, &[]).is_some_and(|it| *it.revision() == revision(1)));
         assert_eq!(first.count(), 100);
     }
 
@@ -206,7 +207,8 @@ mod tests {
         let ready = BTreeMap::from([upstreams(1, 2)]);
         let table = RoutingTable::new(Some(split(100)), None, &ready);
         let tried = table.enter(0, &[]).expect("one is ready").upstream().clone();
-        let other = table.enter(0, std::slice::from_ref(&tried)).expect("the other is ready").upstream().clone();
+        let other =
+            table.enter(0, std::slice::from_ref(&tried)).expect("the other is ready").upstream().clone();
         assert!(!Arc::ptr_eq(&tried, &other));
         other.close();
         assert!(table.enter(0, &[tried]).is_none());
