@@ -221,7 +221,8 @@ impl Component {
         for (instance, found) in found {
             self.begin(instance, Some(found));
         }
-        let record = self.record.lock().await;
+        let mut record = self.record.lock().await;
+        self.drop_retired(&mut record).await;
         self.settle(&record);
     }
 
@@ -242,15 +243,19 @@ impl Component {
         let mut record = self.record.lock().await;
         self.instances().remove(&instance.name);
         self.publish();
-        let mut next = record.clone();
-        if self.prune(&mut next) && !self.torn_down.load(Ordering::SeqCst) {
-            if let Err(error) = self.write("surface.retire", &next).await {
-                tracing::warn!(component = %self.key, %error, "a retired revision stays on disk until the next effect");
-            }
-            *record = next;
-        }
+        self.drop_retired(&mut record).await;
         drop(record);
         self.instance_gone.notify_waiters();
+    }
+
+    /// Drops retired revisions whose last instance is gone, on disk too.
+    async fn drop_retired(&self, record: &mut ComponentRecord) {
+        if self.prune(record)
+            && !self.torn_down.load(Ordering::SeqCst)
+            && let Err(error) = self.write("surface.retire", record).await
+        {
+            tracing::warn!(component = %self.key, %error, "a retired revision stays on disk until the next effect");
+        }
     }
 
     /// Drops retired revisions whose last instance is gone. Answers whether there were any.

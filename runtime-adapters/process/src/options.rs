@@ -16,7 +16,7 @@ use runtime_ports::registry::ImageRegistry;
 #[non_exhaustive]
 #[derive(Clone)]
 pub struct ProcessSurfaceOptions {
-    /// The folder that holds everything the surface keeps: state, unpacked images, logs. Created where it is missing. One surface at
+    /// The folder that holds everything the surface keeps: state, unpacked images, logs. Created, for this user alone, where it is missing. One surface at
     /// a time may have it open.
     pub root: PathBuf,
     /// Where images come from.

@@ -55,17 +55,15 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a command.
     pub(crate) fn start(mut command: Command) -> io::Result<(Self, Option<ProcessIdentity>)> {
-        let child = command.spawn()?;
-        // The child is not reaped before it is waited for, so its identifier is its own until then.
-        let identity = match child.id() {
-            Some(pid) => identify(pid)?,
-            None => None,
-        };
-        let process = match &identity {
-            Some(identity) => Process::open(identity)?,
-            None => None,
-        };
-        Ok((Self { child: Some(child), process }, identity))
+        let mut child = command.spawn()?;
+        match hold(&child) {
+            Ok((identity, process)) => Ok((Self { child: Some(child), process }, identity)),
+            Err(error) => {
+                // What cannot be held would be lost: it is ended before anything depends on it.
+                child.start_kill()?;
+                Err(error)
+            }
+        }
     }
 
     /// A process that an earlier host started.
@@ -81,7 +79,12 @@ impl Running {
     /// Returns once the process has ended, with its status where the system still knows it. Cancellation safe.
     pub(crate) async fn exited(&mut self) -> Option<ExitStatus> {
         match (&mut self.child, &self.process) {
-            (Some(child), _) => child.wait().await.ok(),
+            (Some(child), _) => {
+                let status = child.wait().await.ok();
+                // It is reaped: its identifier may mean another process from now on.
+                self.process = None;
+                status
+            }
             (None, Some(process)) => {
                 process.exited().await;
                 None
@@ -107,6 +110,19 @@ impl Running {
             process.signal_group(ending);
         }
     }
+}
+
+/// Takes hold of a child. It is not reaped before it is waited for, so its identifier is its own until then.
+fn hold(child: &Child) -> io::Result<(Option<ProcessIdentity>, Option<Process>)> {
+    let identity = match child.id() {
+        Some(pid) => identify(pid)?,
+        None => None,
+    };
+    let process = match &identity {
+        Some(identity) => Process::open(identity)?,
+        None => None,
+    };
+    Ok((identity, process))
 }
 
 /// An ended process's exit code; as shells have it, 128 and the signal's number where a signal ended it.

@@ -233,9 +233,11 @@ impl Life {
     }
 
     async fn ended_by_itself(&mut self, status: Option<ExitStatus>, current: &Attended) {
-        current.upstream.close();
-        self.sweep().await;
         let was_ready = self.instance.state() == InstanceState::Ready;
+        current.upstream.close();
+        self.instance.set_state(InstanceState::NotReady);
+        self.component.publish();
+        self.sweep().await;
         let lived = current.since.elapsed();
         if !was_ready && self.port_retries < PORT_RETRIES && !is_free(current.port.port()) {
             self.port_retries += 1;

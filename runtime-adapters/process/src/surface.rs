@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -181,7 +182,8 @@ async fn begin(options: ProcessSurfaceOptions, stop: CancellationToken) -> PortR
     let root = options.root.clone();
     let fresh = options.identifiers.next().as_simple().to_string();
     let (locked, surface, lock) = blocking(move || {
-        std::fs::create_dir_all(&root)?;
+        // What workloads print and are given is nobody else's business.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         let lock = File::options().create(true).append(true).open(root.join("surface.lock"))?;
         let locked = lock_file(&lock);
         // The identifier is read, and made, by nobody but who holds the lock.

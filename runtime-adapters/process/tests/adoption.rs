@@ -191,6 +191,23 @@ async fn a_revision_that_was_retired_when_the_host_died_is_finished_by_the_next(
 }
 
 #[tokio::test]
+async fn a_retired_revision_whose_instances_were_gone_already_is_forgotten() {
+    let mut stage = Stage::new().await;
+    stage.serve(1, "", 1).await;
+    stage.shutdown().await;
+    stage.processes().into_iter().for_each(kill);
+    std::fs::remove_file(&stage.instance_files()[0]).expect("removed");
+    edit(&stage.component_folder().join("component.json"), |record| {
+        let retired = &mut record["revisions"][revision(1).to_string()];
+        retired["retiring"] = json!(true);
+        retired["replicas"] = json!(0);
+        retired["instances"] = json!([]);
+    });
+    stage.open().await;
+    assert!(stage.observe().await.revisions.is_empty());
+}
+
+#[tokio::test]
 async fn a_fence_holds_across_hosts() {
     use runtime_ports::surface::ComputeSurface as _;
 

@@ -294,6 +294,27 @@ async fn repeating_an_effect_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_caller_that_goes_away_does_not_leave_an_effect_half_done() {
+    for polls in 0..6 {
+        let stage = Stage::new().await;
+        let wanted = spec(1, "");
+        {
+            let mut apply = stage.surface().apply(effect(1, 1), &wanted, 2);
+            for _ in 0..polls {
+                let polled = futures::poll!(apply.as_mut());
+                if polled.is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        stage.surface().apply(effect(1, 1), &wanted, 2).await.expect("applied");
+        stage.ready(1, 2).await;
+        assert_eq!(stage.processes().len(), 2, "dropped after {polls} polls");
+    }
+}
+
+#[tokio::test]
 async fn a_log_past_its_limit_is_rotated() {
     let stage = Stage::new().await;
     stage.serve(1, "chatty", 1).await;

@@ -4,7 +4,6 @@
 //! signalled: such a system wants its workloads stopped before the host is replaced.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
@@ -55,13 +54,12 @@ pub(crate) fn marked(_surface: &str) -> io::Result<Vec<MarkedProcess>> {
 #[derive(Debug)]
 pub(crate) struct Process {
     identity: ProcessIdentity,
-    ended: AtomicBool,
 }
 
 impl Process {
     /// Takes hold of a process of this host; `None` for any other.
     pub(crate) fn open(identity: &ProcessIdentity) -> io::Result<Option<Self>> {
-        Ok(is_alive(identity).then(|| Self { identity: identity.clone(), ended: AtomicBool::new(false) }))
+        Ok(is_alive(identity).then(|| Self { identity: identity.clone() }))
     }
 
     /// Which process this is.
@@ -74,18 +72,15 @@ impl Process {
         while is_alive(&self.identity) {
             tokio::time::sleep(POLL).await;
         }
-        self.ended.store(true, Ordering::SeqCst);
     }
 
-    /// Signals the group that this process leads; does nothing once it was seen to have ended.
+    /// Signals the group that this process leads. Its owner lets go of it once it was reaped.
     pub(crate) fn signal_group(&self, ending: Ending) {
         let signal = match ending {
             Ending::Asked => Signal::TERM,
             Ending::Forced => Signal::KILL,
         };
-        if !self.ended.load(Ordering::SeqCst)
-            && let Some(pid) = pid(&self.identity)
-        {
+        if let Some(pid) = pid(&self.identity) {
             let _ = kill_process_group(pid, signal);
         }
     }

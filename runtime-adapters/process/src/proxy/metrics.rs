@@ -1,6 +1,6 @@
 //! What the proxy saw of each revision, second by second, for the last quarter of an hour.
 //!
-//! Kept in memory: after a restart of the host there is no data until there are requests, and readings say so.
+//! A request counts when its answer ends, or when its client leaves. Kept in memory: after a restart of the host there is no data until there are requests, and readings say so.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
