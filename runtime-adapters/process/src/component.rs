@@ -1,0 +1,492 @@
+//! One component: what is wanted of it, its instances, and its data plane.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use runtime_domain::component::RevisionId;
+use runtime_domain::surface::{
+    ComponentKey, ComponentObservation, EffectId, RevisionObservation, RevisionSpec, SurfaceKind, Traffic,
+};
+use runtime_domain::value::Replicas;
+use runtime_ports::surface::EffectContext;
+use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ProcessSurfaceOptions;
+use crate::bundle::{self, Bundles};
+use crate::instance::Instance;
+use crate::os::SURFACE_VARIABLE;
+use crate::ports::Ports;
+use crate::proxy::table::RoutingTable;
+use crate::proxy::{Proxy, ProxyLimits};
+use crate::state::{self, Admitted, ComponentFolder, ComponentRecord, RevisionRecord, blocking, failed};
+use crate::supervisor::{self, Found};
+
+/// The most revisions of one component at once.
+pub(crate) const CONCURRENT_REVISIONS: u16 = 8;
+
+/// What all components of a surface share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: ProcessSurfaceOptions,
+    /// The value that marks the surface's processes.
+    pub(crate) surface: String,
+    pub(crate) bundles: Bundles,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) tasks: TaskTracker,
+    /// Set when the host stops. Workloads stay.
+    pub(crate) stop: CancellationToken,
+    /// Keeps other hosts out of the folder for as long as any task may still write to it.
+    pub(crate) _lock: File,
+}
+
+/// A change that an effect makes to one component.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) enum Change {
+    Apply { spec: Box<RevisionSpec>, replicas: u16 },
+    Scale { revision: RevisionId, replicas: u16 },
+    Shift { traffic: Traffic },
+    Retire { revision: RevisionId },
+}
+
+impl Change {
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Apply { .. } => "surface.apply",
+            Self::Scale { .. } => "surface.scale",
+            Self::Shift { .. } => "surface.shift_traffic",
+            Self::Retire { .. } => "surface.retire",
+        }
+    }
+
+    /// Tells this change from any other.
+    fn fingerprint(&self) -> PortResult<String> {
+        let bytes = serde_json::to_vec(self).map_err(|error| {
+            PortError::new(PortErrorKind::Internal, self.operation(), "the effect could not be written down")
+                .caused_by(error)
+        })?;
+        Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// One component.
+#[derive(Debug)]
+pub(crate) struct Component {
+    pub(crate) key: ComponentKey,
+    pub(crate) folder: ComponentFolder,
+    pub(crate) shared: Arc<Shared>,
+    /// What is on disk. Held while it is changed, so that effects follow one another.
+    record: tokio::sync::Mutex<ComponentRecord>,
+    instances: Mutex<BTreeMap<String, Arc<Instance>>>,
+    instance_gone: Notify,
+    pub(crate) proxy: Arc<Proxy>,
+    proxy_stop: CancellationToken,
+    /// What is routed, and by which effect. Held while routes are made, so that a newer table is never replaced by an older.
+    routed: Mutex<(Option<Traffic>, Option<EffectId>)>,
+    endpoint_trouble: Mutex<Option<String>>,
+    torn_down: AtomicBool,
+}
+
+impl Component {
+    pub(crate) fn new(shared: Arc<Shared>, record: ComponentRecord) -> Self {
+        let options = &shared.options;
+        let limits = ProxyLimits {
+            answer_timeout: options.answer_timeout.to_std(),
+            connections: usize::try_from(options.connection_limit.max(1)).unwrap_or(1),
+            shutdown_grace: options.shutdown_grace.to_std(),
+        };
+        Self {
+            key: record.key.clone(),
+            folder: ComponentFolder::of(&options.root, &record.key),
+            proxy: Arc::new(Proxy::new(Arc::clone(&options.clock), limits)),
+            proxy_stop: shared.stop.child_token(),
+            routed: Mutex::new((record.traffic.clone(), record.traffic_effect)),
+            record: tokio::sync::Mutex::new(record),
+            instances: Mutex::default(),
+            instance_gone: Notify::new(),
+            endpoint_trouble: Mutex::default(),
+            torn_down: AtomicBool::new(false),
+            shared,
+        }
+    }
+
+    pub(crate) fn instances(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Instance>>> {
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does an effect as a whole, whatever becomes of the caller: once begun, it is not cut off between disk and processes.
+    pub(crate) async fn perform(self: &Arc<Self>, context: EffectContext, change: Change) -> PortResult<()> {
+        let operation = change.operation();
+        if self.shared.stop.is_cancelled() {
+            let message = "the surface was shut down: open it again";
+            return Err(PortError::new(PortErrorKind::Unavailable, operation, message));
+        }
+        let component = Arc::clone(self);
+        let work = async move { component.perform_whole(context, change).await };
+        self.shared.tasks.spawn(work).await.map_err(|error| {
+            PortError::new(PortErrorKind::Internal, operation, "the effect was cut off")
+                .with_retry(Retry::OutcomeUnknown)
+                .caused_by(error)
+        })?
+    }
+
+    async fn perform_whole(self: Arc<Self>, context: EffectContext, change: Change) -> PortResult<()> {
+        let operation = change.operation();
+        if let Change::Apply { spec, replicas } = &change {
+            check_spec(operation, spec, *replicas)?;
+            // An image that is missing or damaged is refused before anything is wanted of it.
+            let unpacked = self.shared.bundles.ensure(operation, &spec.component.tuple.image).await?;
+            bundle::command_line(operation, &unpacked, &spec.component.arguments)?;
+        }
+        let mut record = self.record.lock().await;
+        if self.torn_down.load(Ordering::SeqCst) {
+            let message = "the component's environment is being torn down: wait until that is done";
+            return Err(PortError::new(PortErrorKind::Unavailable, operation, message));
+        }
+        let mut next = record.clone();
+        let mut listener = None;
+        if next.admit(operation, context.effect, context.fence, &change.fingerprint()?)? == Admitted::Perform
+        {
+            if matches!(change, Change::Apply { .. }) && self.proxy.port().is_none() {
+                let bound = self.bind(operation, next.endpoint_port).await?;
+                next.endpoint_port = bound.local_addr().ok().map(|address| address.port());
+                listener = Some(bound);
+            }
+            change_record(&mut next, context.effect, change)?;
+        }
+        self.prune(&mut next);
+        self.write(operation, &next).await?;
+        *record = next;
+        if let Some(listener) = listener {
+            self.serve(listener);
+        }
+        self.settle(&record);
+        Ok(())
+    }
+
+    async fn write(&self, operation: &'static str, record: &ComponentRecord) -> PortResult<()> {
+        let (path, written) = (self.folder.record(), record.clone());
+        blocking(move || state::write(&path, &written))
+            .await
+            .map_err(|error| failed(operation, "the component's state could not be written to disk", error))
+    }
+
+    /// Starts what is wanted and missing, tells what is not wanted to stop, and puts the wanted routes in force.
+    fn settle(self: &Arc<Self>, record: &ComponentRecord) {
+        for revision in record.revisions.values() {
+            let missing: Vec<u64> = {
+                let instances = self.instances();
+                let exists = |number: &u64| {
+                    instances
+                        .values()
+                        .any(|it| it.number == *number && *it.revision() == revision.spec.revision)
+                };
+                revision.instances.iter().filter(|number| !exists(number)).copied().collect()
+            };
+            let spec = Arc::new(revision.spec.clone());
+            for number in missing {
+                self.begin(Arc::new(Instance::new(Arc::clone(&spec), number, 0)), None);
+            }
+        }
+        for instance in self.instances().values() {
+            let wanted = record
+                .revisions
+                .get(instance.revision())
+                .is_some_and(|revision| revision.instances.contains(&instance.number));
+            if !wanted {
+                instance.stop.cancel();
+            }
+        }
+        *self.routed.lock().unwrap_or_else(PoisonError::into_inner) =
+            (record.traffic.clone(), record.traffic_effect);
+        self.publish();
+    }
+
+    /// Takes up an instance, with the process that was found of it, if one was.
+    fn begin(self: &Arc<Self>, instance: Arc<Instance>, found: Option<Found>) {
+        self.instances().insert(instance.name.clone(), Arc::clone(&instance));
+        self.shared.tasks.spawn(supervisor::supervise(Arc::clone(self), instance, found));
+    }
+
+    /// Takes up what an earlier host left of this component.
+    pub(crate) async fn resume(self: &Arc<Self>, found: Vec<(Arc<Instance>, Found)>) {
+        for (instance, found) in found {
+            self.begin(instance, Some(found));
+        }
+        let mut record = self.record.lock().await;
+        self.drop_retired(&mut record).await;
+        self.settle(&record);
+    }
+
+    /// Makes routes of what is routed and which instances are ready, and puts them in force.
+    pub(crate) fn publish(&self) {
+        let routed = self.routed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready: BTreeMap<RevisionId, Vec<_>> = BTreeMap::new();
+        for instance in self.instances().values() {
+            if let Some(upstream) = instance.ready_upstream() {
+                ready.entry(instance.revision().clone()).or_default().push(upstream);
+            }
+        }
+        self.proxy.replace(RoutingTable::new(routed.0.clone(), routed.1, &ready));
+    }
+
+    /// An instance's process and files are gone.
+    pub(crate) async fn forget(&self, instance: &Instance) {
+        let mut record = self.record.lock().await;
+        self.instances().remove(&instance.name);
+        self.publish();
+        self.drop_retired(&mut record).await;
+        drop(record);
+        self.instance_gone.notify_waiters();
+    }
+
+    /// Drops retired revisions whose last instance is gone, on disk too.
+    async fn drop_retired(&self, record: &mut ComponentRecord) {
+        if self.prune(record)
+            && !self.torn_down.load(Ordering::SeqCst)
+            && let Err(error) = self.write("surface.retire", record).await
+        {
+            tracing::warn!(component = %self.key, %error, "a retired revision stays on disk until the next effect");
+        }
+    }
+
+    /// Drops retired revisions whose last instance is gone. Answers whether there were any.
+    fn prune(&self, record: &mut ComponentRecord) -> bool {
+        let before = record.revisions.len();
+        let instances = self.instances();
+        record.revisions.retain(|revision, it| {
+            !it.retiring || instances.values().any(|instance| instance.revision() == revision)
+        });
+        record.revisions.len() < before
+    }
+
+    /// Stops everything and removes every trace. Requests under way get their grace.
+    pub(crate) async fn tear_down(self: &Arc<Self>, operation: &'static str) -> PortResult<()> {
+        {
+            let mut record = self.record.lock().await;
+            let mut next = record.clone();
+            let revisions: Vec<_> = next.revisions.keys().cloned().collect();
+            for revision in &revisions {
+                next.retire(revision);
+            }
+            self.write(operation, &next).await?;
+            self.torn_down.store(true, Ordering::SeqCst);
+            *record = next;
+            self.settle(&record);
+        }
+        loop {
+            let gone = self.instance_gone.notified();
+            let mut gone = std::pin::pin!(gone);
+            gone.as_mut().enable();
+            if self.instances().is_empty() {
+                break;
+            }
+            tokio::select! {
+                () = gone => {}
+                () = self.shared.stop.cancelled() => {
+                    let message = "the surface was shut down while it tore the component down: open it and tear down again";
+                    return Err(PortError::new(PortErrorKind::Unavailable, operation, message));
+                }
+            }
+        }
+        self.proxy_stop.cancel();
+        let folder = self.folder.path().to_path_buf();
+        blocking(move || state::remove_folder(&folder))
+            .await
+            .map_err(|error| failed(operation, "the component's files could not be removed", error))
+    }
+
+    async fn bind(&self, operation: &'static str, kept: Option<u16>) -> PortResult<TcpListener> {
+        let wanted = self.shared.options.endpoint_ports.get(&self.key).copied().or(kept);
+        TcpListener::bind((Ipv4Addr::LOCALHOST, wanted.unwrap_or(0))).await.map_err(|error| {
+            let kind = match error.kind() {
+                std::io::ErrorKind::AddrInUse => PortErrorKind::Exhausted,
+                _ => PortErrorKind::Invalid,
+            };
+            let message = match wanted {
+                Some(port) => format!(
+                    "the endpoint of {} must listen on port {port}, which is not to be had ({}): stop the program that has it or \
+                     configure another port",
+                    self.key.module,
+                    error.kind()
+                ),
+                None => format!("no port is to be had for the endpoint of {}", self.key.module),
+            };
+            PortError::new(kind, operation, message).caused_by(error)
+        })
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        if let Ok(address) = listener.local_addr() {
+            self.proxy.opened(address.port());
+        }
+        *self.endpoint_trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.shared.tasks.spawn(Arc::clone(&self.proxy).serve(listener, self.proxy_stop.clone()));
+    }
+
+    /// Opens the endpoint where the component has one and it is not open.
+    pub(crate) async fn open_endpoint(&self) {
+        let record = self.record.lock().await;
+        let closed = self.proxy.port().is_none() && !self.proxy_stop.is_cancelled();
+        if let Some(kept) = record.endpoint_port.filter(|_| closed) {
+            match self.bind("surface.open", Some(kept)).await {
+                Ok(listener) => self.serve(listener),
+                Err(error) => {
+                    *self.endpoint_trouble.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(error.message().to_owned());
+                }
+            }
+        }
+    }
+
+    /// What is seen of the component now. Traffic is what the data plane has in force, and nothing while it does not listen.
+    pub(crate) async fn observe(&self) -> ComponentObservation {
+        let record = self.record.lock().await;
+        let mut instances: Vec<_> = self.instances().values().cloned().collect();
+        instances.sort_by_key(|instance| instance.number);
+        let endpoint_trouble = self.endpoint_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let revisions = record.revisions.iter().map(|(id, revision)| {
+            let own: Vec<_> = instances.iter().filter(|instance| instance.revision() == id).collect();
+            let observed = RevisionObservation {
+                image: revision.spec.component.tuple.image.digest().clone(),
+                wanted: revision.replicas,
+                trouble: own
+                    .iter()
+                    .find_map(|instance| instance.trouble())
+                    .or_else(|| endpoint_trouble.clone()),
+                instances: own.iter().map(|instance| instance.observation()).collect(),
+            };
+            (id.clone(), observed)
+        });
+        let port = self.proxy.port();
+        ComponentObservation {
+            key: self.key.clone(),
+            observed_at: self.shared.options.clock.now(),
+            revisions: revisions.collect(),
+            traffic: port.and_then(|_| self.proxy.table().traffic.clone()),
+            endpoint: port.map(|port| format!("http://{}:{port}", Ipv4Addr::LOCALHOST)),
+        }
+    }
+
+    /// The images that its revisions run, by the hexadecimal digits of their digests.
+    pub(crate) async fn images(&self) -> Vec<String> {
+        let record = self.record.lock().await;
+        let images = record.revisions.values().map(|revision| &revision.spec.component.tuple.image);
+        images.map(|image| image.digest().hex().to_owned()).collect()
+    }
+
+    /// The variables by which an instance's processes are known.
+    pub(crate) fn identifying_variables(&self, instance: &Instance) -> [(&'static str, String); 5] {
+        [
+            (SURFACE_VARIABLE, self.shared.surface.clone()),
+            ("FACTORY_TENANT", self.key.tenant.to_string()),
+            ("FACTORY_ENVIRONMENT", self.key.environment.to_string()),
+            ("FACTORY_MODULE", self.key.module.to_string()),
+            ("FACTORY_INSTANCE", instance.name.clone()),
+        ]
+    }
+
+    /// Everything that the runtime itself tells an instance.
+    pub(crate) fn own_variables(
+        &self,
+        instance: &Instance,
+        port: u16,
+        start: u32,
+    ) -> Vec<(&'static str, String)> {
+        let mut own = vec![
+            ("PORT", port.to_string()),
+            ("FACTORY_REVISION", instance.revision().to_string()),
+            ("FACTORY_START", start.to_string()),
+        ];
+        own.extend(self.identifying_variables(instance));
+        own
+    }
+}
+
+fn check_spec(operation: &'static str, spec: &RevisionSpec, replicas: u16) -> PortResult<()> {
+    let component = &spec.component;
+    if component.surface != SurfaceKind::Process {
+        let message =
+            format!("the component is meant for {}: this surface runs processes only", component.surface);
+        return Err(PortError::new(PortErrorKind::Unsupported, operation, message));
+    }
+    let message = if component.module != spec.key.module || spec.revision.module != spec.key.module {
+        format!(
+            "the component is {}, the revision is of {} and the address is {}: name one module in all three",
+            component.module, spec.revision.module, spec.key.module
+        )
+    } else if replicas > Replicas::MOST {
+        format!("{replicas} replicas are too many: ask for {} at most", Replicas::MOST)
+    } else {
+        return Ok(());
+    };
+    Err(PortError::new(PortErrorKind::Invalid, operation, message))
+}
+
+/// Makes an effect's change to what is wanted.
+fn change_record(record: &mut ComponentRecord, effect: EffectId, change: Change) -> PortResult<()> {
+    let operation = change.operation();
+    let absent = |revision: &RevisionId| {
+        let message = format!("revision {revision} does not exist here: apply it first");
+        PortError::new(PortErrorKind::NotFound, operation, message)
+    };
+    let exists = |record: &ComponentRecord, revision: &RevisionId| {
+        record.revisions.get(revision).is_some_and(|it| !it.retiring)
+    };
+    match change {
+        Change::Apply { spec, replicas } => {
+            let others = record.revisions.keys().filter(|other| **other != spec.revision).count();
+            if others >= usize::from(CONCURRENT_REVISIONS) {
+                let message = format!(
+                    "{CONCURRENT_REVISIONS} revisions of {} exist already: retire one first",
+                    spec.key.module
+                );
+                return Err(PortError::new(PortErrorKind::Exhausted, operation, message));
+            }
+            let revision = record
+                .revisions
+                .entry(spec.revision.clone())
+                .or_insert_with(|| RevisionRecord::new((*spec).clone()));
+            if revision.spec != *spec {
+                let message = format!(
+                    "revision {} exists with other content: bring changes as a new revision",
+                    spec.revision
+                );
+                return Err(PortError::new(PortErrorKind::Invalid, operation, message));
+            }
+            revision.retiring = false;
+            revision.resize(replicas);
+        }
+        Change::Scale { revision, replicas } => {
+            if replicas > Replicas::MOST {
+                let message = format!("{replicas} replicas are too many: ask for {} at most", Replicas::MOST);
+                return Err(PortError::new(PortErrorKind::Invalid, operation, message));
+            }
+            let found = record.revisions.get_mut(&revision).filter(|found| !found.retiring);
+            found.ok_or_else(|| absent(&revision))?.resize(replicas);
+        }
+        Change::Shift { traffic } => {
+            if let Some(missing) = traffic.revisions().into_iter().find(|revision| !exists(record, revision))
+            {
+                return Err(absent(missing));
+            }
+            record.traffic = Some(traffic);
+            record.traffic_effect = Some(effect);
+        }
+        Change::Retire { revision } => {
+            if record.traffic.as_ref().is_some_and(|traffic| traffic.revisions().contains(&&revision)) {
+                record.traffic_effect = Some(effect);
+            }
+            record.retire(&revision);
+        }
+    }
+    Ok(())
+}

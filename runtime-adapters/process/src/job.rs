@@ -1,0 +1,389 @@
+//! Short tasks that run once for each effect.
+//!
+//! A job runs below a small shell script that writes down its exit code, so that its end is known even where no host watched it. The
+//! script gets the command as positional parameters and never interprets any of it. A job's record is written before it is spawned
+//! and is kept until its environment is torn down: that is what makes a second start of the same effect do nothing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use runtime_domain::component::JobSpec;
+use runtime_domain::id::{EnvironmentId, TenantId};
+use runtime_domain::surface::{EffectId, FencingToken};
+use runtime_domain::time::{Span, Timestamp};
+use runtime_ports::job::{JobRequest, JobState};
+use runtime_ports::registry::Bundle;
+use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::{self, CommandLine};
+use crate::component::Shared;
+use crate::logs;
+use crate::os::{self, MarkedProcess, Process, ProcessIdentity, SURFACE_VARIABLE};
+use crate::spawn::{self, Running};
+use crate::state::{self, blocking, failed};
+
+const START: &str = "job.start";
+const STATE: &str = "job.state";
+const OPEN: &str = "surface.open";
+
+/// Runs the command that is given as parameters after the first, and writes its exit code to the file that the first one names. The code
+/// counts only with the line's end behind it, so that a half-written one is none.
+const SCRIPT: &str = r#"status=$1; shift; "$@"; code=$?; printf '%s\n' "$code" >"$status"; exit "$code""#;
+
+/// How long a job that ran out of its time may take to end before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A job as it is kept on disk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct JobRecord {
+    pub(crate) tenant: TenantId,
+    pub(crate) environment: EnvironmentId,
+    effect: EffectId,
+    job: JobSpec,
+    started: Timestamp,
+    /// The process; absent where the host ended between the wish and the process.
+    process: Option<ProcessIdentity>,
+}
+
+/// The greatest fencing token that was seen of one deployment.
+#[derive(Debug, Serialize, Deserialize)]
+struct FenceRecord {
+    fence: FencingToken,
+}
+
+/// Where one job's files are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct JobFolder(PathBuf);
+
+impl JobFolder {
+    fn of(root: &Path, tenant: TenantId, effect: EffectId) -> Self {
+        let deployment = root.join("jobs").join(tenant.to_string()).join(effect.deployment.to_string());
+        Self(deployment.join(effect.ordinal.to_string()))
+    }
+    fn fence(&self) -> PathBuf {
+        self.0.with_file_name("fence.json")
+    }
+    fn record(&self) -> PathBuf {
+        self.0.join("job.json")
+    }
+    fn status(&self) -> PathBuf {
+        self.0.join("status")
+    }
+    fn timed_out(&self) -> PathBuf {
+        self.0.join("timed-out")
+    }
+    fn log(&self) -> PathBuf {
+        self.0.join("output.log")
+    }
+
+    /// The exit code, where the job's end was written down.
+    fn exit_code(&self) -> io::Result<Option<i32>> {
+        match std::fs::read_to_string(self.status()) {
+            Ok(text) => Ok(text.strip_suffix('\n').and_then(|code| code.parse().ok())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The jobs of a surface.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    shared: Arc<Shared>,
+    /// The jobs that are watched now, with the image that each runs.
+    active: Arc<Mutex<BTreeMap<JobFolder, String>>>,
+    /// Held while a job is started, so that nobody sees one half-way.
+    starting: tokio::sync::Mutex<()>,
+}
+
+impl Jobs {
+    /// Takes up the jobs that an earlier host left.
+    pub(crate) async fn open(shared: Arc<Shared>) -> PortResult<Self> {
+        let for_scan = Arc::clone(&shared);
+        let found = blocking(move || unfinished(&for_scan))
+            .await
+            .map_err(|error| failed(OPEN, "the jobs that were left could not be looked at", error))?;
+        let jobs = Self { shared, active: Arc::default(), starting: tokio::sync::Mutex::default() };
+        for (folder, record, process) in found {
+            jobs.watch(folder, &record, Running::adopted(process));
+        }
+        Ok(jobs)
+    }
+
+    /// The images that running jobs need, by the hexadecimal digits of their digests.
+    pub(crate) fn images(&self) -> Vec<String> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The logs of running jobs.
+    pub(crate) fn logs(&self) -> Vec<PathBuf> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).keys().map(JobFolder::log).collect()
+    }
+
+    /// Starts a job, unless one of its effect was started before.
+    pub(crate) async fn start(self: &Arc<Self>, request: &JobRequest) -> PortResult<()> {
+        if self.shared.stop.is_cancelled() {
+            let message = "the surface was shut down: open it again";
+            return Err(PortError::new(PortErrorKind::Unavailable, START, message));
+        }
+        // As a task of its own, so that a caller that goes away does not cut it off half-way.
+        let (jobs, request) = (Arc::clone(self), request.clone());
+        self.shared.tasks.spawn(async move { jobs.start_whole(request).await }).await.map_err(|error| {
+            PortError::new(PortErrorKind::Internal, START, "starting the job was cut off")
+                .with_retry(Retry::OutcomeUnknown)
+                .caused_by(error)
+        })?
+    }
+
+    async fn start_whole(&self, request: JobRequest) -> PortResult<()> {
+        let folder = JobFolder::of(&self.shared.options.root, request.tenant, request.effect);
+        // Not held while the image is unpacked, which may take long.
+        let looking = self.starting.lock().await;
+        if self.admitted(&folder, request.fence).await? {
+            return Ok(());
+        }
+        drop(looking);
+        let bundle = self.shared.bundles.ensure(START, &request.job.image).await?;
+        let line = bundle::command_line(START, &bundle, &request.job.arguments)?;
+        let _starting = self.starting.lock().await;
+        // Another host may have come, or the same start, while the image was unpacked.
+        if self.admitted(&folder, request.fence).await? {
+            return Ok(());
+        }
+        let mut record = JobRecord {
+            tenant: request.tenant,
+            environment: request.environment,
+            effect: request.effect,
+            job: request.job,
+            started: self.shared.options.clock.now(),
+            process: None,
+        };
+        write(&folder, &record).await?;
+        match self.spawn(&folder, &record, &bundle, &line) {
+            Ok((running, identity)) => {
+                record.process = identity;
+                if let Err(error) = write(&folder, &record).await {
+                    // The wish is on disk, so the next host finds the process by its marker.
+                    tracing::warn!(%error, "the identity of a job's process could not be written");
+                }
+                self.watch(folder, &record, running);
+                Ok(())
+            }
+            Err(error) => {
+                // Nothing runs, so nothing was started.
+                let undone = folder.0.clone();
+                if let Err(error) = blocking(move || state::remove_folder(&undone)).await {
+                    tracing::warn!(%error, "the record of a job that did not start could not be removed");
+                }
+                Err(failed(START, "the job could not be started", error))
+            }
+        }
+    }
+
+    /// Refuses a start with an older token than one already seen. Answers whether the job was started before.
+    async fn admitted(&self, folder: &JobFolder, fence: FencingToken) -> PortResult<bool> {
+        let at = folder.clone();
+        let (seen, known) = blocking(move || {
+            let seen = state::read::<FenceRecord>(&at.fence())?.map(|record| record.fence);
+            if seen.is_none_or(|seen| seen < fence) {
+                state::write(&at.fence(), &FenceRecord { fence })?;
+            }
+            Ok((seen, at.record().exists()))
+        })
+        .await
+        .map_err(|error| {
+            failed(START, "the deployment's fencing token could not be read or written", error)
+        })?;
+        match seen {
+            Some(seen) if seen > fence => Err(PortError::new(
+                PortErrorKind::Fenced,
+                START,
+                format!(
+                    "the job carries fencing token {} and {} was seen already: another host has taken over this deployment, so \
+                     let it work",
+                    fence.0, seen.0
+                ),
+            )),
+            _ => Ok(known),
+        }
+    }
+
+    fn spawn(
+        &self,
+        folder: &JobFolder,
+        record: &JobRecord,
+        bundle: &Bundle,
+        line: &CommandLine,
+    ) -> io::Result<(Running, Option<ProcessIdentity>)> {
+        let mut arguments = vec!["-c".to_owned(), SCRIPT.to_owned(), "factory-job".to_owned()];
+        for path in [&folder.status(), &line.program] {
+            let text = path.to_str().ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidInput, "the surface's folder must have a UTF-8 path")
+            })?;
+            arguments.push(text.to_owned());
+        }
+        arguments.extend(line.arguments.iter().cloned());
+        let wrapped =
+            CommandLine { program: PathBuf::from("/bin/sh"), arguments, folder: line.folder.clone() };
+        let own = identifying_variables(&self.shared, record);
+        spawn::command(&wrapped, bundle, record.job.variables.iter(), &own, &folder.log())
+            .and_then(Running::start)
+    }
+
+    /// Follows a job to its end, and stops it where it runs out of its time. Its age is the system's to tell, so that neither a new host nor a
+    /// clock that jumps gives it more or less.
+    fn watch(&self, folder: JobFolder, record: &JobRecord, mut running: Running) {
+        let shared = Arc::clone(&self.shared);
+        let age = running
+            .identity()
+            .and_then(os::running_for)
+            .unwrap_or_else(|| Span::between(record.started, shared.options.clock.now()).to_std());
+        let left = record.job.timeout.to_std().saturating_sub(age);
+        let own = identifying_variables(&shared, record);
+        let image = record.job.image.digest().hex().to_owned();
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.clone(), image);
+        let (active, watched) = (Arc::clone(&self.active), folder.clone());
+        self.shared.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => return,
+                _ = running.exited() => {}
+                () = tokio::time::sleep(left) => {
+                    let noted = blocking(move || std::fs::write(folder.timed_out(), b"")).await;
+                    if let Err(error) = noted {
+                        tracing::warn!(%error, "that a job ran out of its time could not be written");
+                    }
+                    running.end(GRACE).await;
+                }
+            }
+            os::sweep(&shared.surface, |variables| {
+                own.iter().all(|(name, value)| variables.get(*name) == Some(value))
+            })
+            .await;
+            active.lock().unwrap_or_else(PoisonError::into_inner).remove(&watched);
+        });
+    }
+
+    /// How a job is, by what is on disk and whether its process lives.
+    pub(crate) async fn state(&self, tenant: TenantId, effect: EffectId) -> PortResult<JobState> {
+        let _nobody_starts = self.starting.lock().await;
+        let folder = JobFolder::of(&self.shared.options.root, tenant, effect);
+        blocking(move || {
+            let Some(record) = state::read::<JobRecord>(&folder.record())? else {
+                return Ok(JobState::Absent);
+            };
+            let alive = record.process.as_ref().is_some_and(os::is_alive);
+            // Looked at after the process: one that ended in between has written its code by now.
+            let code = folder.exit_code()?;
+            let detail = |what: String| {
+                let tail = logs::tail(&folder.log());
+                if tail.is_empty() { what } else { format!("{what}; its last output: {tail}") }
+            };
+            Ok(match code {
+                _ if alive && code.is_none() => JobState::Running,
+                _ if folder.timed_out().exists() => JobState::Failed {
+                    detail: detail(format!("it did not end within {}", record.job.timeout)),
+                },
+                Some(0) => JobState::Succeeded,
+                Some(code) => JobState::Failed { detail: detail(format!("it exited with code {code}")) },
+                None => JobState::Unknown {
+                    detail: detail("its process is gone and left no exit code".to_owned()),
+                },
+            })
+        })
+        .await
+        .map_err(|error| failed(STATE, "the job's files could not be read", error))
+    }
+
+    /// Ends the jobs that match, and removes all that is kept of them.
+    pub(crate) async fn tear_down(
+        &self,
+        operation: &'static str,
+        matches: impl Fn(&JobRecord) -> bool + Send,
+    ) -> PortResult<()> {
+        let trouble = |error| failed(operation, "the jobs could not be removed", error);
+        let shared = Arc::clone(&self.shared);
+        let known = blocking(move || records(&shared)).await.map_err(trouble)?;
+        for (folder, record) in known.into_iter().filter(|(_, record)| matches(record)) {
+            let own = identifying_variables(&self.shared, &record);
+            os::sweep(&self.shared.surface, |variables| {
+                own.iter().all(|(name, value)| variables.get(*name) == Some(value))
+            })
+            .await;
+            blocking(move || state::remove_folder(&folder.0)).await.map_err(trouble)?;
+        }
+        Ok(())
+    }
+}
+
+async fn write(folder: &JobFolder, record: &JobRecord) -> PortResult<()> {
+    let (path, written) = (folder.record(), record.clone());
+    blocking(move || state::write(&path, &written))
+        .await
+        .map_err(|error| failed(START, "the job's record could not be written to disk", error))
+}
+
+fn identifying_variables(shared: &Shared, record: &JobRecord) -> [(&'static str, String); 4] {
+    [
+        (SURFACE_VARIABLE, shared.surface.clone()),
+        ("FACTORY_TENANT", record.tenant.to_string()),
+        ("FACTORY_ENVIRONMENT", record.environment.to_string()),
+        ("FACTORY_JOB", record.effect.to_string()),
+    ]
+}
+
+/// Every job on disk.
+fn records(shared: &Shared) -> io::Result<Vec<(JobFolder, JobRecord)>> {
+    let mut found = Vec::new();
+    for tenant in state::entries(&shared.options.root.join("jobs"))? {
+        for deployment in state::entries(&tenant)?.into_iter().filter(|path| path.is_dir()) {
+            for folder in state::entries(&deployment)?.into_iter().filter(|path| path.is_dir()).map(JobFolder)
+            {
+                if let Some(record) = state::read::<JobRecord>(&folder.record())? {
+                    found.push((folder, record));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The jobs whose processes still live. A marked process of any other job is ended.
+fn unfinished(shared: &Shared) -> io::Result<Vec<(JobFolder, JobRecord, Process)>> {
+    let marked: Vec<MarkedProcess> = os::marked(&shared.surface)?
+        .into_iter()
+        .filter(|process| process.variables.contains_key("FACTORY_JOB"))
+        .collect();
+    let belongs = |record: &JobRecord, process: &MarkedProcess| {
+        identifying_variables(shared, record)
+            .iter()
+            .all(|(name, value)| process.variables.get(*name) == Some(value))
+    };
+    let mut found = Vec::new();
+    for (folder, mut record) in records(shared)? {
+        if folder.exit_code()?.is_some() {
+            continue;
+        }
+        if record.process.is_none()
+            && let Some(spawned) =
+                marked.iter().find(|process| process.leads_group && belongs(&record, process))
+        {
+            record.process = Some(spawned.identity.clone());
+            state::write(&folder.record(), &record)?;
+        }
+        let process = record.process.as_ref().map(Process::open).transpose()?.flatten();
+        if let Some(process) = process {
+            found.push((folder, record, process));
+        }
+    }
+    for process in &marked {
+        if !found.iter().any(|(_, record, _)| belongs(record, process)) {
+            os::kill(&process.identity);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,84 @@
+//! The embedded compute surface of Factory Runtime: operating-system processes behind a traffic-splitting reverse proxy.
+//!
+//! [`ProcessSurface`] implements three ports: `ComputeSurface`, `JobRunner`, and `MetricSource` from what its own proxies see.
+//!
+//! # What runs
+//! Each instance is a process of its own group, in the folder of its unpacked image, without input, with its output in a rotated log. Its
+//! environment holds a minimal `PATH`, the image's variables, the component's, and the runtime's own, nothing of the host's:
+//!
+//! | variable | value |
+//! |---|---|
+//! | `PORT` | the loopback port to listen on; another one at each start |
+//! | `FACTORY_TENANT`, `FACTORY_ENVIRONMENT`, `FACTORY_MODULE`, `FACTORY_REVISION` | what it belongs to |
+//! | `FACTORY_INSTANCE`, `FACTORY_START` | its name, and how often it was started |
+//! | `FACTORY_JOB` | for a job, its effect; a job has no `PORT`, module, revision or instance |
+//! | `FACTORY_SURFACE` | marks the processes of this surface, so that no host loses one |
+//!
+//! # Guarantees
+//! - A wish is on disk before a process is spawned for it: a host that is killed at any point leaves nothing that the next one does
+//!   not find. Workloads outlive the host and are adopted by the next.
+//! - A process is signalled only while it is certain who it is: its identifier, its start time and the boot must agree.
+//! - Effects are fenced by deployment, as fencing tokens are given out by deployment, and a repeated effect that others followed is
+//!   recognised and does nothing.
+//! - An instance is told to stop only after it left the routes and its last request left it, or after its grace.
+//! - Any 100 requests in a row that meet the same weights are divided exactly by them.
+//!
+//! # Assumptions
+//! One host at a time has a root folder open; a lock file keeps others out. Workloads run as the host's user: this surface separates
+//! failures, not adversaries. Secrets that a workload prints are in its log, whose end is shown where it fails.
+//!
+//! # Platforms
+//! Made for Linux. On other Unix systems processes cannot be told apart safely after a restart of the host, so they are neither adopted
+//! nor signalled there: stop workloads before the host ends.
+//!
+//! # Where to find what
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `surface` | the ports' methods, opening, closing, tearing down |
+//! | `component` | one component: effects, endpoint, observation |
+//! | `supervisor`, `probe`, `instance` | the life of one instance |
+//! | `proxy` | the data plane: routes, forwarding, connections, metrics |
+//! | `adoption` | finding what an earlier host left |
+//! | `state`, `bundle`, `logs` | what is on disk |
+//! | `job` | jobs |
+//! | `os`, `spawn`, `ports` | the operating system |
+
+mod adoption;
+mod bundle;
+mod component;
+mod instance;
+mod job;
+mod logs;
+mod options;
+mod os;
+mod ports;
+mod probe;
+mod proxy;
+mod spawn;
+mod state;
+mod supervisor;
+mod surface;
+
+pub use options::ProcessSurfaceOptions;
+pub use surface::ProcessSurface;
+
+#[cfg(test)]
+mod tests {
+    //! What the unit tests share.
+
+    use runtime_domain::component::ComponentSpec;
+
+    /// A component as a manifest would write it.
+    pub(crate) fn component(module: &str) -> ComponentSpec {
+        serde_json::from_value(serde_json::json!({
+            "module": module,
+            "component_type": "microservice",
+            "version": "1.0.0",
+            "tuple": { "image": format!("shop/{module}@sha256:{}", "a".repeat(64)) },
+            "surface": "process",
+            "replicas": 1,
+        }))
+        .expect("a component")
+    }
+}

@@ -1,0 +1,175 @@
+//! The data plane of one component: a reverse proxy that splits traffic between revisions.
+//!
+//! ```text
+//! client ─▶ listener ─▶ forward ─▶ table (swapped whole) ─▶ upstream ─▶ instance
+//!                          │                                  │
+//!                          └────────▶ metrics ◀───────────────┘
+//! ```
+//!
+//! A request takes its route from one table; tables are replaced, never changed. It enters an instance before it is sent, and an
+//! instance that drains lets nobody enter, so that an instance is told to stop only once the last request has left it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use runtime_ports::clock::Clock;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) mod forward;
+pub(crate) mod metrics;
+pub(crate) mod table;
+pub(crate) mod upstream;
+
+use metrics::Metrics;
+use table::RoutingTable;
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait after an accept failed, for want of file descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What bounds a proxy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProxyLimits {
+    /// How long an instance may take to begin its answer.
+    pub(crate) answer_timeout: Duration,
+    /// Client connections at a time.
+    pub(crate) connections: usize,
+    /// How long requests under way may take once the proxy stops.
+    pub(crate) shutdown_grace: Duration,
+}
+
+/// One component's proxy.
+pub(crate) struct Proxy {
+    table: RwLock<Arc<RoutingTable>>,
+    /// Which request this is, counted: the choice of a revision follows from it.
+    turn: AtomicU64,
+    /// Where it listens now; zero while it does not.
+    port: AtomicU16,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: ProxyLimits,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Proxy").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    pub(crate) fn new(clock: Arc<dyn Clock>, limits: ProxyLimits) -> Self {
+        Self {
+            table: RwLock::default(),
+            turn: AtomicU64::new(0),
+            port: AtomicU16::new(0),
+            metrics: Metrics::default(),
+            clock,
+            limits,
+        }
+    }
+
+    /// The table in force.
+    pub(crate) fn table(&self) -> Arc<RoutingTable> {
+        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another table in force, for every request from now on.
+    pub(crate) fn replace(&self, table: RoutingTable) {
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+    }
+
+    /// Where it listens, while it does.
+    pub(crate) fn port(&self) -> Option<u16> {
+        Some(self.port.load(Ordering::SeqCst)).filter(|port| *port != 0)
+    }
+
+    fn next_turn(&self) -> u64 {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes where it is about to be served, so that the endpoint is seen as soon as it is bound.
+    pub(crate) fn opened(&self, port: u16) {
+        self.port.store(port, Ordering::SeqCst);
+    }
+
+    /// Serves until `stop`: then no connection is taken any more, and requests under way may finish within the grace.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        let connections = TaskTracker::new();
+        let permits = Arc::new(Semaphore::new(self.limits.connections));
+        let cut = CancellationToken::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                accepted = async {
+                    let permit = Arc::clone(&permits).acquire_owned().await.ok();
+                    (listener.accept().await, permit)
+                } => accepted,
+            };
+            match accepted {
+                (Ok((stream, peer)), permit) => {
+                    let connection = Arc::clone(&self).connection(stream, peer, stop.clone(), cut.clone());
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(permit);
+                    });
+                }
+                (Err(error), _) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        self.port.store(0, Ordering::SeqCst);
+        drop(listener);
+        connections.close();
+        if tokio::time::timeout(self.limits.shutdown_grace, connections.wait()).await.is_err() {
+            cut.cancel();
+            connections.wait().await;
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stop: CancellationToken,
+        cut: CancellationToken,
+    ) {
+        // Small answers should not wait for the acknowledgement of earlier ones.
+        let _ = stream.set_nodelay(true);
+        let proxy = Arc::clone(&self);
+        let service = service_fn(move |request| {
+            let proxy = Arc::clone(&proxy);
+            async move { Ok::<_, std::convert::Infallible>(forward::forward(&proxy, peer.ip(), request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = cut.cancelled() => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a client connection ended early");
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! What the surface keeps on disk, so that the next host knows everything that this one began.
+//!
+//! ```text
+//! root/
+//!   surface.lock                     held by the host that has the surface open
+//!   surface.json                     the identifier that marks this surface's processes
+//!   bundles/<digest>/, <digest>.json an unpacked image, and how it is started
+//!   components/<tenant>/<environment>/<module>/
+//!     component.json                 what is wanted: revisions, replicas, traffic; fences and effects seen
+//!     instances/<name>.json          one process: written before it is spawned, and again with its identity
+//!     logs/<name>.log                its output, then .log.1, .log.2
+//!   jobs/<tenant>/<deployment>/<ordinal>/
+//!     job.json, status, output.log
+//! ```
+//!
+//! Every file is replaced whole: written beside, flushed to the disk, renamed. A wish is on disk before a process is spawned for it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use runtime_domain::component::RevisionId;
+use runtime_domain::id::DeploymentId;
+use runtime_domain::surface::{ComponentKey, EffectId, FencingToken, RevisionSpec, Traffic, TrafficWeights};
+use runtime_domain::value::Percent;
+use runtime_ports::{PortError, PortErrorKind, PortResult};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::os::ProcessIdentity;
+
+/// How many deployments' fencing tokens one component remembers.
+const FENCES: usize = 64;
+/// How many effects one component remembers to recognise a repetition.
+const EFFECTS: usize = 256;
+
+/// Who the surface is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SurfaceRecord {
+    /// The value that marks its processes.
+    pub(crate) surface: String,
+}
+
+/// Everything wanted of one component.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ComponentRecord {
+    pub(crate) key: ComponentKey,
+    /// Where its proxy listens; chosen once.
+    pub(crate) endpoint_port: Option<u16>,
+    pub(crate) revisions: BTreeMap<RevisionId, RevisionRecord>,
+    pub(crate) traffic: Option<Traffic>,
+    /// The effect that directed the traffic.
+    pub(crate) traffic_effect: Option<EffectId>,
+    fences: VecDeque<(DeploymentId, FencingToken)>,
+    effects: VecDeque<(EffectId, String)>,
+}
+
+/// What is wanted of one revision.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RevisionRecord {
+    pub(crate) spec: RevisionSpec,
+    pub(crate) replicas: u16,
+    /// The numbers of the instances that should run, the oldest first. What runs beyond them is on its way out.
+    pub(crate) instances: BTreeSet<u64>,
+    /// The number that the next instance gets; numbers are not used again.
+    pub(crate) next_instance: u64,
+    /// Retired: it stays only until its last instance has stopped.
+    pub(crate) retiring: bool,
+}
+
+impl RevisionRecord {
+    /// A revision without instances.
+    pub(crate) fn new(spec: RevisionSpec) -> Self {
+        Self { spec, replicas: 0, instances: BTreeSet::new(), next_instance: 1, retiring: false }
+    }
+
+    /// Sets the number of replicas: new numbers at the end, or the newest ones given up.
+    pub(crate) fn resize(&mut self, replicas: u16) {
+        self.replicas = replicas;
+        while self.instances.len() > usize::from(replicas) {
+            self.instances.pop_last();
+        }
+        while self.instances.len() < usize::from(replicas) {
+            self.instances.insert(self.next_instance);
+            self.next_instance += 1;
+        }
+    }
+}
+
+/// Whether an effect is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// It was not done before, or it was the last one: doing it brings about what should be.
+    Perform,
+    /// It was done before and others came after it: doing it again would undo them.
+    AlreadyDone,
+}
+
+impl ComponentRecord {
+    /// A component of which nothing is wanted yet.
+    pub(crate) fn new(key: ComponentKey) -> Self {
+        Self {
+            key,
+            endpoint_port: None,
+            revisions: BTreeMap::new(),
+            traffic: None,
+            traffic_effect: None,
+            fences: VecDeque::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Checks an effect's fencing token and whether it is a repetition, and remembers both. `change` tells what the effect does;
+    /// the same effect with another change is no repetition.
+    pub(crate) fn admit(
+        &mut self,
+        operation: &'static str,
+        effect: EffectId,
+        fence: FencingToken,
+        change: &str,
+    ) -> PortResult<Admitted> {
+        let seen = self.fences.iter().position(|(deployment, _)| *deployment == effect.deployment);
+        if let Some((_, greatest)) = seen.and_then(|at| self.fences.get(at))
+            && *greatest > fence
+        {
+            return Err(PortError::new(
+                PortErrorKind::Fenced,
+                operation,
+                format!(
+                    "the effect carries fencing token {} and {} was seen already: another host has taken over this \
+                     deployment, so let it work",
+                    fence.0, greatest.0
+                ),
+            ));
+        }
+        if let Some(at) = seen {
+            self.fences.remove(at);
+        }
+        self.fences.push_back((effect.deployment, fence));
+        while self.fences.len() > FENCES {
+            self.fences.pop_front();
+        }
+        let done = (effect, change.to_owned());
+        match self.effects.iter().position(|known| *known == done) {
+            Some(at) if at + 1 < self.effects.len() => Ok(Admitted::AlreadyDone),
+            Some(_) => Ok(Admitted::Perform),
+            None => {
+                self.effects.push_back(done);
+                while self.effects.len() > EFFECTS {
+                    self.effects.pop_front();
+                }
+                Ok(Admitted::Perform)
+            }
+        }
+    }
+
+    /// Marks a revision as retired and takes it out of the traffic; the others share what it had.
+    pub(crate) fn retire(&mut self, revision: &RevisionId) {
+        if let Some(record) = self.revisions.get_mut(revision) {
+            record.resize(0);
+            record.retiring = true;
+        }
+        self.traffic = self.traffic.take().and_then(|traffic| without(traffic, revision));
+    }
+}
+
+/// The same traffic without one revision, the rest scaled to a whole again; `None` where nothing is left.
+fn without(traffic: Traffic, revision: &RevisionId) -> Option<Traffic> {
+    match traffic {
+        Traffic::PerInstance(mut revisions) => {
+            revisions.remove(revision);
+            (!revisions.is_empty()).then_some(Traffic::PerInstance(revisions))
+        }
+        Traffic::Weighted(weights) if weights.share(revision) == Percent::NONE => {
+            let kept = weights
+                .iter()
+                .filter(|(other, _)| *other != revision)
+                .map(|(other, share)| (other.clone(), share))
+                .collect();
+            TrafficWeights::new(kept).ok().map(Traffic::Weighted)
+        }
+        Traffic::Weighted(weights) => {
+            let kept: Vec<_> = weights
+                .iter()
+                .filter(|(other, share)| *other != revision && *share > Percent::NONE)
+                .map(|(other, share)| (other.clone(), u32::from(share.get())))
+                .collect();
+            let whole: u32 = kept.iter().map(|(_, share)| share).sum();
+            let mut left = 100;
+            let count = kept.len();
+            let mut rescaled = BTreeMap::new();
+            for (at, (other, share)) in kept.into_iter().enumerate() {
+                let share = if at + 1 == count { left } else { share * 100 / whole };
+                left -= share;
+                rescaled.insert(other, Percent::new(u8::try_from(share).ok()?).ok()?);
+            }
+            TrafficWeights::new(rescaled).ok().map(Traffic::Weighted)
+        }
+    }
+}
+
+/// One instance's process, as far as it got.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InstanceRecord {
+    pub(crate) revision: RevisionId,
+    /// Its number within the revision.
+    pub(crate) number: u64,
+    /// How often a process was spawned for it, this one included.
+    pub(crate) start: u32,
+    /// Where the process listens.
+    pub(crate) port: u16,
+    /// How often it was started again after it ended by itself.
+    pub(crate) restarts: u32,
+    /// The process; absent where the host ended between the wish and the process.
+    pub(crate) process: Option<ProcessIdentity>,
+}
+
+/// Where one component's files are.
+#[derive(Debug, Clone)]
+pub(crate) struct ComponentFolder(PathBuf);
+
+impl ComponentFolder {
+    /// The folder of one component. Every part of the key is safe as a folder's name by its type.
+    pub(crate) fn of(root: &Path, key: &ComponentKey) -> Self {
+        Self(environment_folder(root, key).join(key.module.as_str()))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+    pub(crate) fn record(&self) -> PathBuf {
+        self.0.join("component.json")
+    }
+    pub(crate) fn instances(&self) -> PathBuf {
+        self.0.join("instances")
+    }
+    pub(crate) fn instance(&self, name: &str) -> PathBuf {
+        self.instances().join(format!("{name}.json"))
+    }
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.logs().join(format!("{name}.log"))
+    }
+}
+
+fn environment_folder(root: &Path, key: &ComponentKey) -> PathBuf {
+    root.join("components").join(key.tenant.to_string()).join(key.environment.to_string())
+}
+
+/// Writes a file whole, or leaves the old one: beside, flushed, renamed.
+pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let beside = path.with_extension("json.new");
+    let mut file = File::create(&beside)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Reads a file; `None` where there is none.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a file; that it is gone already is what was wanted.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder with all it holds; that it is gone already is what was wanted.
+pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The entries of a folder; none where there is no such folder.
+pub(crate) fn entries(path: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(path) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs file work on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// A failed file operation in the ports' terms.
+pub(crate) fn failed(operation: &'static str, what: impl Into<String>, error: io::Error) -> PortError {
+    let kind = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => PortErrorKind::Exhausted,
+        io::ErrorKind::InvalidData => PortErrorKind::Corrupt,
+        io::ErrorKind::PermissionDenied => PortErrorKind::Denied,
+        _ => PortErrorKind::Internal,
+    };
+    PortError::new(kind, operation, what).caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use runtime_domain::id::{EnvironmentId, TenantId};
+    use runtime_domain::value::Name;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn record() -> ComponentRecord {
+        ComponentRecord::new(ComponentKey {
+            tenant: TenantId::from_uuid(Uuid::from_u128(1)),
+            environment: EnvironmentId::from_uuid(Uuid::from_u128(2)),
+            module: Name::new("cart").expect("a name"),
+        })
+    }
+
+    fn effect(deployment: u128, ordinal: u32) -> EffectId {
+        EffectId { deployment: DeploymentId::from_uuid(Uuid::from_u128(deployment)), ordinal }
+    }
+
+    fn revision(number: u128) -> RevisionId {
+        RevisionId::new(Name::new("cart").expect("a name"), DeploymentId::from_uuid(Uuid::from_u128(number)))
+    }
+
+    #[test]
+    fn an_older_token_of_the_same_deployment_is_fenced_and_of_another_is_not() {
+        let mut record = record();
+        let mut admit = |deployment, ordinal, token| {
+            record.admit("surface.apply", effect(deployment, ordinal), FencingToken(token), "change")
+        };
+        assert!(admit(1, 1, 5).is_ok());
+        assert_eq!(admit(1, 2, 4).expect_err("it is older").kind(), PortErrorKind::Fenced);
+        assert!(admit(2, 1, 1).is_ok());
+        assert!(admit(1, 2, 6).is_ok());
+    }
+
+    #[test]
+    fn an_effect_that_others_followed_is_not_done_again() {
+        let mut record = record();
+        let mut admit = |ordinal, change: &str| {
+            record.admit("surface.apply", effect(1, ordinal), FencingToken(1), change).expect("admitted")
+        };
+        assert_eq!(admit(1, "a"), Admitted::Perform);
+        assert_eq!(admit(1, "a"), Admitted::Perform);
+        assert_eq!(admit(2, "b"), Admitted::Perform);
+        assert_eq!(admit(1, "a"), Admitted::AlreadyDone);
+        assert_eq!(admit(1, "another change"), Admitted::Perform);
+    }
+
+    proptest! {
+        #[test]
+        fn scaling_down_gives_up_the_newest_and_numbers_are_never_used_again(
+            sizes in proptest::collection::vec(0_u16..12, 1..12),
+        ) {
+            let mut instances = BTreeSet::new();
+            let mut next = 1;
+            let mut revision = RevisionRecord::new(RevisionSpec {
+                key: record().key,
+                revision: revision(1),
+                component: crate::tests::component("cart"),
+            });
+            for size in sizes {
+                let before = revision.instances.clone();
+                revision.resize(size);
+                prop_assert_eq!(revision.instances.len(), usize::from(size));
+                let kept: Vec<_> = before.iter().take(usize::from(size)).collect();
+                prop_assert!(kept.iter().all(|number| revision.instances.contains(number)));
+                for number in revision.instances.difference(&before) {
+                    prop_assert!(*number >= next);
+                    prop_assert!(instances.insert(*number));
+                }
+                next = revision.next_instance;
+            }
+        }
+
+        #[test]
+        fn traffic_without_a_retired_revision_is_whole_again(first in 0_u8..=100, second in 0_u8..=100) {
+            let second = second.min(100 - first);
+            let share = |percent| Percent::new(percent).expect("a share");
+            let weights = TrafficWeights::new(BTreeMap::from([
+                (revision(1), share(first)),
+                (revision(2), share(second)),
+                (revision(3), share(100 - first - second)),
+            ]))
+            .expect("a whole");
+            match without(Traffic::Weighted(weights), &revision(1)) {
+                Some(left) => prop_assert!(!left.revisions().contains(&&revision(1))),
+                None => prop_assert_eq!(first, 100),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_reads_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/component.json");
+        assert!(read::<ComponentRecord>(&path).expect("readable").is_none());
+        write(&path, &record()).expect("written");
+        assert_eq!(read::<ComponentRecord>(&path).expect("readable").expect("there").key, record().key);
+        fs::write(&path, "{").expect("damaged");
+        let error = read::<ComponentRecord>(&path).expect_err("damaged");
+        assert_eq!(failed("surface.open", "damaged", error).kind(), PortErrorKind::Corrupt);
+    }
+}

@@ -1,0 +1,296 @@
+//! The life of one instance: started, judged, started again where it ends by itself, drained and stopped when it should.
+//!
+//! ```text
+//!          ┌────────── back-off ◀── ended by itself, or unwell
+//!          ▼                                ▲
+//!  wish on disk ─▶ spawned ─▶ identity on disk ─▶ judged ─▶ told to stop ─▶ drained ─▶ asked to end ─▶ killed ─▶ gone
+//! ```
+//!
+//! When the host stops, the task ends and the process stays.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime_domain::surface::InstanceState;
+use runtime_ports::{PortError, PortErrorKind, PortResult};
+use tokio::time::Instant;
+
+use crate::component::Component;
+use crate::instance::Instance;
+use crate::ports::{PortLease, is_free};
+use crate::probe::{unwell, watch_readiness};
+use crate::proxy::upstream::Upstream;
+use crate::spawn::{self, Running};
+use crate::state::{InstanceRecord, blocking, failed};
+use crate::{bundle, logs, os, state};
+
+/// How often in a row an instance is started again at once because another program took its port.
+const PORT_RETRIES: u32 = 5;
+
+/// A process of the instance that was found running.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) record: InstanceRecord,
+    pub(crate) process: Option<os::Process>,
+}
+
+/// Follows an instance to its end, beginning with the process that was found of it, if one was.
+pub(crate) async fn supervise(component: Arc<Component>, instance: Arc<Instance>, found: Option<Found>) {
+    let (record, process) = match found {
+        Some(Found { record, process }) => (record, process),
+        None => (new_record(&instance), None),
+    };
+    let life = Life { component, instance, record, port_retries: 0, delay: Duration::ZERO };
+    life.run(process).await;
+}
+
+fn new_record(instance: &Instance) -> InstanceRecord {
+    InstanceRecord {
+        revision: instance.revision().clone(),
+        number: instance.number,
+        start: 0,
+        port: 0,
+        restarts: 0,
+        process: None,
+    }
+}
+
+struct Life {
+    component: Arc<Component>,
+    instance: Arc<Instance>,
+    record: InstanceRecord,
+    port_retries: u32,
+    /// The wait before the next start, where the last process did not live long.
+    delay: Duration,
+}
+
+/// A running process with what belongs to it.
+struct Attended {
+    running: Running,
+    upstream: Arc<Upstream>,
+    port: PortLease,
+    since: Instant,
+}
+
+/// Why an instance is not attended to any longer.
+enum Attention {
+    HostStops,
+    ToldToStop,
+    Unwell(String),
+    EndedByItself(Option<ExitStatus>),
+}
+
+impl Life {
+    async fn run(mut self, process: Option<os::Process>) {
+        let mut attended = process.map(|process| self.adopt(process));
+        loop {
+            let mut current = match attended.take() {
+                Some(current) => current,
+                None if self.instance.stop.is_cancelled() => break,
+                None if self.host_stops() => return,
+                None => match self.launch().await {
+                    Ok(launched) => launched,
+                    Err(error) => {
+                        self.instance.set_trouble(error.message());
+                        self.instance.judged.cancel();
+                        self.back_off(Duration::ZERO).await;
+                        continue;
+                    }
+                },
+            };
+            match self.attend(&mut current).await {
+                Attention::HostStops => return,
+                Attention::ToldToStop => {
+                    if !self.finish(&mut current).await {
+                        return;
+                    }
+                    break;
+                }
+                Attention::Unwell(reason) => {
+                    if !self.finish(&mut current).await {
+                        return;
+                    }
+                    self.ended(None, reason).await;
+                    self.back_off(current.since.elapsed()).await;
+                }
+                Attention::EndedByItself(status) => self.ended_by_itself(status, &current).await,
+            }
+        }
+        self.gone().await;
+    }
+
+    fn host_stops(&self) -> bool {
+        self.component.shared.stop.is_cancelled()
+    }
+
+    fn grace(&self) -> Duration {
+        self.instance.spec.component.termination_grace.to_std()
+    }
+
+    fn attended(&self, running: Running, port: PortLease) -> Attended {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.port()));
+        let upstream = Arc::new(Upstream::new(self.instance.revision().clone(), address));
+        self.instance.set_running(Arc::clone(&upstream));
+        Attended { running, upstream, port, since: Instant::now() }
+    }
+
+    fn adopt(&self, process: os::Process) -> Attended {
+        let port = self.component.shared.ports.adopt(self.record.port);
+        self.attended(Running::adopted(process), port)
+    }
+
+    /// Starts a process: the wish to disk, the process, its identity to disk. Wherever the host dies in between, the next one finds
+    /// the wish, and the process by its marker.
+    async fn launch(&mut self) -> PortResult<Attended> {
+        const OPERATION: &str = "surface.apply";
+        let shared = Arc::clone(&self.component.shared);
+        let spec = Arc::clone(&self.instance.spec);
+        let unpacked = shared.bundles.ensure(OPERATION, &spec.component.tuple.image).await?;
+        let line = bundle::command_line(OPERATION, &unpacked, &spec.component.arguments)?;
+        let port = shared
+            .ports
+            .reserve()
+            .map_err(|error| PortError::new(PortErrorKind::Exhausted, OPERATION, error.to_string()))?;
+        self.record.start = self.record.start.saturating_add(1);
+        self.record.port = port.port();
+        self.record.process = None;
+        self.write().await.map_err(|error| {
+            failed(
+                OPERATION,
+                format!("what is known of instance {} could not be written", self.instance.name),
+                error,
+            )
+        })?;
+
+        let own = self.component.own_variables(&self.instance, port.port(), self.record.start);
+        let log = self.component.folder.log(&self.instance.name);
+        let program = line.program.clone();
+        let started = spawn::command(&line, &unpacked, spec.component.variables.iter(), &own, &log)
+            .and_then(Running::start);
+        let (running, identity) = started.map_err(|error| {
+            let shown = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let message = format!("`{shown}` could not be started: {error}");
+            PortError::new(PortErrorKind::Invalid, OPERATION, message).caused_by(error)
+        })?;
+        self.record.process = identity;
+        if let Err(error) = self.write().await {
+            // The wish is on disk, so the next host finds the process by its marker.
+            tracing::warn!(instance = self.instance.name, %error, "the identity of a process could not be written");
+        }
+        Ok(self.attended(running, port))
+    }
+
+    async fn write(&self) -> std::io::Result<()> {
+        let (path, record) = (self.component.folder.instance(&self.instance.name), self.record.clone());
+        blocking(move || state::write(&path, &record)).await
+    }
+
+    async fn attend(&self, current: &mut Attended) -> Attention {
+        let (component, instance, upstream) = (&self.component, &self.instance, &current.upstream);
+        tokio::select! {
+            biased;
+            () = component.shared.stop.cancelled() => Attention::HostStops,
+            () = instance.stop.cancelled() => Attention::ToldToStop,
+            status = current.running.exited() => Attention::EndedByItself(status),
+            reason = unwell(component, instance, upstream) => Attention::Unwell(reason),
+            never = watch_readiness(component, instance, upstream) => match never {},
+        }
+    }
+
+    /// Takes the instance out of the routes, lets its requests finish, and ends it. Answers false where the host stops meanwhile: the
+    /// next one finishes.
+    async fn finish(&self, current: &mut Attended) -> bool {
+        self.instance.set_state(InstanceState::Draining);
+        self.instance.judged.cancel();
+        self.component.publish();
+        let grace = self.grace();
+        let Attended { running, upstream, .. } = current;
+        tokio::select! {
+            biased;
+            () = self.component.shared.stop.cancelled() => return false,
+            _ = running.exited() => {}
+            _ = tokio::time::timeout(grace, upstream.drained()) => {}
+        }
+        tokio::select! {
+            biased;
+            () = self.component.shared.stop.cancelled() => return false,
+            () = running.end(grace) => {}
+        }
+        self.sweep().await;
+        true
+    }
+
+    /// Ends what the instance's process left behind.
+    async fn sweep(&self) {
+        let component = &self.component;
+        let own = component.identifying_variables(&self.instance);
+        os::sweep(&component.shared.surface, |variables| {
+            own.iter().all(|(name, value)| variables.get(*name) == Some(value))
+        })
+        .await;
+    }
+
+    async fn ended_by_itself(&mut self, status: Option<ExitStatus>, current: &Attended) {
+        let was_ready = self.instance.state() == InstanceState::Ready;
+        current.upstream.close();
+        self.instance.set_state(InstanceState::NotReady);
+        self.component.publish();
+        self.sweep().await;
+        let lived = current.since.elapsed();
+        if !was_ready && self.port_retries < PORT_RETRIES && !is_free(current.port.port()) {
+            self.port_retries += 1;
+            self.instance.set_trouble(&format!("port {} was taken by another program", current.port.port()));
+            return;
+        }
+        self.port_retries = 0;
+        let code = status.and_then(spawn::exit_code);
+        let how = match code {
+            Some(code) if code > 128 => format!("it was ended by signal {}", code - 128),
+            Some(code) => format!("it exited with code {code}"),
+            None => "it ended while no host watched it".to_owned(),
+        };
+        let tail = logs::tail(&self.component.folder.log(&self.instance.name));
+        let reason = if tail.is_empty() { how } else { format!("{how}; its last output: {tail}") };
+        self.ended(code, reason).await;
+        self.back_off(lived).await;
+    }
+
+    async fn ended(&mut self, code: Option<i32>, reason: String) {
+        self.record.restarts = self.record.restarts.saturating_add(1);
+        self.record.process = None;
+        self.instance.set_exited(code, self.record.restarts, reason);
+        self.instance.judged.cancel();
+        self.component.publish();
+        if let Err(error) = self.write().await {
+            tracing::warn!(instance = self.instance.name, %error, "an instance's restarts could not be written");
+        }
+    }
+
+    /// Waits before the next start, longer each time, unless the last process lived long.
+    async fn back_off(&mut self, lived: Duration) {
+        let options = &self.component.shared.options;
+        let (first, longest) = (options.restart_delay.to_std(), options.restart_delay_limit.to_std());
+        self.delay = if lived > longest { first } else { (self.delay * 2).clamp(first, longest.max(first)) };
+        tokio::select! {
+            () = self.component.shared.stop.cancelled() => {}
+            () = self.instance.stop.cancelled() => {}
+            () = tokio::time::sleep(self.delay) => {}
+        }
+    }
+
+    async fn gone(self) {
+        let path = self.component.folder.instance(&self.instance.name);
+        let log = self.component.folder.log(&self.instance.name);
+        let files = self.component.shared.options.log_files;
+        let removed = blocking(move || {
+            state::remove(&path)?;
+            logs::remove(&log, files)
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(instance = self.instance.name, %error, "the files of a stopped instance could not be removed");
+        }
+        self.component.forget(&self.instance).await;
+    }
+}

@@ -1,0 +1,137 @@
+//! A workload for this crate's tests: an HTTP server on `$PORT` that misbehaves as `MODE` says.
+//!
+//! | mode | what it does |
+//! |---|---|
+//! | unset | is ready at once, answers with who it is, ends on `SIGTERM` |
+//! | `never-ready` | answers `/ready` with 503 |
+//! | `exits` | prints a line and exits with code 3 |
+//! | `stubborn` | ignores `SIGTERM` |
+//! | `fails` | answers every request but probes with 500 |
+//! | `slow` | takes 300 ms for every request but probes |
+//! | `deaf` | never listens |
+//! | `late` | listens half a second after it started, the first time |
+//! | `forks` | starts a process of its own that outlives it |
+//! | `chatty` | prints ten lines of 1,000 characters for every request |
+//!
+//! With a first argument `job` it is a task: it appends a line to the file `$RUNS`, waits for `$MILLIS` milliseconds, and exits with
+//! `$CODE`. Requests: `/env` lists its environment, `/pid` its process, `/headers` what it was sent, `/die` ends it with code 7, `/unwell`
+//! makes `/alive` fail from then on, `/echo` answers with the body.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::signal::unix::{SignalKind, signal};
+
+static UNWELL: AtomicBool = AtomicBool::new(false);
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::io::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("job") {
+        return job().await;
+    }
+    let mode = variable("MODE");
+    match mode.as_str() {
+        "exits" => {
+            say("this workload cannot find its configuration");
+            std::process::exit(3);
+        }
+        "deaf" => {
+            signal(SignalKind::terminate())?.recv().await;
+            return Ok(());
+        }
+        "late" if variable("FACTORY_START") == "1" => tokio::time::sleep(Duration::from_millis(500)).await,
+        "forks" => {
+            std::process::Command::new("/bin/sleep").arg("600").spawn()?;
+        }
+        _ => {}
+    }
+    let port: u16 = variable("PORT").parse().map_err(std::io::Error::other)?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    let mut told = signal(SignalKind::terminate())?;
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted?;
+                let mode = mode.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| answer(mode.clone(), request));
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+            _ = told.recv() => {
+                if mode != "stubborn" {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+async fn job() -> std::io::Result<()> {
+    let runs = variable("RUNS");
+    if !runs.is_empty() {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(runs)?;
+        writeln!(file, "ran {:?}", std::env::args().skip(2).collect::<Vec<_>>())?;
+    }
+    say("the job did what it could");
+    tokio::time::sleep(Duration::from_millis(variable("MILLIS").parse().unwrap_or(0))).await;
+    std::process::exit(variable("CODE").parse().unwrap_or(0));
+}
+
+async fn answer(mode: String, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    let (status, body) = match path.as_str() {
+        "/ready" if mode == "never-ready" => (503, "not yet".to_owned()),
+        "/alive" if UNWELL.load(Ordering::SeqCst) => (500, "unwell".to_owned()),
+        "/ready" | "/alive" => (200, "well".to_owned()),
+        "/env" => {
+            let lines: Vec<_> = std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
+            (200, lines.join("\n"))
+        }
+        "/pid" => (200, std::process::id().to_string()),
+        "/headers" => {
+            let lines: Vec<_> =
+                request.headers().iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+            (200, lines.join("\n"))
+        }
+        "/die" => std::process::exit(7),
+        "/unwell" => {
+            UNWELL.store(true, Ordering::SeqCst);
+            (200, "unwell from now on".to_owned())
+        }
+        "/echo" => {
+            let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            return Ok(Response::new(Full::new(body)));
+        }
+        _ => usual(&mode).await,
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    Ok(response)
+}
+
+async fn usual(mode: &str) -> (u16, String) {
+    match mode {
+        "fails" => return (500, "it failed".to_owned()),
+        "slow" => tokio::time::sleep(Duration::from_millis(300)).await,
+        "chatty" => (0..10).for_each(|_| say(&"x".repeat(1_000))),
+        _ => {}
+    }
+    (200, variable("FACTORY_REVISION"))
+}
