@@ -135,6 +135,7 @@ fn all() -> Vec<(String, Begin)> {
         trial(leases::every_tenant_gets_its_share_of_relaying),
         trial(waking::a_commit_wakes_every_waiting_worker),
         trial(waking::a_commit_before_the_wait_is_not_missed),
+        trial(waking::a_store_that_works_says_so),
         trial(cancellation::a_dropped_commit_is_whole_or_absent),
         trial(races::one_of_many_contenders_wins_a_claim),
         trial(races::one_of_many_contenders_wins_a_revision),

@@ -5,6 +5,7 @@ pub(crate) enum Bug {
     AcceptsMalformed,
     AcceptsAnyRevision,
     ChecksLeaseBeforeInbox,
+    CheckFails,
     CommitsWritesOneByOne,
     DefersLostLeases,
     DefersWhateverChanged,
@@ -49,10 +50,11 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Every bug, and the trial that is meant to catch it.
-    pub(crate) const ALL: [(Self, &'static str); 43] = [
+    pub(crate) const ALL: [(Self, &'static str); 44] = [
         (Self::AcceptsMalformed, "a malformed commit is invalid"),
         (Self::AcceptsAnyRevision, "a write that expects another revision is refused"),
         (Self::ChecksLeaseBeforeInbox, "the checks come in the documented order"),
+        (Self::CheckFails, "a store that works says so"),
         (Self::CommitsWritesOneByOne, "a dropped commit is whole or absent"),
         (Self::DefersLostLeases, "a lost lease defers nothing"),
         (Self::DefersWhateverChanged, "deferring does not hide what changed meanwhile"),

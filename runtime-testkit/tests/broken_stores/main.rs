@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use runtime_domain::claim::Claim;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_memory::MemoryStore;
-use runtime_ports::PortResult;
 use runtime_ports::store::{AggregateKey, Lease, OperatorStore, Store, TenantStore};
+use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_testkit::conformance::{self, Persistence, Report, StoreFactory};
 
 use bug::Bug;
@@ -47,6 +47,9 @@ impl Store for Broken {
     }
 
     async fn check(&self) -> PortResult<()> {
+        if self.bug == Bug::CheckFails {
+            return Err(PortError::new(PortErrorKind::Unavailable, "store.check", "out of order on purpose"));
+        }
         self.inner.check().await
     }
 }

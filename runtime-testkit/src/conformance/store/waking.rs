@@ -43,3 +43,13 @@ pub(super) async fn a_commit_before_the_wait_is_not_missed(world: World) -> Outc
     world.tenant(1).commit(draft.next().commit()).await?;
     at_once("the wake-up after a wait that was dropped", operator.work_arrived()).await
 }
+
+pub(super) async fn a_store_that_works_says_so(world: World) -> Outcome {
+    world.store.check().await?;
+    let draft = Draft::create(1, key(1));
+    world.tenant(1).commit(draft.commit()).await?;
+    // Asking changes nothing.
+    world.store.check().await?;
+    world.tenant(1).commit(draft.next().commit()).await?;
+    Ok(())
+}
