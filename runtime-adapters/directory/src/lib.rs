@@ -1,0 +1,1 @@
+//! An infrastructure engine that provisions environments as directories on this machine.

@@ -1,0 +1,1 @@
+//! Health probes over HTTP, sent to allow-listed destinations only.

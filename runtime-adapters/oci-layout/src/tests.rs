@@ -1,0 +1,5 @@
+mod fixture;
+mod hostile;
+mod packing;
+mod reading;
+mod whiteouts;
