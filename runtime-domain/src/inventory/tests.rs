@@ -1,0 +1,1 @@
+//! The inventory: table, properties and hostile records.
