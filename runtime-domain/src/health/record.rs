@@ -50,7 +50,8 @@ impl HealthCheckResultRecord {
     }
 
     pub(super) fn open(self, schema: u16) -> Result<HealthCheckResult, RecordError> {
-        let refused = |rule, why: String| RecordError { aggregate: HealthCheckResult::KIND.name(), rule, why };
+        let refused =
+            |rule, why: String| RecordError { aggregate: HealthCheckResult::KIND.name(), rule, why };
         if schema != HealthCheckResult::SCHEMA {
             let why =
                 format!("schema {schema} is not known: this version reads {}", HealthCheckResult::SCHEMA);

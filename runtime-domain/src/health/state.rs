@@ -106,7 +106,10 @@ impl CheckEntry {
     }
 
     fn data_size(&self) -> usize {
-        self.data.iter().map(|(key, value)| key.len().saturating_add(value.len())).fold(0, usize::saturating_add)
+        self.data
+            .iter()
+            .map(|(key, value)| key.len().saturating_add(value.len()))
+            .fold(0, usize::saturating_add)
     }
 }
 

@@ -48,11 +48,7 @@ impl ServiceHealth {
             let why = format!("its last result is from {lead} in the future: a clock is wrong");
             return Self::Unknown { why };
         }
-        Self::Known {
-            status: latest.status,
-            evaluated_at: latest.evaluated_at,
-            reasons: reasons(latest),
-        }
+        Self::Known { status: latest.status, evaluated_at: latest.evaluated_at, reasons: reasons(latest) }
     }
 
     /// How it is, where that is known.

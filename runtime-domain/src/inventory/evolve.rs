@@ -143,9 +143,7 @@ impl RuntimeService {
                 ServiceState::Running(Running { since, seen })
             }
             RuntimeStatus::Degraded => ServiceState::Degraded(Degraded { since, seen: seen?, why }),
-            RuntimeStatus::Unavailable => {
-                ServiceState::Unavailable(Unavailable { since, seen: seen?, why })
-            }
+            RuntimeStatus::Unavailable => ServiceState::Unavailable(Unavailable { since, seen: seen?, why }),
             RuntimeStatus::Unknown => ServiceState::Unknown(Unknown { since, seen, why }),
             RuntimeStatus::Retired => return None,
         };

@@ -69,7 +69,8 @@ impl RuntimeServiceRecord {
         }
         let instances = self.state.seen().map(|seen| seen.instances.as_slice()).unwrap_or_default();
         if let Some(stray) = instances.iter().find(|instance| instance.revision.module != self.module_id) {
-            let why = format!("it has an instance of {}, and its module is `{}`", stray.revision, self.module_id);
+            let why =
+                format!("it has an instance of {}, and its module is `{}`", stray.revision, self.module_id);
             return Some(("CONTENT", why));
         }
         match &self.state {

@@ -201,14 +201,8 @@ pub enum RuntimeStatus {
 
 impl RuntimeStatus {
     /// Every status.
-    pub const ALL: [Self; 6] = [
-        Self::Starting,
-        Self::Running,
-        Self::Degraded,
-        Self::Unavailable,
-        Self::Unknown,
-        Self::Retired,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Starting, Self::Running, Self::Degraded, Self::Unavailable, Self::Unknown, Self::Retired];
 
     /// The status's name.
     pub const fn name(self) -> &'static str {
@@ -399,11 +393,7 @@ impl RuntimeService {
 ///
 /// `may_start` is true while nothing of the recorded version was ever expected to serve yet: only then do instances that come up
 /// for the first time make it Starting, not Unavailable.
-pub(super) fn conclude(
-    seen: &Snapshot,
-    recorded: &RevisionId,
-    may_start: bool,
-) -> (RuntimeStatus, String) {
+pub(super) fn conclude(seen: &Snapshot, recorded: &RevisionId, may_start: bool) -> (RuntimeStatus, String) {
     let (serving, wanted) = (seen.serving(), usize::from(seen.wanted));
     if serving == 0 {
         let comes_up =
@@ -411,12 +401,16 @@ pub(super) fn conclude(
         if may_start && seen.instances.iter().any(comes_up) {
             return (RuntimeStatus::Starting, "the first instances come up".to_string());
         }
-        let trouble = seen.troubles.iter().next().map(|(revision, trouble)| format!("; {revision}: {trouble}"));
+        let trouble =
+            seen.troubles.iter().next().map(|(revision, trouble)| format!("; {revision}: {trouble}"));
         let why = format!("no instance serves of {wanted} wanted{}", trouble.unwrap_or_default());
         return (RuntimeStatus::Unavailable, why);
     }
     if !seen.serves(recorded) {
-        return (RuntimeStatus::Degraded, format!("no instance of the recorded {recorded} serves, only others"));
+        return (
+            RuntimeStatus::Degraded,
+            format!("no instance of the recorded {recorded} serves, only others"),
+        );
     }
     let why = format!("{serving} of {wanted} wanted instances serve");
     if serving < wanted { (RuntimeStatus::Degraded, why) } else { (RuntimeStatus::Running, why) }
