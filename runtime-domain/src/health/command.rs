@@ -1,0 +1,25 @@
+//! What may be asked: that a result is recorded. There is no command on an existing one (HLT-1).
+
+use alloc::vec::Vec;
+
+use crate::health::state::{CheckEntry, EvaluationWindow, HealthStatus};
+use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
+
+/// Asks that one evaluation of a service is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordHealthCheck {
+    /// The new result's identifier.
+    pub health_check_result_id: HealthCheckResultId,
+    /// The service's tenant.
+    pub tenant_id: TenantId,
+    /// The service's environment.
+    pub environment_id: EnvironmentId,
+    /// The service that was evaluated.
+    pub service_id: ServiceId,
+    /// The time that the evaluation is about.
+    pub evaluation_window: EvaluationWindow,
+    /// What the probes found, one entry for each: 1 to [`CheckEntry::MOST`].
+    pub entries: Vec<CheckEntry>,
+    /// The status of the service's result before this one, if it has one.
+    pub previous: Option<HealthStatus>,
+}

@@ -1,0 +1,82 @@
+//! The stored form. Loading re-checks every rule, so a row that was edited by hand is refused, not believed.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::{Aggregate, RecordError};
+use crate::health::state::{Bounds, CheckEntry, EvaluationWindow, HealthCheckResult, HealthStatus, judge};
+use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
+use crate::time::Timestamp;
+
+/// The stored form of a [`HealthCheckResult`], schema 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheckResultRecord {
+    health_check_result_id: HealthCheckResultId,
+    tenant_id: TenantId,
+    environment_id: EnvironmentId,
+    service_id: ServiceId,
+    status: HealthStatus,
+    evaluated_at: Timestamp,
+    evaluation_window: Bounds,
+    entries: Vec<CheckEntry>,
+}
+
+impl HealthCheckResultRecord {
+    pub(super) fn of(result: &HealthCheckResult) -> Self {
+        let HealthCheckResult {
+            health_check_result_id,
+            tenant_id,
+            environment_id,
+            service_id,
+            status,
+            evaluated_at,
+            evaluation_window,
+            entries,
+        } = result.clone();
+        Self {
+            health_check_result_id,
+            tenant_id,
+            environment_id,
+            service_id,
+            status,
+            evaluated_at,
+            evaluation_window: evaluation_window.into(),
+            entries,
+        }
+    }
+
+    pub(super) fn open(self, schema: u16) -> Result<HealthCheckResult, RecordError> {
+        let refused =
+            |rule, why: String| RecordError { aggregate: HealthCheckResult::KIND.name(), rule, why };
+        if schema != HealthCheckResult::SCHEMA {
+            let why =
+                format!("schema {schema} is not known: this version reads {}", HealthCheckResult::SCHEMA);
+            return Err(refused("SCHEMA", why));
+        }
+        let window = EvaluationWindow::try_from(self.evaluation_window)
+            .map_err(|error| refused("HLT-3", error.to_string()))?;
+        if window.end() > self.evaluated_at {
+            let why = format!("its window ends at {}, after it was evaluated", window.end());
+            return Err(refused("HLT-3", why));
+        }
+        let worst = judge(&self.entries).map_err(|fault| refused("CONTENT", fault.to_string()))?;
+        if worst != self.status {
+            let why = format!("it is {}, and the worst of its entries is {worst}", self.status);
+            return Err(refused("HLT-2", why));
+        }
+        Ok(HealthCheckResult {
+            health_check_result_id: self.health_check_result_id,
+            tenant_id: self.tenant_id,
+            environment_id: self.environment_id,
+            service_id: self.service_id,
+            status: self.status,
+            evaluated_at: self.evaluated_at,
+            evaluation_window: window,
+            entries: self.entries,
+        })
+    }
+}

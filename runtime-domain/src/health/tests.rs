@@ -1,0 +1,1 @@
+//! Health: table, properties and hostile records.

@@ -1,0 +1,5 @@
+//! The inventory: table, properties and hostile records.
+
+mod fixture;
+mod properties;
+mod table;
