@@ -1,1 +1,5 @@
 //! Health: table, properties and hostile records.
+
+mod fixture;
+mod properties;
+mod table;

@@ -142,8 +142,7 @@ fn an_observation_that_is_no_newer_than_the_last_changes_nothing() {
     let service = one(10, 1, &[Ready]);
     for seconds in [9, 10] {
         let observation = observation(seconds, [], None);
-        let decision =
-            service.decide(InventoryCommand::RecordObservation { observation }, at(11)).unwrap();
+        let decision = service.decide(InventoryCommand::RecordObservation { observation }, at(11)).unwrap();
         assert!(decision.is_unchanged(), "{seconds}");
     }
 }
@@ -243,7 +242,8 @@ fn a_service_that_was_never_seen_wakes_from_its_registration() {
 
 #[test]
 fn evidence_names_the_deployment_and_its_revision() {
-    let evidence = InventoryCommand::RecordDeployedVersion { version: deployed(2, "cart") }.evidence().unwrap();
+    let evidence =
+        InventoryCommand::RecordDeployedVersion { version: deployed(2, "cart") }.evidence().unwrap();
     assert_eq!(evidence.kind, AggregateKind::RuntimeDeployment);
     assert_eq!(evidence.id, revision(2).deployment.uuid());
     assert_eq!(evidence.revision, Revision(5));
