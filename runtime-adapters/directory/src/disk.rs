@@ -45,7 +45,14 @@ impl Disk {
 
     /// Makes the folder where it is missing, and refuses anything else in its place.
     pub(crate) fn ensure_folder(&self, path: &Path) -> Outcome<()> {
-        if is_folder(path)? { Ok(()) } else { self.create_folder(path) }
+        if is_folder(path)? {
+            return Ok(());
+        }
+        match self.create_folder(path) {
+            // The tenant's folder is made before there is a lock, so another may have made it meanwhile.
+            Err(_) if is_folder(path)? => Ok(()),
+            created => created,
+        }
     }
 
     /// Replaces a file as a whole.
