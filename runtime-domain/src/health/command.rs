@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::health::state::{CheckEntry, EvaluationWindow, HealthStatus};
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
+use crate::value::ModuleId;
 
 /// Asks that one evaluation of a service is recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct RecordHealthCheck {
     pub environment_id: EnvironmentId,
     /// The service that was evaluated.
     pub service_id: ServiceId,
+    /// The module that the service is of, so that results are found by it.
+    pub module_id: ModuleId,
     /// The time that the evaluation is about.
     pub evaluation_window: EvaluationWindow,
     /// What the probes found, one entry for each: 1 to [`CheckEntry::MOST`].

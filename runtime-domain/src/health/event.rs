@@ -8,6 +8,7 @@ use crate::aggregate::DomainEvent;
 use crate::health::state::{CheckEntry, EvaluationWindow, HealthStatus};
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
 use crate::time::Timestamp;
+use crate::value::ModuleId;
 
 /// All of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct Completed {
     pub environment_id: EnvironmentId,
     /// The service that was evaluated.
     pub service_id: ServiceId,
+    /// The module that the service is of.
+    pub module_id: ModuleId,
     /// The worst of the entries (HLT-2).
     pub status: HealthStatus,
     /// When it was evaluated.

@@ -37,7 +37,7 @@ impl Aggregate for HealthCheckResult {
 
     /// None: a result is about a service, and that is about a module.
     fn modules(&self) -> BTreeSet<ModuleId> {
-        BTreeSet::new()
+        BTreeSet::from([self.module_id.clone()])
     }
 
     fn claims(&self) -> BTreeSet<Claim> {
@@ -60,6 +60,7 @@ impl Aggregate for HealthCheckResult {
                     tenant_id: completed.tenant_id,
                     environment_id: completed.environment_id,
                     service_id: completed.service_id,
+                    module_id: completed.module_id.clone(),
                     status: completed.status,
                     evaluated_at: completed.evaluated_at,
                     evaluation_window: completed.evaluation_window,

@@ -10,6 +10,7 @@ use crate::aggregate::{Aggregate, RecordError};
 use crate::health::state::{Bounds, CheckEntry, EvaluationWindow, HealthCheckResult, HealthStatus, judge};
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
 use crate::time::Timestamp;
+use crate::value::ModuleId;
 
 /// The stored form of a [`HealthCheckResult`], schema 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,7 @@ pub struct HealthCheckResultRecord {
     tenant_id: TenantId,
     environment_id: EnvironmentId,
     service_id: ServiceId,
+    module_id: ModuleId,
     status: HealthStatus,
     evaluated_at: Timestamp,
     evaluation_window: Bounds,
@@ -32,6 +34,7 @@ impl HealthCheckResultRecord {
             tenant_id,
             environment_id,
             service_id,
+            module_id,
             status,
             evaluated_at,
             evaluation_window,
@@ -42,6 +45,7 @@ impl HealthCheckResultRecord {
             tenant_id,
             environment_id,
             service_id,
+            module_id,
             status,
             evaluated_at,
             evaluation_window: evaluation_window.into(),
@@ -73,6 +77,7 @@ impl HealthCheckResultRecord {
             tenant_id: self.tenant_id,
             environment_id: self.environment_id,
             service_id: self.service_id,
+            module_id: self.module_id,
             status: self.status,
             evaluated_at: self.evaluated_at,
             evaluation_window: window,

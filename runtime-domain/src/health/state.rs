@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::health::refusal::EntryFault;
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
 use crate::time::Timestamp;
-use crate::value::Name;
+use crate::value::{ModuleId, Name};
 
 /// How well something is, from best to worst: comparing two finds the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -202,6 +202,7 @@ pub struct HealthCheckResult {
     pub(super) tenant_id: TenantId,
     pub(super) environment_id: EnvironmentId,
     pub(super) service_id: ServiceId,
+    pub(super) module_id: ModuleId,
     pub(super) status: HealthStatus,
     pub(super) evaluated_at: Timestamp,
     pub(super) evaluation_window: EvaluationWindow,
@@ -217,6 +218,11 @@ impl HealthCheckResult {
     /// The service that was evaluated.
     pub fn service_id(&self) -> ServiceId {
         self.service_id
+    }
+
+    /// The module that the service is of.
+    pub fn module_id(&self) -> &ModuleId {
+        &self.module_id
     }
 
     /// The worst of its entries (HLT-2). It was so when it was evaluated: for how the service is now, ask
