@@ -2,7 +2,8 @@
 
 use alloc::string::String;
 
-use crate::deployment::{DeployedVersion, EvidenceRef};
+use crate::aggregate::EvidenceRef;
+use crate::deployment::DeployedVersion;
 use crate::id::{AggregateKind, ServiceId};
 use crate::surface::ComponentObservation;
 
