@@ -52,7 +52,7 @@ impl ManifestSyntaxError {
 /// The text is not YAML, has an unknown or missing field, or a value that breaks its rule; the message names the line.
 pub fn parse(yaml: &str) -> Result<ReleaseManifest, ManifestSyntaxError> {
     serde_saphyr::from_str(yaml).map_err(|error| ManifestSyntaxError {
-        line: error.location().map(|location| u64::from(location.line())),
+        line: error.location().map(|location| location.line()),
         message: error.to_string(),
     })
 }

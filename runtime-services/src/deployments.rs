@@ -70,8 +70,8 @@ impl DeploymentService {
         let resolved = self.host.ports().registry.resolve(reference).await;
         resolved.map_err(|cause| ManifestError::Image {
             place: place.to_owned(),
-            reference: reference.clone(),
-            cause,
+            reference: Box::new(reference.clone()),
+            cause: Box::new(cause),
         })
     }
 

@@ -139,10 +139,10 @@ pub enum ManifestError {
         /// Where it is named.
         place: String,
         /// The image.
-        reference: ImageReference,
+        reference: Box<ImageReference>,
         /// Why.
         #[source]
-        cause: PortError,
+        cause: Box<PortError>,
     },
     /// An image was not resolved.
     #[error("{place}: image {reference} was not resolved")]
@@ -150,7 +150,7 @@ pub enum ManifestError {
         /// Where it is named.
         place: String,
         /// The image.
-        reference: ImageReference,
+        reference: Box<ImageReference>,
     },
 }
 
@@ -177,7 +177,7 @@ impl ReleaseManifest {
             images
                 .get(reference)
                 .cloned()
-                .ok_or_else(|| ManifestError::Unresolved { place, reference: reference.clone() })
+                .ok_or_else(|| ManifestError::Unresolved { place, reference: Box::new(reference.clone()) })
         };
         let components = self.components.iter().map(|(module, component)| {
             let image = pinned(format!("components.{module}.image"), &component.image)?;

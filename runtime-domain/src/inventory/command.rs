@@ -23,6 +23,10 @@ impl RegisterService {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "evidence is handed over once and by value; a box would make every caller allocate for it"
+)]
 /// What may be asked of an existing inventory record. Not `Clone`: evidence is used once.
 #[derive(Debug, PartialEq, Eq)]
 pub enum InventoryCommand {

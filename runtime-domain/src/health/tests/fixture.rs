@@ -35,7 +35,7 @@ pub(super) fn command(entries: Vec<CheckEntry>, previous: Option<HealthStatus>) 
         tenant_id: TenantId::from_uuid(Uuid::from_u128(1)),
         environment_id: EnvironmentId::from_uuid(Uuid::from_u128(2)),
         service_id: service(),
-        module_id: crate::value::Name::new("cart").unwrap(),
+        module_id: Name::new("cart").unwrap(),
         evaluation_window: EvaluationWindow::new(at(0), at(10)).unwrap(),
         entries,
         previous,

@@ -125,7 +125,7 @@ fn an_observation_of_another_component_is_refused() {
     of_tenant.key.tenant = tenant(7);
     let mut of_environment = own.clone();
     of_environment.key.environment = environment(7);
-    let mut of_module = own.clone();
+    let mut of_module = own;
     of_module.key.module = module("mail");
     let mut with_stray = observation(1, [(1, running(1, &[Ready]))], None);
     let stray = with_stray.revisions.pop_first().unwrap().1;
