@@ -57,3 +57,8 @@ pub mod prelude {
     pub use runtime_services::manifest::ReleaseManifest;
     pub use runtime_services::{CommandError, HostOptions};
 }
+
+/// The README's code is compiled with the tests.
+#[cfg(all(doctest, feature = "embedded", feature = "manifest"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

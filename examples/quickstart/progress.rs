@@ -4,25 +4,14 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use factory_runtime::domain::component::RevisionId;
 use factory_runtime::domain::rollout::{RolloutPlan, Track};
+use factory_runtime::ports::store::HistoryEntry;
 use factory_runtime::prelude::*;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::Failure;
 use crate::stage::Stage;
-
-/// What is worth a line, by the event's name.
-const TOLD: [&str; 9] = [
-    "GatePassed",
-    "GateFailed",
-    "RolloutPaused",
-    "RolloutResumed",
-    "RollbackStarted",
-    "RuntimeDeploymentCompleted",
-    "RuntimeDeploymentRolledBack",
-    "DeploymentRejected",
-    "DeploymentFailed",
-];
 
 /// Follows a deployment to its end.
 pub async fn follow(stage: &Stage, id: DeploymentId) -> Result<RuntimeDeployment, Failure> {
@@ -33,11 +22,8 @@ pub async fn follow(stage: &Stage, id: DeploymentId) -> Result<RuntimeDeployment
         let deployment = deployments.deployment(stage.scope(), id).await?;
         for entry in deployments.history(stage.scope(), id, told, 1_000).await? {
             told = entry.sequence;
-            if TOLD.contains(&entry.event.as_str()) {
-                view.line(&format!("   {:<28} {}", entry.event, entry.explanation));
-            }
-            if entry.event == "StageCompleted" || entry.event == "EffectIntended" {
-                view.stage(&entry.event, &entry.body);
+            if let Some(text) = in_words(&deployment, &entry) {
+                view.line(&format!("   {}", plainly(&deployment, text)));
             }
         }
         view.show(&deployment);
@@ -46,23 +32,57 @@ pub async fn follow(stage: &Stage, id: DeploymentId) -> Result<RuntimeDeployment
             return Ok(deployment);
         }
         if deployment.status() == DeploymentStatus::Paused {
-            view.line("   paused: nobody is here to decide, so it is aborted");
+            view.line("   nobody is here to decide, so it is aborted");
             deployments.abort(stage.scope(), id, "paused in the quickstart".to_owned()).await?;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
+/// What happened, where a person wants to know it.
+fn in_words(deployment: &RuntimeDeployment, entry: &HistoryEntry) -> Option<String> {
+    let why = &entry.explanation;
+    let body: serde_json::Value = serde_json::from_str(&entry.body).unwrap_or_default();
+    let gate = || {
+        let index = usize::try_from(body.get("gate")?.as_u64()?).ok()?;
+        deployment.gates().get(index).map(|gate| gate.name.to_string())
+    };
+    match entry.event.as_str() {
+        "GatePassed" => Some(format!("gate {} passed: {}", gate()?, body.get("evidence")?.as_str()?)),
+        "GateFailed" => Some(format!("gate {} FAILED: {}", gate()?, body.get("reason")?.as_str()?)),
+        // What else a stage waited for is told by its gates.
+        "StageCompleted" if why.starts_with("traffic") || why.ends_with("gone") => Some(why.clone()),
+        "RolloutPaused" => Some(format!("paused: {why}")),
+        "RollbackStarted" => Some("rolling back".to_owned()),
+        "RuntimeDeploymentCompleted" => Some(format!("completed: {why}")),
+        "RuntimeDeploymentRolledBack" => Some("rolled back: what served before serves again".to_owned()),
+        "DeploymentRejected" | "DeploymentFailed" => Some(format!("{}: {why}", entry.event)),
+        _ => None,
+    }
+}
+
+/// Revisions by the versions that people know.
+fn plainly(deployment: &RuntimeDeployment, mut text: String) -> String {
+    for (module, component) in &deployment.release().components {
+        let new = RevisionId::new(module.clone(), deployment.id());
+        text = text.replace(&new.to_string(), &format!("{module} {}", component.version));
+    }
+    for (module, point) in deployment.restore_points() {
+        let old = point.revision.to_string();
+        text = text.replace(&old, &format!("{module} {}", point.component.version));
+    }
+    text
+}
+
 struct View {
     bars: Option<MultiProgress>,
     components: BTreeMap<ModuleId, ProgressBar>,
-    activities: BTreeMap<ModuleId, String>,
 }
 
 impl View {
     fn new() -> Self {
         let bars = std::io::stdout().is_terminal().then(MultiProgress::new);
-        Self { bars, components: BTreeMap::new(), activities: BTreeMap::new() }
+        Self { bars, components: BTreeMap::new() }
     }
 
     fn line(&self, text: &str) {
@@ -72,33 +92,17 @@ impl View {
         }
     }
 
-    /// Without bars, every completed stage is a line.
-    fn stage(&mut self, event: &str, body: &str) {
-        if self.bars.is_some() || event != "StageCompleted" {
-            return;
-        }
-        let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-        let track = body.get("track").and_then(|track| track.as_str()).unwrap_or("release");
-        let module = track.trim_start_matches("component/").parse::<ModuleId>().ok();
-        if let Some(activity) = module.and_then(|module| self.activities.get(&module)) {
-            println!("   {track}: {activity}");
-        }
-    }
-
     fn show(&mut self, deployment: &RuntimeDeployment) {
-        let Some((plan, progress)) = deployment.work() else { return };
+        let (Some((plan, progress)), Some(bars)) = (deployment.work(), &self.bars) else { return };
         for step in deployment.steps() {
             let track = Track::Component(step.module.clone());
-            let done: usize = stages_before(plan, &track, progress.segment_number())
+            let done = stages_before(plan, &track, progress.segment_number())
                 + progress.cursor(&track).map_or(0, |cursor| cursor.stage);
-            let activity = step.activity.unwrap_or_else(|| "wait".to_owned());
-            self.activities.insert(step.module.clone(), activity.clone());
-            let Some(bars) = &self.bars else { continue };
             let bar =
                 self.components.entry(step.module.clone()).or_insert_with(|| bars.add(bar(&step.module)));
             bar.set_length(u64::try_from(stages_before(plan, &track, usize::MAX)).unwrap_or(1));
             bar.set_position(u64::try_from(done).unwrap_or(0));
-            bar.set_message(activity);
+            bar.set_message(plainly(deployment, step.activity.unwrap_or_else(|| "wait".to_owned())));
         }
     }
 
