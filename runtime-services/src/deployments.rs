@@ -456,7 +456,7 @@ impl DeploymentService {
         let key = ComponentKey { tenant: store.scope().tenant(), environment, module: module.clone() };
         let mut seen = SeenRevisions::new();
         for surface in self.host.ports().surfaces.values() {
-            match surface.observe(&key).await {
+            match self.host.bounded("surface.observe", surface.observe(&key)).await {
                 Ok(shown) => {
                     seen.extend(
                         shown.revisions.into_iter().map(|(revision, shown)| (revision, shown.wanted)),
