@@ -11,6 +11,7 @@
 //! | [`Claim::environment_name`] | X-3, for environments |
 //! | [`Claim::tenant_binding`] | TEN-3 |
 //! | [`Claim::occupancy`] | TEN-1 |
+//! | [`Claim::partition`] | TEN-1: no two tenants in one partition |
 //! | [`Claim::service`] | one inventory record per environment and module |
 //! | [`Claim::health_window`] | HLT-3 |
 
@@ -87,6 +88,15 @@ impl Claim {
     /// Held by every tenant binding of an environment: exclusively by a silo, shared by the others (TEN-1).
     pub fn occupancy(environment: EnvironmentId, mode: ClaimMode) -> Self {
         Self { key: format!("occupancy/{environment}"), mode, space: ClaimSpace::Global }
+    }
+
+    /// Held by a tenant binding for each partition that is its alone, such as `data/acme` (TEN-1).
+    pub fn partition(environment: EnvironmentId, partition: &str) -> Self {
+        Self {
+            key: format!("partition/{environment}/{partition}"),
+            mode: ClaimMode::Exclusive,
+            space: ClaimSpace::Global,
+        }
     }
 
     /// Held by an inventory record until it is retired.

@@ -1,0 +1,151 @@
+//! What happens to an environment.
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::DomainEvent;
+use crate::environment::{EnvironmentChange, EnvironmentStage, IsolationModel, ProvisionedResources};
+use crate::id::{EnvironmentId, ProjectId, TenantId};
+use crate::surface::SurfaceKind;
+use crate::time::Timestamp;
+use crate::value::{Name, Region};
+
+/// What an environment begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentRequested {
+    /// The environment.
+    pub environment_id: EnvironmentId,
+    /// The tenant that owns it.
+    pub tenant_id: TenantId,
+    /// The project.
+    pub project_id: ProjectId,
+    /// Its name.
+    pub name: Name,
+    /// The stage.
+    pub stage: EnvironmentStage,
+    /// The region.
+    pub region: Region,
+    /// How tenants are kept apart in it.
+    pub isolation_model: IsolationModel,
+    /// The surfaces it needs.
+    pub surfaces: BTreeSet<SurfaceKind>,
+    /// Destinations that its workloads may call.
+    pub egress_allow_list: BTreeSet<String>,
+}
+
+/// What happens to an environment. Exhaustive, so that a new event breaks the build of who must handle it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "PascalCase")]
+pub enum EnvironmentEvent {
+    /// It was asked for and accepted.
+    EnvironmentRequested(EnvironmentRequested),
+    /// A reconciler has begun to bring it about.
+    EnvironmentProvisioningStarted,
+    /// It is there, and takes deployments. Published.
+    RuntimeEnvironmentProvisioned {
+        /// The environment.
+        environment_id: EnvironmentId,
+        /// The project.
+        project_id: ProjectId,
+        /// Its name.
+        name: Name,
+        /// The stage.
+        stage: EnvironmentStage,
+        /// The region.
+        region: Region,
+        /// How tenants are kept apart in it.
+        isolation_model: IsolationModel,
+        /// What there is.
+        resources: ProvisionedResources,
+    },
+    /// It could not be brought about.
+    EnvironmentProvisioningFailed {
+        /// What the engine said.
+        reason: String,
+        /// When it is tried again by itself.
+        retry_at: Option<Timestamp>,
+    },
+    /// It is tried again.
+    EnvironmentProvisioningRetried,
+    /// Something about it should be different.
+    EnvironmentChanged {
+        /// What, and only what differs.
+        change: EnvironmentChange,
+    },
+    /// A change was applied to what is provisioned, or what is provisioned was seen anew.
+    EnvironmentResourcesUpdated {
+        /// What there is.
+        resources: ProvisionedResources,
+    },
+    /// A change could not be applied to what is provisioned.
+    EnvironmentChangeFailed {
+        /// What the engine said.
+        reason: String,
+        /// When it is tried again by itself.
+        retry_at: Option<Timestamp>,
+    },
+    /// It cannot be decommissioned.
+    EnvironmentProtected,
+    /// It can be decommissioned again.
+    EnvironmentUnprotected,
+    /// It is taken down.
+    EnvironmentDecommissioningStarted {
+        /// Why.
+        reason: String,
+    },
+    /// It could not be taken down.
+    EnvironmentDecommissioningFailed {
+        /// What the engine said.
+        reason: String,
+        /// When it is tried again.
+        retry_at: Timestamp,
+    },
+    /// It is gone. Published.
+    RuntimeEnvironmentDecommissioned {
+        /// The environment.
+        environment_id: EnvironmentId,
+        /// Why it was taken down.
+        reason: String,
+    },
+}
+
+impl DomainEvent for EnvironmentEvent {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::EnvironmentRequested(_) => "EnvironmentRequested",
+            Self::EnvironmentProvisioningStarted => "EnvironmentProvisioningStarted",
+            Self::RuntimeEnvironmentProvisioned { .. } => "RuntimeEnvironmentProvisioned",
+            Self::EnvironmentProvisioningFailed { .. } => "EnvironmentProvisioningFailed",
+            Self::EnvironmentProvisioningRetried => "EnvironmentProvisioningRetried",
+            Self::EnvironmentChanged { .. } => "EnvironmentChanged",
+            Self::EnvironmentResourcesUpdated { .. } => "EnvironmentResourcesUpdated",
+            Self::EnvironmentChangeFailed { .. } => "EnvironmentChangeFailed",
+            Self::EnvironmentProtected => "EnvironmentProtected",
+            Self::EnvironmentUnprotected => "EnvironmentUnprotected",
+            Self::EnvironmentDecommissioningStarted { .. } => "EnvironmentDecommissioningStarted",
+            Self::EnvironmentDecommissioningFailed { .. } => "EnvironmentDecommissioningFailed",
+            Self::RuntimeEnvironmentDecommissioned { .. } => "RuntimeEnvironmentDecommissioned",
+        }
+    }
+
+    fn published(&self) -> Option<u16> {
+        match self {
+            Self::RuntimeEnvironmentProvisioned { .. } | Self::RuntimeEnvironmentDecommissioned { .. } => {
+                Some(1)
+            }
+            Self::EnvironmentRequested(_)
+            | Self::EnvironmentProvisioningStarted
+            | Self::EnvironmentProvisioningFailed { .. }
+            | Self::EnvironmentProvisioningRetried
+            | Self::EnvironmentChanged { .. }
+            | Self::EnvironmentResourcesUpdated { .. }
+            | Self::EnvironmentChangeFailed { .. }
+            | Self::EnvironmentProtected
+            | Self::EnvironmentUnprotected
+            | Self::EnvironmentDecommissioningStarted { .. }
+            | Self::EnvironmentDecommissioningFailed { .. } => None,
+        }
+    }
+}

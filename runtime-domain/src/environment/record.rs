@@ -1,0 +1,135 @@
+//! The stored form. Loading re-checks every rule, so a row that was edited by hand is refused, not believed.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::{Aggregate, RecordError};
+use crate::environment::decide::is_destination;
+use crate::environment::{EnvironmentStage, EnvironmentState, IsolationModel, RuntimeEnvironment};
+use crate::id::{EnvironmentId, ProjectId, TenantId};
+use crate::reason;
+use crate::surface::SurfaceKind;
+use crate::time::Timestamp;
+use crate::value::{Name, Region};
+
+/// The stored form of a [`RuntimeEnvironment`], schema 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeEnvironmentRecord {
+    environment_id: EnvironmentId,
+    tenant_id: TenantId,
+    project_id: ProjectId,
+    name: Name,
+    stage: EnvironmentStage,
+    region: Region,
+    isolation_model: IsolationModel,
+    surfaces: BTreeSet<SurfaceKind>,
+    egress_allow_list: BTreeSet<String>,
+    created_at: Timestamp,
+    is_protected: bool,
+    state: EnvironmentState,
+}
+
+impl RuntimeEnvironmentRecord {
+    pub(super) fn of(environment: &RuntimeEnvironment) -> Self {
+        let RuntimeEnvironment {
+            environment_id,
+            tenant_id,
+            project_id,
+            name,
+            stage,
+            region,
+            isolation_model,
+            surfaces,
+            egress_allow_list,
+            created_at,
+            is_protected,
+            state,
+        } = environment.clone();
+        Self {
+            environment_id,
+            tenant_id,
+            project_id,
+            name,
+            stage,
+            region,
+            isolation_model,
+            surfaces,
+            egress_allow_list,
+            created_at,
+            is_protected,
+            state,
+        }
+    }
+
+    pub(super) fn open(self, schema: u16) -> Result<RuntimeEnvironment, RecordError> {
+        let refused =
+            |rule, why: String| Err(RecordError { aggregate: RuntimeEnvironment::KIND.name(), rule, why });
+        if schema != RuntimeEnvironment::SCHEMA {
+            let known = RuntimeEnvironment::SCHEMA;
+            return refused("SCHEMA", format!("schema {schema} is not known: this version reads {known}"));
+        }
+        let environment = RuntimeEnvironment {
+            environment_id: self.environment_id,
+            tenant_id: self.tenant_id,
+            project_id: self.project_id,
+            name: self.name,
+            stage: self.stage,
+            region: self.region,
+            isolation_model: self.isolation_model,
+            surfaces: self.surfaces,
+            egress_allow_list: self.egress_allow_list,
+            created_at: self.created_at,
+            is_protected: self.is_protected,
+            state: self.state,
+        };
+        match environment.fault() {
+            Some((rule, why)) => refused(rule, why),
+            None => Ok(environment),
+        }
+    }
+}
+
+impl RuntimeEnvironment {
+    fn fault(&self) -> Option<(&'static str, String)> {
+        if self.surfaces.is_empty() {
+            return Some(("CONTENT", "it has no surface".to_string()));
+        }
+        if !self.egress_allow_list.iter().all(|destination| is_destination(destination)) {
+            return Some(("CONTENT", "its egress list holds what is no destination".to_string()));
+        }
+        match &self.state {
+            EnvironmentState::Requested(_) => None,
+            EnvironmentState::Provisioning(state) => begun(state.attempts),
+            EnvironmentState::ProvisioningFailed(state) => {
+                begun(state.attempts).or_else(|| kept(&state.reason))
+            }
+            // While a change waits, the resources are still those of the blueprint before it.
+            EnvironmentState::Provisioned(state) => match &state.pending {
+                Some(pending) => pending.failure.as_deref().and_then(kept),
+                None => self.misfit(&state.resources).map(|misfit| ("ENV-1", misfit)),
+            },
+            EnvironmentState::Decommissioning(state) => self
+                .leaving()
+                .or_else(|| kept(&state.reason))
+                .or_else(|| state.failure.as_deref().and_then(kept)),
+            EnvironmentState::Decommissioned(state) => self.leaving().or_else(|| kept(&state.reason)),
+        }
+    }
+
+    fn leaving(&self) -> Option<(&'static str, String)> {
+        self.is_protected
+            .then(|| ("LIFECYCLE", "it is protected from deletion, and is being or was deleted".to_string()))
+    }
+}
+
+fn begun(attempts: u32) -> Option<(&'static str, String)> {
+    (attempts == 0).then(|| ("LIFECYCLE", "provisioning has begun, and was never tried".to_string()))
+}
+
+fn kept(text: &str) -> Option<(&'static str, String)> {
+    (!reason::is_kept(text)).then(|| ("CONTENT", "a reason is empty or too long".to_string()))
+}
