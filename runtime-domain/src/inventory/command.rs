@@ -21,6 +21,10 @@ pub struct RegisterService {
 
 /// What may be asked of an existing service.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a command is made, decided upon and dropped: never stored in numbers"
+)]
 pub enum InventoryCommand {
     /// A deployment brought another version.
     RecordDeployedVersion {

@@ -1,6 +1,5 @@
 //! From what a surface showed to how a service is. Every path to Running or Degraded counts ready instances (SVC-2).
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::inventory::{
@@ -77,7 +76,7 @@ impl RuntimeService {
             return Some(Degradation::NoneRouted);
         }
         let trouble = observation.revisions.get(&self.current.revision)?.trouble.as_ref()?;
-        Some(Degradation::Trouble { reason: reason::reported(trouble).to_string() })
+        Some(Degradation::Trouble { reason: reason::reported(trouble) })
     }
 }
 

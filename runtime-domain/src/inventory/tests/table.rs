@@ -78,11 +78,11 @@ fn an_observation_of_another_component_is_refused_in_every_state() {
     let keys = [
         ComponentKey { tenant: id(8), ..own.key.clone() },
         ComponentKey { environment: id(8), ..own.key.clone() },
-        ComponentKey { module: name("checkout"), ..own.key.clone() },
+        ComponentKey { module: name("checkout"), ..own.key },
     ];
     for status in &RuntimeStatus::ALL[..5] {
         for key in &keys {
-            let command = observe(ComponentObservation { key: key.clone(), ..own.clone() });
+            let command = observe(ComponentObservation { key: key.clone(), ..showing([seen(1, &[])], 11) });
             let answered = answer(&in_state(*status).now().decide(&command, at(11)));
             assert_eq!(answered, Answer::Refused(Rule::X1), "{status}");
         }
