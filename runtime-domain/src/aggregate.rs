@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::claim::Claim;
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
 use crate::time::Timestamp;
-use crate::value::ModuleId;
+use crate::value::{ModuleId, Revision};
 
 /// What a command comes to: the events it raises and why. Empty events mean that nothing needs to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,17 @@ impl<E> Decision<E> {
     pub fn is_unchanged(&self) -> bool {
         self.events.is_empty()
     }
+}
+
+/// A fact about another aggregate that a request rests on: its commit re-checks that the aggregate is still at this revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EvidenceRef {
+    /// The aggregate's kind.
+    pub kind: AggregateKind,
+    /// The aggregate.
+    pub id: Uuid,
+    /// The revision.
+    pub revision: Revision,
 }
 
 /// An event of an aggregate. Event enums are exhaustive, so that a new event breaks the build of who must handle it.

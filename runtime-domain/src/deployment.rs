@@ -38,9 +38,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use command::{
-    DeploymentCommand, EffectOutcome, EvidenceRef, JobReport, Release, RequestDeployment, RequestRollback,
-};
+pub use command::{DeploymentCommand, EffectOutcome, JobReport, Release, RequestDeployment, RequestRollback};
 pub use event::{DeploymentEvent, PauseCause, Requested as DeploymentRequested, RollbackCause};
 pub use evidence::{DeployedVersion, RollbackPoint};
 pub use record::RuntimeDeploymentRecord;

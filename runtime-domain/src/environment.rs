@@ -52,7 +52,7 @@ mod record;
 mod refusal;
 mod state;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 pub use blueprint::{
     ComputeTarget, EnvironmentBlueprint, EnvironmentStage, IsolationModel, NetworkBoundary,

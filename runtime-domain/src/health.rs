@@ -1,46 +1,32 @@
-//! Health: one immutable record per evaluation of a running service, and what follows from the newest ones.
+//! Health: immutable results of evaluations, and what follows from them for a service and for a product.
 //!
-//! ```text
-//! (none) ─► Completed
-//! ```
-//!
-//! | command | Completed |
-//! |---|---|
-//! | Complete again, the same evaluation | same |
-//! | Complete again, another evaluation of the same service and window | HLT-3 |
-//! | Amend, Withdraw | HLT-1 |
-//!
-//! *same* means accepted and nothing changes.
+//! A result is recorded once and never changed. What a reader gets is never a result alone but a view of it that knows how old
+//! it is: an absent or stale result is Unknown, not Healthy.
 //!
 //! Invariants, each with the place that keeps it:
-//! - **HLT-1** results are append-only and immutable: no event follows the completion (`evolve.rs`), every command is refused.
-//! - **HLT-2** the status is the worst of the entries: computed, never given; checked when a record is loaded.
-//! - **HLT-3** one result per service and window: [`Claim::health_window`](crate::claim::Claim::health_window), held for ever.
-//!
-//! Unknown is a value: without entries there is no result, and without a fresh result [`ServiceHealth`] is Unknown, never Healthy.
+//! - **HLT-1** results are append-only and immutable: there is no command on an existing result, and a second
+//!   [`HealthCheckCompleted`](HealthEvent::HealthCheckCompleted) does not apply to it (`evolve.rs`).
+//! - **HLT-2** the status is the worst of the entries: computed in `state.rs`, never given; checked again when the event is applied
+//!   and when a record is loaded.
+//! - **HLT-3** one service and one window: [`Claim::health_window`](crate::claim::Claim::health_window), held for ever, and
+//!   [`EvaluationWindow`], which cannot be empty.
 
 mod command;
 mod decide;
-mod entry;
 mod event;
 mod evolve;
 mod record;
 mod refusal;
-mod service;
 mod state;
 #[cfg(test)]
 mod tests;
+mod view;
 
-pub use command::{CompleteHealthCheck, HealthCommand};
-pub use entry::{
-    CheckEntry, CheckEntryError, EvaluationWindow, HealthStatus, LatencyMs, ProbeKind, Requirement,
-    WindowError,
-};
-pub use event::{HealthCheckCompleted, HealthEvent};
+pub use command::RecordHealthCheck;
+pub use event::{Completed as HealthCheckCompleted, HealthEvent};
 pub use record::HealthCheckResultRecord;
-pub use refusal::HealthRefusal;
-pub use service::{ServiceHealth, UnknownHealth};
-pub use state::HealthCheckResult;
-
-/// The most entries of one result: a bound on what a hostile probe plan can make the history hold.
-pub const MOST_ENTRIES: usize = 64;
+pub use refusal::{EntryFault, HealthRefusal};
+pub use state::{
+    CheckEntry, EvaluationWindow, HealthCheckResult, HealthStatus, LatencyMs, ProbeKind, WindowError,
+};
+pub use view::{HealthReason, ProductHealth, ProductStatus, ServiceHealth};

@@ -1,71 +1,46 @@
-//! The live inventory: which components run in an environment, at which version, and how they are seen to be.
+//! The live inventory: which instances of each component exist, at which version, on which surface, for which tenant.
 //!
 //! ```text
-//! (none) ─► Unknown ◄──► Starting ─► Running ◄──► Degraded
-//!              ▲  ▲                     ▲  │          ▲
-//!              │  └──── too old ────────┼──┼──────────┤
-//!              │                        ▼  ▼          ▼
-//!              └────── a new version ── Unavailable ◄─┘        every one ─► Retired
+//! registered ─► starting ─► running ◄─► degraded ◄─► unavailable
+//!                   │           └───────────┴────────────┘
+//!                   └─► unknown ◄── nothing seen for too long (from any of them, and back)
+//!                          any of them ─► retired
 //! ```
 //!
-//! A caller never sets the status: it records what a surface showed, and [`RuntimeService::decide`] derives the status from it.
+//! Nobody sets a status: it is concluded from what a surface showed, and from silence only ever *unknown* is concluded.
 //!
-//! | command | Unknown, Starting, Running, Degraded, Unavailable | Retired |
-//! |---|---|---|
-//! | Register again, the same | same | LIFECYCLE |
-//! | RecordDeployedVersion, the one that is recorded | same | LIFECYCLE |
-//! | RecordDeployedVersion, another | yes, to Unknown | LIFECYCLE |
-//! | RecordObservation, newer | yes where it shows a difference, or after a [`HEARTBEAT`]; else same | LIFECYCLE |
-//! | RecordObservation, older than the last | same | LIFECYCLE |
-//! | RecordObservation, older than [`FRESHNESS`] | yes, to Unknown; from Unknown as MarkUnobserved | LIFECYCLE |
-//! | MarkUnobserved | yes, to Unknown after [`FRESHNESS`]; noted on the first look and after a [`HEARTBEAT`]; else same | LIFECYCLE |
-//! | RetireService | yes | same |
+//! | command | Starting, Running, Degraded, Unavailable | Unknown | Retired |
+//! |---|---|---|---|
+//! | RecordDeployedVersion | yes | yes | no |
+//! | RecordObservation | yes | yes | ignored |
+//! | MarkUnobserved | yes | same | ignored |
+//! | RetireService | yes | yes | same |
 //!
-//! *same* means accepted and nothing changes. Evidence of another tenant is refused by SVC-3, of another environment or module by
-//! SVC-1; an observation of another component by X-1.
-//!
-//! | what the newest fresh observation shows | status |
-//! |---|---|
-//! | as many ready instances as wanted, one of a known version, routed | Running |
-//! | a ready instance, but too few, none of a known version, none routed, or trouble | Degraded |
-//! | none ready, one starting, and it never was ready since it was Unknown | Starting |
-//! | none ready otherwise | Unavailable |
-//! | none, or none fresh | Unknown |
+//! *same* means accepted and nothing changes; *ignored* means that a late report changes nothing.
 //!
 //! Invariants, each with the place that keeps it:
-//! - **SVC-1** its version is one that a known deployment brought: [`DeployedVersion`](crate::deployment::DeployedVersion) is the only
-//!   way to set it. A running revision that no evidence told of is kept as [unmanaged](ServiceInstance::is_managed).
-//! - **SVC-2** Running and Degraded need a ready instance: derived in `derive.rs`, checked when a record is loaded.
-//! - **SVC-3** the tenant never changes: no event carries one but the first.
+//! - **SVC-1** the version is one that a deployment brought: registering and recording consume a
+//!   [`DeployedVersion`](crate::deployment::DeployedVersion), which only a deployment hands out.
+//! - **SVC-2** never Running without a ready instance: concluded in `state.rs`, checked again when the event is applied and when a
+//!   record is loaded.
+//! - **SVC-3** the tenant never changes: no event carries another one, and foreign evidence is refused in `decide.rs`.
+//! - One record per environment and module: [`Claim::service`](crate::claim::Claim::service), held until it is retired.
 
 mod command;
 mod decide;
-mod derive;
 mod event;
 mod evolve;
 mod record;
 mod refusal;
 mod state;
 #[cfg(test)]
-pub(crate) mod tests;
-
-use crate::time::Span;
+mod tests;
 
 pub use command::{InventoryCommand, RegisterService};
-pub use event::{InventoryChange, InventoryEvent, ServiceRegistered};
+pub use event::{InventoryEvent, InventoryUpdate, Registered};
 pub use record::RuntimeServiceRecord;
 pub use refusal::InventoryRefusal;
 pub use state::{
-    Degradation, Degraded, DeployedRevision, EndpointBinding, Observed, Retired, RuntimeService,
-    RuntimeStatus, ServiceInstance, ServiceState, Unknown, UnknownCause,
+    Degraded, EndpointBinding, FRESHNESS, HEARTBEAT, RecordedVersion, Retired, Running, RuntimeService,
+    RuntimeStatus, ServiceInstance, ServiceState, Snapshot, Starting, Unavailable, Unknown,
 };
-
-/// How often an observation that shows nothing new is kept, so that history does not grow with polling; and how soon a service is
-/// looked at again.
-pub const HEARTBEAT: Span = Span::from_secs(30);
-
-/// How old an observation may be before what it showed counts as unknown: three heartbeats, so that one that failed does no harm.
-pub const FRESHNESS: Span = Span::from_secs(90);
-
-/// How many versions are remembered, the present one included: instances of older ones may still be draining.
-pub const REMEMBERED_VERSIONS: usize = 8;

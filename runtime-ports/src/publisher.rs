@@ -18,7 +18,7 @@ pub struct PublishedEvent {
     pub aggregate_kind: AggregateKind,
     /// The aggregate that raised it: events with the same one are delivered in order.
     pub aggregate_id: Uuid,
-    /// Its number within the aggregate, from 1, without gaps.
+    /// Its number within the aggregate: it rises, with gaps where unpublished events lie between.
     pub sequence: u64,
     /// The CloudEvents type: `factory.runtime.RuntimeDeploymentCompleted.v1`.
     pub event_type: String,

@@ -1,1 +1,41 @@
-//! The nine services and their reconcilers: load, decide, commit; then act and record.
+//! The services of Factory Runtime and their reconcilers.
+//!
+//! A service method loads, gathers evidence, decides and commits; it changes nothing in the world. What is to be done in the world is
+//! done by reconcilers, which take what is due, ask the aggregate for its next actions, make the intention durable, carry it out through
+//! a port, and record the outcome. After a crash another host takes the lease and asks again.
+//!
+//! ```text
+//!   caller ──► service ──► Commit ──► store ──► lease ──► reconciler ──► port ──► world
+//!                                       ▲                     │
+//!                                       └──── record ◄────────┘
+//!                                       └──► outbox ──► relay ──► bus, and the other contexts of this host
+//! ```
+//!
+//! | to find | look in |
+//! |---|---|
+//! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`] |
+//! | what happens by itself | `reconcile/` |
+//! | leases, fairness, draining | `worker.rs` |
+//! | how events leave | `relay.rs` |
+//! | how a decision becomes a commit | `unit.rs` |
+
+pub mod deployments;
+pub mod environments;
+pub mod error;
+pub mod health;
+pub mod host;
+pub mod inventory;
+pub mod manifest;
+pub mod services;
+pub mod tenancy;
+
+mod events;
+mod reconcile;
+mod relay;
+mod unit;
+mod worker;
+
+pub use error::CommandError;
+pub use host::{Host, HostOptions, Ports};
+pub use services::Services;
+pub use unit::Done;

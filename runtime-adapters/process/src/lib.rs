@@ -18,8 +18,7 @@
 //! - A wish is on disk before a process is spawned for it: a host that is killed at any point leaves nothing that the next one does
 //!   not find. Workloads outlive the host and are adopted by the next.
 //! - A process is signalled only while it is certain who it is: its identifier, its start time and the boot must agree.
-//! - Effects are fenced by deployment, as fencing tokens are given out by deployment, and a repeated effect that others followed is
-//!   recognised and does nothing.
+//! - Effects are fenced by component, and a repeated effect that others followed is recognised and does nothing.
 //! - An instance is told to stop only after it left the routes and its last request left it, or after its grace.
 //! - Any 100 requests in a row that meet the same weights are divided exactly by them.
 //!

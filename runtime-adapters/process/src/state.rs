@@ -21,7 +21,6 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use runtime_domain::component::RevisionId;
-use runtime_domain::id::DeploymentId;
 use runtime_domain::surface::{ComponentKey, EffectId, FencingToken, RevisionSpec, Traffic, TrafficWeights};
 use runtime_domain::value::Percent;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
@@ -30,8 +29,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::os::ProcessIdentity;
 
-/// How many deployments' fencing tokens one component remembers.
-const FENCES: usize = 64;
 /// How many effects one component remembers to recognise a repetition.
 const EFFECTS: usize = 256;
 
@@ -52,7 +49,8 @@ pub(crate) struct ComponentRecord {
     pub(crate) traffic: Option<Traffic>,
     /// The effect that directed the traffic.
     pub(crate) traffic_effect: Option<EffectId>,
-    fences: VecDeque<(DeploymentId, FencingToken)>,
+    /// The greatest fencing token seen.
+    fence: FencingToken,
     effects: VecDeque<(EffectId, String)>,
 }
 
@@ -106,7 +104,7 @@ impl ComponentRecord {
             revisions: BTreeMap::new(),
             traffic: None,
             traffic_effect: None,
-            fences: VecDeque::new(),
+            fence: FencingToken(0),
             effects: VecDeque::new(),
         }
     }
@@ -120,27 +118,18 @@ impl ComponentRecord {
         fence: FencingToken,
         change: &str,
     ) -> PortResult<Admitted> {
-        let seen = self.fences.iter().position(|(deployment, _)| *deployment == effect.deployment);
-        if let Some((_, greatest)) = seen.and_then(|at| self.fences.get(at))
-            && *greatest > fence
-        {
+        if self.fence > fence {
             return Err(PortError::new(
                 PortErrorKind::Fenced,
                 operation,
                 format!(
-                    "the effect carries fencing token {} and {} was seen already: another host has taken over this \
-                     deployment, so let it work",
-                    fence.0, greatest.0
+                    "the effect carries fencing token {} and {} was seen already: another host has taken over \
+                     this component, so let it work",
+                    fence.0, self.fence.0
                 ),
             ));
         }
-        if let Some(at) = seen {
-            self.fences.remove(at);
-        }
-        self.fences.push_back((effect.deployment, fence));
-        while self.fences.len() > FENCES {
-            self.fences.pop_front();
-        }
+        self.fence = fence;
         let done = (effect, change.to_owned());
         match self.effects.iter().position(|known| *known == done) {
             Some(at) if at + 1 < self.effects.len() => Ok(Admitted::AlreadyDone),
@@ -319,6 +308,7 @@ pub(crate) fn failed(operation: &'static str, what: impl Into<String>, error: io
 
 #[cfg(test)]
 mod tests {
+    use runtime_domain::id::DeploymentId;
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
@@ -345,15 +335,15 @@ mod tests {
     }
 
     #[test]
-    fn an_older_token_of_the_same_deployment_is_fenced_and_of_another_is_not() {
+    fn an_older_token_is_fenced_whichever_deployment_it_works_on() {
         let mut record = record();
         let mut admit = |deployment, ordinal, token| {
             record.admit("surface.apply", effect(deployment, ordinal), FencingToken(token), "change")
         };
         assert!(admit(1, 1, 5).is_ok());
         assert_eq!(admit(1, 2, 4).expect_err("it is older").kind(), PortErrorKind::Fenced);
-        assert!(admit(2, 1, 1).is_ok());
-        assert!(admit(1, 2, 6).is_ok());
+        assert!(admit(2, 1, 6).is_ok());
+        assert_eq!(admit(1, 2, 5).expect_err("it is older").kind(), PortErrorKind::Fenced);
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl ProcessSurface {
 
     /// Stops serving and supervising, and returns once every task has ended. Requests under way may finish within the grace of the
     /// options. Workloads and jobs go on, and the next host that opens the folder adopts them.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(&self) {
         self.shared.stop.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;

@@ -5,8 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
+use crate::aggregate::EvidenceRef;
 use crate::component::{ComponentSpec, ReleaseReference};
 use crate::deployment::RollbackPoint;
 use crate::environment::Admission;
@@ -16,7 +16,7 @@ use crate::rollout::gate::{GateSpec, ProbeResult};
 use crate::rollout::{DeploymentStrategy, GateIndex, RolloutLimits, Track};
 use crate::scope::Actor;
 use crate::surface::{ComponentObservation, EffectId, SurfaceCapabilities, SurfaceKind};
-use crate::value::{ModuleId, Name, Replicas, Revision};
+use crate::value::{ModuleId, Name, Replicas};
 
 /// What is to be rolled out, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,17 +75,6 @@ pub struct RequestRollback {
     pub numbers: BTreeMap<ModuleId, u32>,
     /// What the host's surfaces can do.
     pub surfaces: BTreeMap<SurfaceKind, SurfaceCapabilities>,
-}
-
-/// A fact about another aggregate that a request rests on: its commit re-checks that the aggregate is still at this revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EvidenceRef {
-    /// The aggregate's kind.
-    pub kind: AggregateKind,
-    /// The aggregate.
-    pub id: Uuid,
-    /// The revision.
-    pub revision: Revision,
 }
 
 impl RequestDeployment {

@@ -1,5 +1,6 @@
 //! What happens to a deployment.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -111,7 +112,7 @@ pub enum PauseCause {
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum DeploymentEvent {
     /// It was asked for and accepted. Published.
-    RuntimeDeploymentRequested(Requested),
+    RuntimeDeploymentRequested(Box<Requested>),
     /// Its plan was made.
     RolloutPlanned {
         /// What will be done.

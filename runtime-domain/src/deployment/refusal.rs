@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use crate::component::ImageDigest;
+use crate::environment::EnvironmentRefusal;
 use crate::id::DeploymentId;
 use crate::refusal::{Refusal, Rule};
 use crate::rollout::PlanRefusal;
@@ -17,6 +18,9 @@ pub enum DeploymentRefusal {
     /// The plan cannot be made.
     #[error(transparent)]
     Plan(#[from] PlanRefusal),
+    /// The environment does not accept deployments.
+    #[error(transparent)]
+    NotAdmitted(#[from] EnvironmentRefusal),
     /// Evidence is about another tenant or environment.
     #[error("the evidence is about another tenant or environment")]
     ForeignEvidence,
@@ -90,6 +94,7 @@ impl Refusal for DeploymentRefusal {
     fn rule(&self) -> Rule {
         match self {
             Self::Plan(refusal) => refusal.rule(),
+            Self::NotAdmitted(refusal) => refusal.rule(),
             Self::ForeignEvidence => Rule::X1,
             Self::NotCompleted { .. } | Self::AlreadyServing { .. } | Self::TargetMismatch { .. } => {
                 Rule::Dep2
@@ -106,6 +111,7 @@ impl Refusal for DeploymentRefusal {
     fn remedy(&self) -> String {
         match self {
             Self::Plan(refusal) => refusal.remedy(),
+            Self::NotAdmitted(refusal) => refusal.remedy(),
             Self::ForeignEvidence => "take the evidence from the same tenant and environment".to_string(),
             Self::NotCompleted { .. } => "choose a Completed deployment of this environment".to_string(),
             Self::AlreadyServing { .. } => "choose an earlier Completed deployment".to_string(),

@@ -1,51 +1,28 @@
-//! What may be asked about a health check result.
+//! What may be asked: that a result is recorded. There is no command on an existing one (HLT-1).
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
-use crate::health::{CheckEntry, EvaluationWindow};
+use crate::health::state::{CheckEntry, EvaluationWindow, HealthStatus};
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
+use crate::value::ModuleId;
 
-/// Asks to keep an evaluation. Its natural key is the service and the window's start (HLT-3).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CompleteHealthCheck {
+/// Asks that one evaluation of a service is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordHealthCheck {
     /// The new result's identifier.
     pub health_check_result_id: HealthCheckResultId,
-    /// The tenant.
+    /// The service's tenant.
     pub tenant_id: TenantId,
-    /// The environment.
+    /// The service's environment.
     pub environment_id: EnvironmentId,
     /// The service that was evaluated.
     pub service_id: ServiceId,
-    /// When.
+    /// The module that the service is of, so that results are found by it.
+    pub module_id: ModuleId,
+    /// The time that the evaluation is about.
     pub evaluation_window: EvaluationWindow,
-    /// What the probes found: at least one, each name once.
+    /// What the probes found, one entry for each: 1 to [`CheckEntry::MOST`].
     pub entries: Vec<CheckEntry>,
-}
-
-/// What might be asked of an existing result, and is always refused (HLT-1): a result that could be changed would prove nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HealthCommand {
-    /// Other entries.
-    Amend {
-        /// Which.
-        entries: Vec<CheckEntry>,
-    },
-    /// It should not count.
-    Withdraw {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl HealthCommand {
-    /// The command's name, for refusals.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Amend { .. } => "Amend",
-            Self::Withdraw { .. } => "Withdraw",
-        }
-    }
+    /// The status of the service's result before this one, if it has one.
+    pub previous: Option<HealthStatus>,
 }

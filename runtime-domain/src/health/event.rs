@@ -1,16 +1,18 @@
-//! What happens to a health check result.
+//! What happens to a result: it is made.
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::DomainEvent;
-use crate::health::{CheckEntry, EvaluationWindow, HealthStatus};
+use crate::health::state::{CheckEntry, EvaluationWindow, HealthStatus};
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
+use crate::time::Timestamp;
+use crate::value::ModuleId;
 
-/// All that a result is.
+/// All of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HealthCheckCompleted {
+pub struct Completed {
     /// The result.
     pub health_check_result_id: HealthCheckResultId,
     /// The tenant.
@@ -19,28 +21,32 @@ pub struct HealthCheckCompleted {
     pub environment_id: EnvironmentId,
     /// The service that was evaluated.
     pub service_id: ServiceId,
+    /// The module that the service is of.
+    pub module_id: ModuleId,
     /// The worst of the entries (HLT-2).
     pub status: HealthStatus,
-    /// When.
+    /// When it was evaluated.
+    pub evaluated_at: Timestamp,
+    /// The time that the evaluation is about.
     pub evaluation_window: EvaluationWindow,
     /// What the probes found.
     pub entries: Vec<CheckEntry>,
 }
 
-/// What happens to a health check result. Exhaustive, so that a new event breaks the build of who must handle it.
+/// What happens to a result. Exhaustive, so that a new event breaks the build of who must handle it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum HealthEvent {
     /// A service was evaluated. Published.
-    HealthCheckCompleted(HealthCheckCompleted),
-    /// It was found worse than the time before. Published.
+    HealthCheckCompleted(Completed),
+    /// It is worse than at the evaluation before. Published, after the completion.
     HealthDegraded {
         /// The service.
         service_id: ServiceId,
-        /// How it was found the time before.
-        previous: HealthStatus,
-        /// How it is found now.
-        status: HealthStatus,
+        /// How it was.
+        from: HealthStatus,
+        /// How it is.
+        to: HealthStatus,
     },
 }
 

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, DomainEvent, Misapplied, RecordError};
 use crate::claim::Claim;
-use crate::health::{HealthCheckResult, HealthCheckResultRecord, HealthEvent};
+use crate::health::event::HealthEvent;
+use crate::health::record::HealthCheckResultRecord;
+use crate::health::state::{HealthCheckResult, judge};
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -33,8 +35,9 @@ impl Aggregate for HealthCheckResult {
         self.status.name()
     }
 
+    /// None: a result is about a service, and that is about a module.
     fn modules(&self) -> BTreeSet<ModuleId> {
-        BTreeSet::new()
+        BTreeSet::from([self.module_id.clone()])
     }
 
     fn claims(&self) -> BTreeSet<Claim> {
@@ -45,26 +48,33 @@ impl Aggregate for HealthCheckResult {
         None
     }
 
-    fn evolve(state: Option<Self>, event: &HealthEvent, at: Timestamp) -> Result<Self, Misapplied> {
+    fn evolve(state: Option<Self>, event: &HealthEvent, _at: Timestamp) -> Result<Self, Misapplied> {
+        let misapplied = |state| Misapplied { event: event.name(), state };
         match (state, event) {
-            (None, HealthEvent::HealthCheckCompleted(completed)) => Ok(Self {
-                health_check_result_id: completed.health_check_result_id,
-                tenant_id: completed.tenant_id,
-                environment_id: completed.environment_id,
-                service_id: completed.service_id,
-                status: completed.status,
-                evaluated_at: at,
-                evaluation_window: completed.evaluation_window,
-                entries: completed.entries.clone(),
-            }),
-            // It tells others what the result means; the result is what it was (HLT-1).
-            (Some(result), HealthEvent::HealthDegraded { status, service_id, .. })
-                if *status == result.status && *service_id == result.service_id =>
+            // HLT-2
+            (None, HealthEvent::HealthCheckCompleted(completed))
+                if judge(&completed.entries) == Ok(completed.status) =>
+            {
+                Ok(Self {
+                    health_check_result_id: completed.health_check_result_id,
+                    tenant_id: completed.tenant_id,
+                    environment_id: completed.environment_id,
+                    service_id: completed.service_id,
+                    module_id: completed.module_id.clone(),
+                    status: completed.status,
+                    evaluated_at: completed.evaluated_at,
+                    evaluation_window: completed.evaluation_window,
+                    entries: completed.entries.clone(),
+                })
+            }
+            (None, _) => Err(misapplied("absent")),
+            (Some(result), HealthEvent::HealthDegraded { service_id, from, to })
+                if *service_id == result.service_id && *to == result.status && from < to =>
             {
                 Ok(result)
             }
-            (None, event) => Err(Misapplied { event: event.name(), state: "absent" }),
-            (Some(result), event) => Err(Misapplied { event: event.name(), state: result.status.name() }),
+            // HLT-1
+            (Some(result), _) => Err(misapplied(result.status.name())),
         }
     }
 

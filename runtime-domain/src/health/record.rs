@@ -7,13 +7,12 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, RecordError};
-use crate::health::decide::judged;
-use crate::health::{CheckEntry, EvaluationWindow, HealthCheckResult, HealthStatus};
+use crate::health::state::{Bounds, CheckEntry, EvaluationWindow, HealthCheckResult, HealthStatus, judge};
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
-use crate::refusal::Refusal;
 use crate::time::Timestamp;
+use crate::value::ModuleId;
 
-/// The stored form of a [`HealthCheckResult`], schema 1. Entries and window check themselves as they are read.
+/// The stored form of a [`HealthCheckResult`], schema 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HealthCheckResultRecord {
@@ -21,9 +20,10 @@ pub struct HealthCheckResultRecord {
     tenant_id: TenantId,
     environment_id: EnvironmentId,
     service_id: ServiceId,
+    module_id: ModuleId,
     status: HealthStatus,
     evaluated_at: Timestamp,
-    evaluation_window: EvaluationWindow,
+    evaluation_window: Bounds,
     entries: Vec<CheckEntry>,
 }
 
@@ -34,6 +34,7 @@ impl HealthCheckResultRecord {
             tenant_id,
             environment_id,
             service_id,
+            module_id,
             status,
             evaluated_at,
             evaluation_window,
@@ -44,39 +45,42 @@ impl HealthCheckResultRecord {
             tenant_id,
             environment_id,
             service_id,
+            module_id,
             status,
             evaluated_at,
-            evaluation_window,
+            evaluation_window: evaluation_window.into(),
             entries,
         }
     }
 
     pub(super) fn open(self, schema: u16) -> Result<HealthCheckResult, RecordError> {
         let refused =
-            |rule, why: String| Err(RecordError { aggregate: HealthCheckResult::KIND.name(), rule, why });
+            |rule, why: String| RecordError { aggregate: HealthCheckResult::KIND.name(), rule, why };
         if schema != HealthCheckResult::SCHEMA {
-            let known = HealthCheckResult::SCHEMA;
-            return refused("SCHEMA", format!("schema {schema} is not known: this version reads {known}"));
+            let why =
+                format!("schema {schema} is not known: this version reads {}", HealthCheckResult::SCHEMA);
+            return Err(refused("SCHEMA", why));
         }
-        match judged(&self.entries) {
-            Err(refusal) => return refused(refusal.rule().number(), refusal.to_string()),
-            Ok(worst) if worst != self.status => {
-                return refused("HLT-2", format!("it is {}, and its worst entry is {worst}", self.status));
-            }
-            Ok(_) => {}
+        let window = EvaluationWindow::try_from(self.evaluation_window)
+            .map_err(|error| refused("HLT-3", error.to_string()))?;
+        if window.end() > self.evaluated_at {
+            let why = format!("its window ends at {}, after it was evaluated", window.end());
+            return Err(refused("HLT-3", why));
         }
-        let end = self.evaluation_window.end();
-        if end > self.evaluated_at {
-            return refused("HLT-3", format!("it was kept before its window ended at {end}"));
+        let worst = judge(&self.entries).map_err(|fault| refused("CONTENT", fault.to_string()))?;
+        if worst != self.status {
+            let why = format!("it is {}, and the worst of its entries is {worst}", self.status);
+            return Err(refused("HLT-2", why));
         }
         Ok(HealthCheckResult {
             health_check_result_id: self.health_check_result_id,
             tenant_id: self.tenant_id,
             environment_id: self.environment_id,
             service_id: self.service_id,
+            module_id: self.module_id,
             status: self.status,
             evaluated_at: self.evaluated_at,
-            evaluation_window: self.evaluation_window,
+            evaluation_window: window,
             entries: self.entries,
         })
     }

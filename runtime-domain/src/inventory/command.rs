@@ -1,47 +1,48 @@
-//! What may be asked of a service in the inventory.
+//! What may be asked of an inventory record.
 
 use alloc::string::String;
 
+use crate::aggregate::EvidenceRef;
 use crate::deployment::DeployedVersion;
-use crate::id::{EnvironmentId, ServiceId, TenantId};
+use crate::id::{AggregateKind, ServiceId};
 use crate::surface::ComponentObservation;
 
-/// Asks for an inventory record. Its natural key is the environment and the version's module.
+/// Asks for the inventory record of a component that a deployment brought. Consumes the evidence that it did (SVC-1).
 #[derive(Debug, PartialEq, Eq)]
 pub struct RegisterService {
     /// The new record's identifier.
     pub service_id: ServiceId,
-    /// The tenant.
-    pub tenant_id: TenantId,
-    /// The environment.
-    pub environment_id: EnvironmentId,
-    /// Proof of what a deployment brought there (SVC-1).
+    /// Proof of what was brought, and to which environment of which tenant.
     pub version: DeployedVersion,
 }
 
-/// What may be asked of an existing service.
-#[derive(Debug, PartialEq, Eq)]
+impl RegisterService {
+    /// The fact that the request rests on: its commit re-checks that the deployment is at this revision or a later one.
+    pub fn evidence(&self) -> EvidenceRef {
+        evidence(&self.version)
+    }
+}
+
 #[expect(
     clippy::large_enum_variant,
-    reason = "a command is made, decided upon and dropped: never stored in numbers"
+    reason = "evidence is handed over once and by value; a box would make every caller allocate for it"
 )]
+/// What may be asked of an existing inventory record. Not `Clone`: evidence is used once.
+#[derive(Debug, PartialEq, Eq)]
 pub enum InventoryCommand {
     /// A deployment brought another version.
     RecordDeployedVersion {
-        /// Proof of what it brought (SVC-1).
+        /// Proof that it did.
         version: DeployedVersion,
     },
-    /// A surface was looked at.
+    /// A reconciler tells what a surface shows.
     RecordObservation {
-        /// What it showed.
+        /// What.
         observation: ComponentObservation,
     },
-    /// A surface was looked at in vain.
-    MarkUnobserved {
-        /// Why nothing was seen. Never a secret.
-        reason: String,
-    },
-    /// The component was taken away on purpose.
+    /// A reconciler looked and saw nothing: an error, a time-out, no answer.
+    MarkUnobserved,
+    /// The component is gone for good; its module may be registered anew.
     RetireService {
         /// Why.
         reason: String,
@@ -49,13 +50,30 @@ pub enum InventoryCommand {
 }
 
 impl InventoryCommand {
-    /// The command's name, for explanations and refusals.
+    /// The command's name.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::RecordDeployedVersion { .. } => "RecordDeployedVersion",
             Self::RecordObservation { .. } => "RecordObservation",
-            Self::MarkUnobserved { .. } => "MarkUnobserved",
+            Self::MarkUnobserved => "MarkUnobserved",
             Self::RetireService { .. } => "RetireService",
         }
+    }
+
+    /// The fact that the command rests on, where it rests on one: its commit re-checks that the deployment is at this revision or a
+    /// later one.
+    pub fn evidence(&self) -> Option<EvidenceRef> {
+        match self {
+            Self::RecordDeployedVersion { version } => Some(evidence(version)),
+            Self::RecordObservation { .. } | Self::MarkUnobserved | Self::RetireService { .. } => None,
+        }
+    }
+}
+
+fn evidence(version: &DeployedVersion) -> EvidenceRef {
+    EvidenceRef {
+        kind: AggregateKind::RuntimeDeployment,
+        id: version.deployment().uuid(),
+        revision: version.at(),
     }
 }

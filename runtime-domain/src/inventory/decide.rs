@@ -1,205 +1,149 @@
-//! What a command comes to.
+//! Decides commands: what happens, or why not.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 
 use crate::aggregate::Decision;
 use crate::deployment::DeployedVersion;
-use crate::id::{EnvironmentId, TenantId};
-use crate::inventory::{
-    DeployedRevision, FRESHNESS, HEARTBEAT, InventoryChange, InventoryCommand, InventoryEvent,
-    InventoryRefusal, RegisterService, RuntimeService, RuntimeStatus, ServiceRegistered, ServiceState,
-    Unknown, UnknownCause,
+use crate::inventory::command::{InventoryCommand, RegisterService};
+use crate::inventory::event::{InventoryEvent, InventoryUpdate, Registered};
+use crate::inventory::refusal::InventoryRefusal;
+use crate::inventory::state::{
+    FRESHNESS, HEARTBEAT, RecordedVersion, RuntimeService, RuntimeStatus, Snapshot, conclude,
 };
-use crate::reason;
 use crate::surface::ComponentObservation;
 use crate::time::{Span, Timestamp};
 
 type Decided = Result<Decision<InventoryEvent>, InventoryRefusal>;
 
 impl RuntimeService {
-    /// Decides on a new inventory record.
-    ///
-    /// # Errors
-    /// SVC-3 where the evidence is of another tenant; SVC-1 where it is of another environment.
-    pub fn register(command: &RegisterService, now: Timestamp) -> Decided {
-        check_scope(&command.version, command.tenant_id, command.environment_id)?;
-        let deployed = deployed(&command.version, now);
-        let module_id = deployed.revision.module.clone();
-        let explanation =
-            format!("deployment {} brought version {}", command.version.deployment(), deployed.version);
-        let event = InventoryEvent::RuntimeInventoryUpdated {
-            service_id: command.service_id,
-            module_id,
-            status: RuntimeStatus::Unknown,
-            change: InventoryChange::Registered(ServiceRegistered {
-                tenant_id: command.tenant_id,
-                environment_id: command.environment_id,
-                deployed,
-            }),
+    /// Decides that a record begins. It cannot be refused: the evidence says all there is to check, and that the module has no other
+    /// record is kept by [`Claim::service`](crate::claim::Claim::service).
+    pub fn register(command: RegisterService) -> Decision<InventoryEvent> {
+        let RegisterService { service_id, version } = command;
+        let explanation = format!("registered: {} is {}", version.revision(), version.component().version);
+        let registered = Registered {
+            service_id,
+            tenant_id: version.tenant(),
+            environment_id: version.environment(),
+            version: RecordedVersion::from(&version),
         };
-        Ok(Decision::of(vec![event], explanation))
+        updated(InventoryUpdate::Registered(registered), explanation)
     }
 
-    /// Answers the command that made this record when it comes again, under whatever new identifier.
+    /// Decides a command against the present state. Nothing changes until the events are applied, so this is also the preview.
     ///
     /// # Errors
-    /// As [`RuntimeService::register`]; SVC-1 where the version is of another module; X-3 where another version is recorded;
-    /// LIFECYCLE where the service is Retired.
-    pub fn register_again(&self, command: &RegisterService) -> Decided {
-        self.check_alive("RegisterService")?;
-        self.check_evidence(&command.version)?;
-        check_scope(&command.version, command.tenant_id, command.environment_id)?;
-        if *command.version.revision() == self.current.revision {
-            Ok(Decision::unchanged("this service was registered before"))
-        } else {
-            Err(InventoryRefusal::Different { module: self.module_id.clone() })
-        }
-    }
-
-    /// Decides on a command. Nothing changes until the events are committed.
-    ///
-    /// # Errors
-    /// As the table in [the module](crate::inventory) says.
-    pub fn decide(&self, command: &InventoryCommand, now: Timestamp) -> Decided {
+    /// Evidence or an observation is about something else, or the record is retired; the refusal says what would be legal.
+    pub fn decide(&self, command: InventoryCommand, now: Timestamp) -> Decided {
         match command {
-            InventoryCommand::RecordDeployedVersion { version } => self.record_version(version, now),
-            InventoryCommand::RecordObservation { observation } => self.record_observation(observation, now),
-            InventoryCommand::MarkUnobserved { reason } => {
-                self.check_alive("MarkUnobserved")?;
-                Ok(self.unobserved(&reason::reported(reason), now))
-            }
-            InventoryCommand::RetireService { reason } => self.retire(reason),
+            InventoryCommand::RecordDeployedVersion { version } => self.record_version(&version),
+            InventoryCommand::RecordObservation { observation } => self.record_observation(&observation, now),
+            InventoryCommand::MarkUnobserved => Ok(self.mark_unobserved(now)),
+            InventoryCommand::RetireService { reason } => Ok(self.retire(reason)),
         }
     }
 
-    fn record_version(&self, version: &DeployedVersion, now: Timestamp) -> Decided {
-        self.check_alive("RecordDeployedVersion")?;
-        self.check_evidence(version)?;
-        let deployed = deployed(version, now);
-        if (DeployedRevision { recorded_at: self.current.recorded_at, ..deployed.clone() }) == self.current {
-            return Ok(Decision::unchanged("this version was recorded before"));
+    fn record_version(&self, evidence: &DeployedVersion) -> Decided {
+        if evidence.tenant() != self.tenant_id {
+            return Err(InventoryRefusal::ForeignTenant);
         }
-        let explanation = format!(
-            "deployment {} brought version {}; nothing seen before is a verdict on it",
-            version.deployment(),
-            deployed.version
-        );
-        let change = InventoryChange::VersionRecorded(deployed);
-        Ok(Decision::of(vec![self.updated(RuntimeStatus::Unknown, change)], explanation))
+        if evidence.environment() != self.environment_id {
+            return Err(InventoryRefusal::ForeignEnvironment);
+        }
+        if evidence.revision().module != self.module_id {
+            return Err(InventoryRefusal::ForeignModule {
+                expected: self.module_id.clone(),
+                given: evidence.revision().module.clone(),
+            });
+        }
+        if self.status() == RuntimeStatus::Retired {
+            return Err(InventoryRefusal::Retired { command: "RecordDeployedVersion" });
+        }
+        let version = RecordedVersion::from(evidence);
+        if version == self.version {
+            return Ok(Decision::unchanged(format!("{} is recorded already", version.revision)));
+        }
+        // What is not known stays so: a new version tells nothing about instances.
+        let (status, why) = match (self.status(), self.state.seen()) {
+            (RuntimeStatus::Unknown, _) | (_, None) => {
+                (self.status(), format!("{} was recorded and nothing seen of it yet", version.revision))
+            }
+            (_, Some(seen)) => conclude(seen, &version.revision, true),
+        };
+        let explanation = format!("{} is {} now", version.revision, version.version);
+        Ok(updated(InventoryUpdate::VersionRecorded { version, status, why }, explanation))
     }
 
     fn record_observation(&self, observation: &ComponentObservation, now: Timestamp) -> Decided {
-        self.check_alive("RecordObservation")?;
-        if observation.key != self.component_key() {
-            return Err(InventoryRefusal::OtherComponent);
+        let key = &observation.key;
+        let is_own = (key.tenant, key.environment, &key.module)
+            == (self.tenant_id, self.environment_id, &self.module_id);
+        if !is_own || observation.revisions.keys().any(|revision| revision.module != self.module_id) {
+            return Err(InventoryRefusal::ForeignObservation);
         }
-        // A surface whose clock is ahead must not make later observations look old.
-        let observed_at = observation.observed_at.min(now);
-        if self.last_observed_at().is_some_and(|last| observed_at < last) {
-            return Ok(Decision::unchanged("a newer observation was recorded"));
+        if self.status() == RuntimeStatus::Retired {
+            return Ok(Decision::unchanged("the service is retired: a late report changes nothing"));
         }
-        if Span::between(observed_at, now) > FRESHNESS {
-            return Ok(self.unobserved("the newest observation is too old", now));
+        let snapshot = Snapshot::of(observation, now);
+        if Span::between(snapshot.observed_at, now) > FRESHNESS {
+            return Ok(Decision::unchanged("the observation is too old to tell how the service is now"));
         }
-        let state = self.derived(observation, observed_at);
-        let is_due = Span::between(self.looked_at, now) >= HEARTBEAT;
-        if !is_due && state.shows_the_same_as(&self.state) {
-            return Ok(Decision::unchanged("nothing new was seen"));
+        let last = self.state.seen();
+        if last.is_some_and(|last| snapshot.observed_at <= last.observed_at) {
+            return Ok(Decision::unchanged("the observation is no newer than the last one"));
         }
-        let explanation = format!(
-            "{} of {} instances are ready",
-            state.last_observed().map_or(0, super::Observed::ready),
-            state.last_observed().map_or(0, |observed| observed.instances.len())
-        );
-        Ok(Decision::of(vec![self.updated(state.status(), InventoryChange::Observed(state))], explanation))
-    }
-
-    /// What it comes to that nothing fresh was seen.
-    fn unobserved(&self, reason: &str, now: Timestamp) -> Decision<InventoryEvent> {
-        let is_stale = self.last_observed_at().is_none_or(|last| Span::between(last, now) > FRESHNESS);
-        let is_unknown = self.state.status() == RuntimeStatus::Unknown;
-        if is_stale && !is_unknown {
-            let state = ServiceState::Unknown(Unknown {
-                since: now,
-                cause: UnknownCause::Stale { reason: reason.into() },
-                last: self.state.last_observed().cloned(),
-            });
-            return Decision::of(
-                vec![self.updated(RuntimeStatus::Unknown, InventoryChange::Observed(state))],
-                "the newest observation is too old to tell how the service is",
-            );
-        }
-        if self.awaits_first_look() || Span::between(self.looked_at, now) >= HEARTBEAT {
-            return Decision::of(
-                vec![InventoryEvent::ServiceObservationMissed { reason: reason.into() }],
-                "it was looked at in vain",
-            );
-        }
-        Decision::unchanged("it was looked at a moment ago")
-    }
-
-    fn retire(&self, why: &str) -> Decided {
-        if self.state.status().is_final() {
-            return Ok(Decision::unchanged("it was retired before"));
-        }
-        let reason = reason::stated(why).ok_or(InventoryRefusal::BadReason)?;
-        let event = InventoryEvent::RuntimeServiceRetired {
-            service_id: self.service_id,
-            module_id: self.module_id.clone(),
-            reason,
-        };
-        Ok(Decision::of(vec![event], "the component was taken away on purpose"))
-    }
-
-    fn updated(&self, status: RuntimeStatus, change: InventoryChange) -> InventoryEvent {
-        InventoryEvent::RuntimeInventoryUpdated {
-            service_id: self.service_id,
-            module_id: self.module_id.clone(),
-            status,
-            change,
+        let may_start = self.status() == RuntimeStatus::Starting;
+        let (status, why) = conclude(&snapshot, &self.version.revision, may_start);
+        match last {
+            Some(last) if status == self.status() && snapshot.shows_the_same(last) => {
+                Ok(seen_again(last.observed_at, snapshot.observed_at))
+            }
+            _ => {
+                let explanation = format!("{status}: {why}");
+                Ok(updated(InventoryUpdate::Observed { snapshot, status, why }, explanation))
+            }
         }
     }
 
-    fn check_alive(&self, command: &'static str) -> Result<(), InventoryRefusal> {
-        let status = self.state.status();
-        if status.is_final() { Err(InventoryRefusal::Lifecycle { command, status }) } else { Ok(()) }
+    fn mark_unobserved(&self, now: Timestamp) -> Decision<InventoryEvent> {
+        match self.status() {
+            RuntimeStatus::Retired => {
+                return Decision::unchanged("the service is retired: nothing is to be seen");
+            }
+            RuntimeStatus::Unknown => return Decision::unchanged("it is Unknown already"),
+            _ => {}
+        }
+        let silence = Span::between(self.last_heard(), now);
+        if silence <= FRESHNESS {
+            return Decision::unchanged(format!("it was heard of {silence} ago, which is recent enough"));
+        }
+        let why = format!("nothing was seen for {silence}");
+        updated(InventoryUpdate::Unobserved { why: why.clone() }, why)
     }
 
-    fn check_evidence(&self, version: &DeployedVersion) -> Result<(), InventoryRefusal> {
-        check_scope(version, self.tenant_id, self.environment_id)?;
-        let module = &version.revision().module;
-        if *module == self.module_id {
-            Ok(())
-        } else {
-            Err(InventoryRefusal::OtherModule { module: module.clone() })
+    fn retire(&self, reason: String) -> Decision<InventoryEvent> {
+        if self.status() == RuntimeStatus::Retired {
+            return Decision::unchanged("it is retired already");
         }
+        let explanation = format!("retired: {reason}");
+        Decision::of(vec![InventoryEvent::RuntimeServiceRetired { reason }], explanation)
+    }
+
+    /// When it was last seen, or else registered.
+    pub(super) fn last_heard(&self) -> Timestamp {
+        self.last_observed_at().unwrap_or(self.registered_at)
     }
 }
 
-fn check_scope(
-    version: &DeployedVersion,
-    tenant: TenantId,
-    environment: EnvironmentId,
-) -> Result<(), InventoryRefusal> {
-    if version.tenant() != tenant {
-        Err(InventoryRefusal::ForeignTenant)
-    } else if version.environment() != environment {
-        Err(InventoryRefusal::OtherEnvironment)
-    } else {
-        Ok(())
+fn seen_again(last: Timestamp, observed_at: Timestamp) -> Decision<InventoryEvent> {
+    if Span::between(last, observed_at) < HEARTBEAT {
+        return Decision::unchanged("all is as it was");
     }
+    Decision::of(vec![InventoryEvent::ServiceSeen { observed_at }], "all is as it was, and was seen to be")
 }
 
-fn deployed(version: &DeployedVersion, now: Timestamp) -> DeployedRevision {
-    let component = version.component();
-    DeployedRevision {
-        revision: version.revision().clone(),
-        component_type: component.component_type,
-        image: component.tuple.image.clone(),
-        version: component.version.clone(),
-        compute_target: component.surface,
-        replicas: component.replicas,
-        recorded_at: now,
-    }
+fn updated(update: InventoryUpdate, explanation: String) -> Decision<InventoryEvent> {
+    Decision::of(vec![InventoryEvent::RuntimeInventoryUpdated(update)], explanation)
 }

@@ -1,4 +1,4 @@
-//! What happens to a service in the inventory.
+//! What happens to an inventory record.
 
 use alloc::string::String;
 
@@ -6,58 +6,66 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::DomainEvent;
 use crate::id::{EnvironmentId, ServiceId, TenantId};
-use crate::inventory::{DeployedRevision, RuntimeStatus, ServiceState};
-use crate::value::ModuleId;
+use crate::inventory::state::{RecordedVersion, RuntimeStatus, Snapshot};
+use crate::time::Timestamp;
 
-/// What a service begins with.
+/// What a record begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceRegistered {
+pub struct Registered {
+    /// The record.
+    pub service_id: ServiceId,
     /// The tenant.
     pub tenant_id: TenantId,
     /// The environment.
     pub environment_id: EnvironmentId,
-    /// What was deployed.
-    pub deployed: DeployedRevision,
+    /// What a deployment brought.
+    pub version: RecordedVersion,
 }
 
-/// What is new in the inventory.
+/// What changed in the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InventoryChange {
-    /// The service.
-    Registered(ServiceRegistered),
-    /// Its version: it is Unknown until it is seen.
-    VersionRecorded(DeployedRevision),
-    /// How it is seen to be.
-    Observed(ServiceState),
+#[serde(tag = "change", rename_all = "PascalCase")]
+pub enum InventoryUpdate {
+    /// The record exists.
+    Registered(Registered),
+    /// A deployment brought another version.
+    VersionRecorded {
+        /// Which.
+        version: RecordedVersion,
+        /// The status that follows from what was last seen.
+        status: RuntimeStatus,
+        /// What it was concluded from.
+        why: String,
+    },
+    /// What a surface shows has changed.
+    Observed {
+        /// What it shows.
+        snapshot: Snapshot,
+        /// The status that follows from it.
+        status: RuntimeStatus,
+        /// What it was concluded from.
+        why: String,
+    },
+    /// Nothing was seen for too long.
+    Unobserved {
+        /// How long.
+        why: String,
+    },
 }
 
-/// What happens to a service. Exhaustive, so that a new event breaks the build of who must handle it.
+/// What happens to an inventory record. Exhaustive, so that a new event breaks the build of who must handle it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum InventoryEvent {
-    /// Something about it is new. Published.
-    RuntimeInventoryUpdated {
-        /// The service.
-        service_id: ServiceId,
-        /// Its module.
-        module_id: ModuleId,
-        /// Its status from now on.
-        status: RuntimeStatus,
-        /// What is new.
-        change: InventoryChange,
+    /// The inventory has changed. Published.
+    RuntimeInventoryUpdated(InventoryUpdate),
+    /// All is as it was, and was seen to be.
+    ServiceSeen {
+        /// When.
+        observed_at: Timestamp,
     },
-    /// It was looked at in vain; what was seen last still counts.
-    ServiceObservationMissed {
-        /// Why nothing was seen.
-        reason: String,
-    },
-    /// It was taken away on purpose. Published.
+    /// The component is gone for good. Published.
     RuntimeServiceRetired {
-        /// The service.
-        service_id: ServiceId,
-        /// Its module.
-        module_id: ModuleId,
         /// Why.
         reason: String,
     },
@@ -66,16 +74,16 @@ pub enum InventoryEvent {
 impl DomainEvent for InventoryEvent {
     fn name(&self) -> &'static str {
         match self {
-            Self::RuntimeInventoryUpdated { .. } => "RuntimeInventoryUpdated",
-            Self::ServiceObservationMissed { .. } => "ServiceObservationMissed",
+            Self::RuntimeInventoryUpdated(_) => "RuntimeInventoryUpdated",
+            Self::ServiceSeen { .. } => "ServiceSeen",
             Self::RuntimeServiceRetired { .. } => "RuntimeServiceRetired",
         }
     }
 
     fn published(&self) -> Option<u16> {
         match self {
-            Self::RuntimeInventoryUpdated { .. } | Self::RuntimeServiceRetired { .. } => Some(1),
-            Self::ServiceObservationMissed { .. } => None,
+            Self::RuntimeInventoryUpdated(_) | Self::RuntimeServiceRetired { .. } => Some(1),
+            Self::ServiceSeen { .. } => None,
         }
     }
 }

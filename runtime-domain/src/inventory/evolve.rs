@@ -1,16 +1,18 @@
 //! Applies events. No policy is here: whatever was decided happens.
 
 use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
+use alloc::string::String;
 
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, DomainEvent, Misapplied, RecordError};
 use crate::claim::Claim;
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
-use crate::inventory::{
-    DeployedRevision, HEARTBEAT, InventoryChange, InventoryEvent, REMEMBERED_VERSIONS, Retired,
-    RuntimeService, RuntimeServiceRecord, ServiceState, Unknown, UnknownCause,
+use crate::inventory::event::{InventoryEvent, InventoryUpdate};
+use crate::inventory::record::RuntimeServiceRecord;
+use crate::inventory::state::{
+    Degraded, Retired, Running, RuntimeService, RuntimeStatus, ServiceState, Snapshot, Starting, Unavailable,
+    Unknown,
 };
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -34,7 +36,7 @@ impl Aggregate for RuntimeService {
     }
 
     fn status(&self) -> &'static str {
-        self.state.status().name()
+        self.status().name()
     }
 
     fn modules(&self) -> BTreeSet<ModuleId> {
@@ -49,41 +51,25 @@ impl Aggregate for RuntimeService {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        match &self.state {
-            ServiceState::Retired(_) => None,
-            _ if self.awaits_first_look() => Some(self.looked_at),
-            _ => Some(HEARTBEAT.after(self.looked_at)),
-        }
+        (self.status() != RuntimeStatus::Retired).then(|| self.last_heard())
     }
 
     fn evolve(state: Option<Self>, event: &InventoryEvent, at: Timestamp) -> Result<Self, Misapplied> {
         match (state, event) {
-            (
-                None,
-                InventoryEvent::RuntimeInventoryUpdated {
-                    service_id,
-                    module_id,
-                    change: InventoryChange::Registered(registered),
-                    ..
-                },
-            ) => Ok(Self {
-                service_id: *service_id,
-                tenant_id: registered.tenant_id,
-                environment_id: registered.environment_id,
-                module_id: module_id.clone(),
-                registered_at: at,
-                current: registered.deployed.clone(),
-                former: Vec::new(),
-                looked_at: at,
-                state: ServiceState::Unknown(Unknown {
-                    since: at,
-                    cause: UnknownCause::NeverObserved,
-                    last: None,
-                }),
-            }),
+            (None, InventoryEvent::RuntimeInventoryUpdated(InventoryUpdate::Registered(registered))) => {
+                Ok(Self {
+                    service_id: registered.service_id,
+                    tenant_id: registered.tenant_id,
+                    environment_id: registered.environment_id,
+                    module_id: registered.version.revision.module.clone(),
+                    version: registered.version.clone(),
+                    registered_at: at,
+                    state: ServiceState::Starting(Starting { since: at, seen: None }),
+                })
+            }
             (None, event) => Err(Misapplied { event: event.name(), state: "absent" }),
             (Some(service), event) => {
-                let state = service.state.status().name();
+                let state = service.status().name();
                 service.apply(event, at).ok_or(Misapplied { event: event.name(), state })
             }
         }
@@ -100,34 +86,15 @@ impl Aggregate for RuntimeService {
 
 impl RuntimeService {
     fn apply(mut self, event: &InventoryEvent, at: Timestamp) -> Option<Self> {
-        if self.state.status().is_final() {
+        if self.status() == RuntimeStatus::Retired {
             return None;
         }
         match event {
-            InventoryEvent::RuntimeInventoryUpdated { change: InventoryChange::Registered(_), .. } => {
-                return None;
+            InventoryEvent::RuntimeInventoryUpdated(update) => return self.update(update, at),
+            InventoryEvent::ServiceSeen { observed_at } => {
+                self.snapshot_mut()?.observed_at = *observed_at;
             }
-            InventoryEvent::RuntimeInventoryUpdated {
-                change: InventoryChange::VersionRecorded(deployed),
-                ..
-            } => {
-                self.succeed(deployed);
-                self.looked_at = at;
-                self.state = ServiceState::Unknown(Unknown {
-                    since: at,
-                    cause: UnknownCause::VersionChanged,
-                    last: self.state.last_observed().cloned(),
-                });
-            }
-            InventoryEvent::RuntimeInventoryUpdated { change: InventoryChange::Observed(state), .. } => {
-                if state.status().is_final() {
-                    return None;
-                }
-                self.looked_at = at;
-                self.state = state.clone();
-            }
-            InventoryEvent::ServiceObservationMissed { .. } => self.looked_at = at,
-            InventoryEvent::RuntimeServiceRetired { reason, .. } => {
+            InventoryEvent::RuntimeServiceRetired { reason } => {
                 self.state = ServiceState::Retired(Retired {
                     retired_at: at,
                     reason: reason.clone(),
@@ -138,12 +105,58 @@ impl RuntimeService {
         Some(self)
     }
 
-    /// Makes `deployed` the present version and remembers the one before it. A version that comes back is remembered once.
-    fn succeed(&mut self, deployed: &DeployedRevision) {
-        let before = core::mem::replace(&mut self.current, deployed.clone());
-        self.former.push(before);
-        self.former.retain(|former| former.revision != deployed.revision);
-        let surplus = self.former.len().saturating_sub(REMEMBERED_VERSIONS - 1);
-        self.former.drain(..surplus);
+    fn update(mut self, update: &InventoryUpdate, at: Timestamp) -> Option<Self> {
+        match update {
+            InventoryUpdate::Registered(_) => None,
+            InventoryUpdate::VersionRecorded { version, status, why } => {
+                if version.revision.module != self.module_id {
+                    return None;
+                }
+                self.version = version.clone();
+                let seen = self.state.seen().cloned();
+                self.enter(*status, seen, why, at)
+            }
+            InventoryUpdate::Observed { snapshot, status, why } => {
+                self.enter(*status, Some(snapshot.clone()), why, at)
+            }
+            InventoryUpdate::Unobserved { why } => {
+                let seen = self.state.seen().cloned();
+                self.enter(RuntimeStatus::Unknown, seen, why, at)
+            }
+        }
+    }
+
+    fn enter(
+        mut self,
+        status: RuntimeStatus,
+        seen: Option<Snapshot>,
+        why: &str,
+        at: Timestamp,
+    ) -> Option<Self> {
+        let since = if status == self.status() { self.state.since() } else { at };
+        let why = String::from(why);
+        self.state = match status {
+            RuntimeStatus::Starting => ServiceState::Starting(Starting { since, seen }),
+            RuntimeStatus::Running => {
+                // SVC-2
+                let seen = seen.filter(|seen| seen.serves(&self.version.revision))?;
+                ServiceState::Running(Running { since, seen })
+            }
+            RuntimeStatus::Degraded => ServiceState::Degraded(Degraded { since, seen: seen?, why }),
+            RuntimeStatus::Unavailable => ServiceState::Unavailable(Unavailable { since, seen: seen?, why }),
+            RuntimeStatus::Unknown => ServiceState::Unknown(Unknown { since, seen, why }),
+            RuntimeStatus::Retired => return None,
+        };
+        Some(self)
+    }
+
+    fn snapshot_mut(&mut self) -> Option<&mut Snapshot> {
+        match &mut self.state {
+            ServiceState::Starting(state) => state.seen.as_mut(),
+            ServiceState::Running(state) => Some(&mut state.seen),
+            ServiceState::Degraded(state) => Some(&mut state.seen),
+            ServiceState::Unavailable(state) => Some(&mut state.seen),
+            ServiceState::Unknown(_) | ServiceState::Retired(_) => None,
+        }
     }
 }

@@ -1,18 +1,13 @@
 //! The stored form. Loading re-checks every rule, so a row that was edited by hand is refused, not believed.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, RecordError};
 use crate::id::{EnvironmentId, ServiceId, TenantId};
-use crate::inventory::{
-    DeployedRevision, REMEMBERED_VERSIONS, RuntimeService, ServiceInstance, ServiceState, UnknownCause,
-};
-use crate::reason;
+use crate::inventory::state::{RecordedVersion, RuntimeService, ServiceState};
 use crate::time::Timestamp;
 use crate::value::ModuleId;
 
@@ -24,10 +19,8 @@ pub struct RuntimeServiceRecord {
     tenant_id: TenantId,
     environment_id: EnvironmentId,
     module_id: ModuleId,
+    version: RecordedVersion,
     registered_at: Timestamp,
-    current: DeployedRevision,
-    former: Vec<DeployedRevision>,
-    looked_at: Timestamp,
     state: ServiceState,
 }
 
@@ -38,101 +31,57 @@ impl RuntimeServiceRecord {
             tenant_id,
             environment_id,
             module_id,
+            version,
             registered_at,
-            current,
-            former,
-            looked_at,
             state,
         } = service.clone();
-        Self {
-            service_id,
-            tenant_id,
-            environment_id,
-            module_id,
-            registered_at,
-            current,
-            former,
-            looked_at,
-            state,
-        }
+        Self { service_id, tenant_id, environment_id, module_id, version, registered_at, state }
     }
 
     pub(super) fn open(self, schema: u16) -> Result<RuntimeService, RecordError> {
         let refused =
             |rule, why: String| Err(RecordError { aggregate: RuntimeService::KIND.name(), rule, why });
         if schema != RuntimeService::SCHEMA {
-            let known = RuntimeService::SCHEMA;
-            return refused("SCHEMA", format!("schema {schema} is not known: this version reads {known}"));
+            return refused(
+                "SCHEMA",
+                format!("schema {schema} is not known: this version reads {}", RuntimeService::SCHEMA),
+            );
         }
-        let service = RuntimeService {
+        if let Some((rule, why)) = self.fault() {
+            return refused(rule, why);
+        }
+        Ok(RuntimeService {
             service_id: self.service_id,
             tenant_id: self.tenant_id,
             environment_id: self.environment_id,
             module_id: self.module_id,
+            version: self.version,
             registered_at: self.registered_at,
-            current: self.current,
-            former: self.former,
-            looked_at: self.looked_at,
             state: self.state,
-        };
-        match service.fault() {
-            Some((rule, why)) => refused(rule, why),
-            None => Ok(service),
-        }
+        })
     }
-}
 
-impl RuntimeService {
     fn fault(&self) -> Option<(&'static str, String)> {
-        let versions: Vec<&DeployedRevision> = self.former.iter().chain([&self.current]).collect();
-        let revisions: BTreeSet<_> = versions.iter().map(|version| &version.revision).collect();
-        if versions.iter().any(|version| version.revision.module != self.module_id) {
-            return Some(("SVC-1", "a version is of another module".to_string()));
+        let recorded = &self.version.revision;
+        if recorded.module != self.module_id {
+            let why = format!("its version is {recorded}, and its module is `{}`", self.module_id);
+            return Some(("SVC-1", why));
         }
-        if revisions.len() != versions.len() || versions.len() > REMEMBERED_VERSIONS {
-            return Some(("SVC-1", "versions are remembered twice, or too many".to_string()));
+        let instances = self.state.seen().map(|seen| seen.instances.as_slice()).unwrap_or_default();
+        if let Some(stray) = instances.iter().find(|instance| instance.revision.module != self.module_id) {
+            let why =
+                format!("it has an instance of {}, and its module is `{}`", stray.revision, self.module_id);
+            return Some(("CONTENT", why));
         }
-        if let Some(instance) = self.instances().iter().find(|instance| !self.is_recognised(instance)) {
-            let name = &instance.name;
-            return Some((
-                "SVC-1",
-                format!("instance {name} counts as managed, and no deployment brought it"),
-            ));
-        }
-        self.status_fault()
-    }
-
-    /// A version may have been forgotten since the instance was seen, but only where the service is Unknown for it; a foreign module's
-    /// revision is never managed.
-    fn is_recognised(&self, instance: &ServiceInstance) -> bool {
-        let is_known =
-            self.known(&instance.revision).is_some_and(|known| *known.image.digest() == instance.image);
         match &self.state {
-            ServiceState::Unknown(_) => !instance.is_managed || instance.revision.module == self.module_id,
-            _ => instance.is_managed == is_known,
-        }
-    }
-
-    fn status_fault(&self) -> Option<(&'static str, String)> {
-        let ready = self.state.last_observed().map_or(0, super::Observed::ready);
-        let has_managed = self.instances().iter().any(|instance| instance.is_ready() && instance.is_managed);
-        match &self.state {
-            ServiceState::Running(_) if !has_managed => {
-                Some(("SVC-2", "it is Running, and no instance of a known version is ready".to_string()))
+            ServiceState::Running(state) if !state.seen.serves(recorded) => {
+                Some(("SVC-2", format!("it is Running, and no instance of {recorded} serves")))
             }
-            ServiceState::Degraded(_) if ready == 0 => {
-                Some(("SVC-2", "it is Degraded, and no instance is ready".to_string()))
+            ServiceState::Degraded(state) if state.seen.serving() == 0 => {
+                Some(("SVC-2", "it is Degraded, and no instance serves: that is Unavailable".to_string()))
             }
-            ServiceState::Starting(_) | ServiceState::Unavailable(_) if ready > 0 => {
-                Some(("SVC-2", "an instance is ready, and its status denies it".to_string()))
-            }
-            ServiceState::Unknown(unknown)
-                if unknown.cause == UnknownCause::NeverObserved && unknown.last.is_some() =>
-            {
-                Some(("SVC-2", "it was never observed, and yet seen".to_string()))
-            }
-            ServiceState::Retired(retired) if !reason::is_kept(&retired.reason) => {
-                Some(("CONTENT", "the reason of its retirement is empty or too long".to_string()))
+            ServiceState::Unavailable(state) if state.seen.serving() > 0 => {
+                Some(("CONTENT", "it is Unavailable, and an instance serves".to_string()))
             }
             _ => None,
         }

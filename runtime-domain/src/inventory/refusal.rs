@@ -3,45 +3,41 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use crate::inventory::RuntimeStatus;
 use crate::refusal::{Refusal, Rule};
 use crate::value::ModuleId;
 
-/// Why a service's command was refused. The inventory is as it was.
+/// Why an inventory record's command was refused. The record is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InventoryRefusal {
-    /// The evidence is of another tenant: a service's tenant never changes.
-    #[error("the evidence is of another tenant")]
+    /// The evidence is about another tenant.
+    #[error("the evidence is about another tenant, and a service's tenant never changes")]
     ForeignTenant,
-    /// The version was brought elsewhere.
-    #[error("the version was brought to another environment")]
-    OtherEnvironment,
-    /// The version is of another component.
-    #[error("the version is of module `{module}`")]
-    OtherModule {
-        /// Which.
-        module: ModuleId,
+    /// The evidence is about another environment.
+    #[error("the evidence is about another environment")]
+    ForeignEnvironment,
+    /// The evidence is about another module.
+    #[error("the evidence is about module `{given}`, and the service runs `{expected}`")]
+    ForeignModule {
+        /// The service's module.
+        expected: ModuleId,
+        /// The evidence's module.
+        given: ModuleId,
     },
-    /// The observation is of another component.
-    #[error("the observation is of another component")]
-    OtherComponent,
-    /// The service is registered, and differs from what is asked for.
-    #[error("module `{module}` is registered in the environment with another version")]
-    Different {
-        /// The module.
-        module: ModuleId,
-    },
-    /// A reason is missing, or longer than can be kept.
-    #[error("the reason is empty or longer than {} bytes", crate::reason::LONGEST)]
-    BadReason,
-    /// The command does not fit the present state.
-    #[error("{command} is not possible while the service is {status}")]
-    Lifecycle {
+    /// The observation is about another component.
+    #[error("the observation is about another component")]
+    ForeignObservation,
+    /// The record is retired.
+    #[error("{command} is not possible once the service is Retired")]
+    Retired {
         /// The command.
         command: &'static str,
-        /// The state.
-        status: RuntimeStatus,
+    },
+    /// The module has a record already: its claim is held.
+    #[error("module `{module}` has an inventory record in this environment already")]
+    AlreadyRegistered {
+        /// Which module.
+        module: ModuleId,
     },
 }
 
@@ -49,25 +45,28 @@ impl Refusal for InventoryRefusal {
     fn rule(&self) -> Rule {
         match self {
             Self::ForeignTenant => Rule::Svc3,
-            Self::OtherEnvironment | Self::OtherModule { .. } => Rule::Svc1,
-            Self::OtherComponent => Rule::X1,
-            Self::Different { .. } => Rule::X3,
-            Self::BadReason => Rule::Content,
-            Self::Lifecycle { .. } => Rule::Lifecycle,
+            Self::ForeignEnvironment | Self::ForeignObservation => Rule::X1,
+            Self::ForeignModule { .. } => Rule::Svc1,
+            Self::Retired { .. } => Rule::Lifecycle,
+            Self::AlreadyRegistered { .. } => Rule::X3,
         }
     }
 
     fn remedy(&self) -> String {
         match self {
-            Self::ForeignTenant => "take the evidence from a deployment of the same tenant".to_string(),
-            Self::OtherEnvironment => {
-                "take the evidence from a deployment to the same environment".to_string()
+            Self::ForeignTenant | Self::ForeignEnvironment => {
+                "take the evidence from a deployment of the service's own tenant and environment".to_string()
             }
-            Self::OtherModule { module } => format!("record it with the service of module `{module}`"),
-            Self::OtherComponent => "observe the component by the service's own key".to_string(),
-            Self::Different { .. } => "record the deployed version with the service that exists".to_string(),
-            Self::BadReason => "say in a sentence why".to_string(),
-            Self::Lifecycle { .. } => "register the service anew, with a new identifier".to_string(),
+            Self::ForeignModule { expected, .. } => {
+                format!("take the evidence for module `{expected}`, or register the other module")
+            }
+            Self::ForeignObservation => {
+                "observe the component of the service's own tenant, environment and module".to_string()
+            }
+            Self::Retired { .. } => "register the service anew".to_string(),
+            Self::AlreadyRegistered { .. } => {
+                "record the deployed version on the existing record, or retire that first".to_string()
+            }
         }
     }
 }

@@ -1,223 +1,219 @@
-//! The aggregate.
+//! The aggregate: what every inventory record has, and what it has in each state; and how a status is concluded.
 
-use alloc::string::String;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::component::{ComponentType, ImageDigest, PinnedImage, RevisionId, Version};
-use crate::id::{DeploymentId, EnvironmentId, ServiceId, TenantId};
-use crate::surface::{ComponentKey, InstanceState, SurfaceKind};
-use crate::time::Timestamp;
+use crate::component::{ComponentType, PinnedImage, RevisionId, Version};
+use crate::deployment::DeployedVersion;
+use crate::id::{EnvironmentId, ServiceId, TenantId};
+use crate::surface::{ComponentObservation, InstanceState, SurfaceKind, Traffic};
+use crate::time::{Span, Timestamp};
 use crate::value::{ModuleId, Replicas};
 
-/// The live inventory record of one generated component in an environment.
+/// How often an unchanged component is recorded as seen.
+pub const HEARTBEAT: Span = Span::from_secs(60);
+
+/// How long what was seen stays true without being seen again. Three heartbeats, so that one that is late changes nothing.
+pub const FRESHNESS: Span = Span::from_secs(180);
+
+/// The live record of one component in an environment.
 ///
-/// It comes to be by [`RuntimeService::register`] and changes by [`RuntimeService::decide`].
+/// - **SVC-1** only [`RegisterService`](crate::inventory::RegisterService) and
+///   [`RecordDeployedVersion`](crate::inventory::InventoryCommand::RecordDeployedVersion) set the version; both consume evidence.
+/// - **SVC-2** Running only with a ready instance: `state.rs`, `evolve.rs`, `record.rs`.
+/// - **SVC-3** the tenant is set once: `evolve.rs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeService {
     pub(super) service_id: ServiceId,
     pub(super) tenant_id: TenantId,
     pub(super) environment_id: EnvironmentId,
     pub(super) module_id: ModuleId,
+    pub(super) version: RecordedVersion,
     pub(super) registered_at: Timestamp,
-    pub(super) current: DeployedRevision,
-    /// The versions before it, newest last, so that their instances are recognised while they drain.
-    pub(super) former: Vec<DeployedRevision>,
-    /// When someone last looked, in vain or not.
-    pub(super) looked_at: Timestamp,
     pub(super) state: ServiceState,
 }
 
-/// A version that a known deployment brought (SVC-1).
+/// What a deployment brought, as the inventory keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DeployedRevision {
-    /// The component's revision.
+pub struct RecordedVersion {
+    /// The revision: module and deployment.
     pub revision: RevisionId,
     /// The part it plays.
     pub component_type: ComponentType,
-    /// The code.
+    /// What it runs.
     pub image: PinnedImage,
     /// The version that people know it by.
     pub version: Version,
     /// The surface that runs it.
     pub compute_target: SurfaceKind,
-    /// How many replicas should serve.
+    /// How many replicas it was declared with. What a surface is really asked for is [`Snapshot::wanted`].
     pub replicas: Replicas,
-    /// When it was recorded.
-    pub recorded_at: Timestamp,
 }
 
-/// How a service is seen to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ServiceState {
-    /// Nothing fresh is known.
-    Unknown(Unknown),
-    /// Instances run, and none was ready yet.
-    Starting(Observed),
-    /// As many instances are ready as should be (SVC-2).
-    Running(Observed),
-    /// An instance is ready, and something is wrong (SVC-2).
-    Degraded(Degraded),
-    /// No instance is ready.
-    Unavailable(Observed),
-    /// It was taken away on purpose.
-    Retired(Retired),
+impl From<&DeployedVersion> for RecordedVersion {
+    fn from(evidence: &DeployedVersion) -> Self {
+        let component = evidence.component();
+        Self {
+            revision: evidence.revision().clone(),
+            component_type: component.component_type,
+            image: component.tuple.image.clone(),
+            version: component.version.clone(),
+            compute_target: component.surface,
+            replicas: component.replicas,
+        }
+    }
 }
 
-/// Nothing fresh is known: neither good nor bad.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Unknown {
-    /// Since when.
-    pub since: Timestamp,
-    /// Why.
-    pub cause: UnknownCause,
-    /// What was seen last, if anything was. It is not how the service is.
-    pub last: Option<Observed>,
-}
-
-/// Why nothing fresh is known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UnknownCause {
-    /// It was registered, and not looked at yet.
-    NeverObserved,
-    /// Another version was deployed: what was seen before is no verdict on it.
-    VersionChanged,
-    /// The newest observation is too old.
-    Stale {
-        /// Why there is no newer one, where that is known.
-        reason: String,
-    },
-}
-
-/// What a surface showed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Observed {
-    /// When.
-    pub observed_at: Timestamp,
-    /// Every instance, in the order of revision and name.
-    pub instances: Vec<ServiceInstance>,
-    /// Where clients reach the component, where it has an endpoint.
-    pub endpoint: Option<EndpointBinding>,
-}
-
-/// One instance is ready at least, and something is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Degraded {
-    /// What was seen.
-    pub observed: Observed,
-    /// What is wrong.
-    pub cause: Degradation,
-}
-
-/// What is wrong with a service that has a ready instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Degradation {
-    /// Fewer instances are ready than should be.
-    TooFewReady {
-        /// How many are.
-        ready: u16,
-        /// How many should be.
-        wanted: u16,
-    },
-    /// Requests go to revisions without a ready instance.
-    NoneRouted,
-    /// No ready instance is of a version that a known deployment brought.
-    OnlyUnmanaged,
-    /// The surface reports trouble with the present version.
-    Trouble {
-        /// What it said.
-        reason: String,
-    },
-}
-
-/// It was taken away on purpose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Retired {
-    /// Since when.
-    pub retired_at: Timestamp,
-    /// Why.
-    pub reason: String,
-    /// When it was seen last, if ever.
-    pub last_observed_at: Option<Timestamp>,
-}
-
-/// One replica of one revision, as it was seen.
+/// One replica, as last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceInstance {
     /// The surface's own name for it.
     pub name: String,
-    /// The revision that it runs.
+    /// What it runs; not always the recorded version.
     pub revision: RevisionId,
-    /// The image that it really runs.
-    pub image: ImageDigest,
     /// How it is.
     pub state: InstanceState,
     /// How often it was started again after it ended by itself.
     pub restarts: u32,
-    /// Where its probes and requests go, where the surface has such an address.
+    /// Where its requests go, where the surface has such an address.
     pub address: Option<String>,
-    /// Whether it runs the revision and the very image that a known deployment brought. One that does not is a finding for drift,
-    /// and never gives the service its version (SVC-1).
-    pub is_managed: bool,
+    /// Whether requests may be sent to its revision.
+    pub is_routed: bool,
 }
 
-/// Where clients reach a service.
+impl ServiceInstance {
+    /// Whether it serves: ready, and of a revision that requests may be sent to.
+    pub fn serves(&self) -> bool {
+        self.is_routed && self.state == InstanceState::Ready
+    }
+}
+
+/// Where clients reach a component, as last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointBinding {
     /// The address: `http://127.0.0.1:8080`.
     pub url: String,
-    /// Since when it is seen there without a break.
-    pub bound_at: Timestamp,
+    /// Where the data plane sends its requests; `None` where there is no route.
+    pub traffic: Option<Traffic>,
 }
 
-/// The name of a state.
+/// A component as a surface last showed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// When the surface looked.
+    pub observed_at: Timestamp,
+    /// How many replicas the surface was last asked for, of the revisions that requests may be sent to.
+    pub wanted: u16,
+    /// Every instance of every revision, by revision and name.
+    pub instances: Vec<ServiceInstance>,
+    /// Where clients reach it, where it has an endpoint.
+    pub endpoint: Option<EndpointBinding>,
+    /// What keeps revisions from running, where the surface knows.
+    pub troubles: BTreeMap<RevisionId, String>,
+}
+
+impl Snapshot {
+    /// What an observation shows. Requests may be sent to the routed revisions; without a route, as for a worker, every revision counts.
+    ///
+    /// An observation from a clock that runs ahead counts as made `now`: one from the future would stay fresh for too long.
+    pub(super) fn of(observation: &ComponentObservation, now: Timestamp) -> Self {
+        let routed = observation.traffic.as_ref().map(Traffic::revisions);
+        let is_routed =
+            |revision: &RevisionId| routed.as_ref().is_none_or(|routed| routed.contains(&revision));
+        let mut instances: Vec<ServiceInstance> = observation
+            .revisions
+            .iter()
+            .flat_map(|(revision, seen)| {
+                let is_routed = is_routed(revision);
+                seen.instances.iter().map(move |instance| ServiceInstance {
+                    name: instance.name.clone(),
+                    revision: revision.clone(),
+                    state: instance.state.clone(),
+                    restarts: instance.restarts,
+                    address: instance.address.clone(),
+                    is_routed,
+                })
+            })
+            .collect();
+        instances.sort_by(|one, other| (&one.revision, &one.name).cmp(&(&other.revision, &other.name)));
+        let wanted = observation.revisions.iter().filter(|(revision, _)| is_routed(revision));
+        let trouble = |(revision, trouble): (&RevisionId, &Option<String>)| {
+            trouble.as_ref().map(|trouble| (revision.clone(), trouble.clone()))
+        };
+        Self {
+            observed_at: observation.observed_at.min(now),
+            wanted: wanted.map(|(_, seen)| seen.wanted).fold(0, u16::saturating_add),
+            instances,
+            endpoint: observation
+                .endpoint
+                .as_ref()
+                .map(|url| EndpointBinding { url: url.clone(), traffic: observation.traffic.clone() }),
+            troubles: observation
+                .revisions
+                .iter()
+                .map(|(revision, seen)| (revision, &seen.trouble))
+                .filter_map(trouble)
+                .collect(),
+        }
+    }
+
+    /// How many instances serve.
+    pub fn serving(&self) -> usize {
+        self.instances.iter().filter(|instance| instance.serves()).count()
+    }
+
+    /// Whether an instance of this revision serves.
+    pub fn serves(&self, revision: &RevisionId) -> bool {
+        self.instances.iter().any(|instance| instance.serves() && instance.revision == *revision)
+    }
+
+    /// Whether it shows the same as another, whenever that was.
+    pub(super) fn shows_the_same(&self, other: &Self) -> bool {
+        *self == Self { observed_at: self.observed_at, ..other.clone() }
+    }
+}
+
+/// How a component is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RuntimeStatus {
-    /// Nothing fresh is known.
-    Unknown,
-    /// Instances run, and none was ready yet.
+    /// Its first instances come up.
     Starting,
-    /// As many instances are ready as should be.
+    /// As many instances serve as are wanted, and the recorded version is among them.
     Running,
-    /// An instance is ready, and something is wrong.
+    /// Fewer instances serve than are wanted, or only ones of another version.
     Degraded,
-    /// No instance is ready.
+    /// No instance serves.
     Unavailable,
-    /// It was taken away on purpose.
+    /// Nothing was seen for too long.
+    Unknown,
+    /// Gone for good.
     Retired,
 }
 
 impl RuntimeStatus {
     /// Every status.
     pub const ALL: [Self; 6] =
-        [Self::Unknown, Self::Starting, Self::Running, Self::Degraded, Self::Unavailable, Self::Retired];
+        [Self::Starting, Self::Running, Self::Degraded, Self::Unavailable, Self::Unknown, Self::Retired];
 
-    /// The status's name as in spec.md: `Running`.
+    /// The status's name.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Unknown => "Unknown",
             Self::Starting => "Starting",
             Self::Running => "Running",
             Self::Degraded => "Degraded",
             Self::Unavailable => "Unavailable",
+            Self::Unknown => "Unknown",
             Self::Retired => "Retired",
         }
-    }
-
-    /// True where nothing can happen any more.
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Retired)
     }
 }
 
@@ -227,119 +223,136 @@ impl fmt::Display for RuntimeStatus {
     }
 }
 
+/// What a record has in each state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status")]
+pub enum ServiceState {
+    /// Its first instances come up.
+    Starting(Starting),
+    /// As many instances serve as are wanted.
+    Running(Running),
+    /// Fewer instances serve than are wanted, or only ones of another version.
+    Degraded(Degraded),
+    /// No instance serves.
+    Unavailable(Unavailable),
+    /// Nothing was seen for too long.
+    Unknown(Unknown),
+    /// Gone for good. Final.
+    Retired(Retired),
+}
+
+/// Its first instances come up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Starting {
+    /// Since when.
+    pub since: Timestamp,
+    /// What was seen, if anything was.
+    pub seen: Option<Snapshot>,
+}
+
+/// As many instances serve as are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Since when.
+    pub since: Timestamp,
+    /// What was seen: an instance of the recorded version serves (SVC-2).
+    pub seen: Snapshot,
+}
+
+/// Fewer instances serve than are wanted, or only ones of another version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degraded {
+    /// Since when.
+    pub since: Timestamp,
+    /// What was seen.
+    pub seen: Snapshot,
+    /// What is missing.
+    pub why: String,
+}
+
+/// No instance serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unavailable {
+    /// Since when.
+    pub since: Timestamp,
+    /// What was seen.
+    pub seen: Snapshot,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// Nothing was seen for too long: neither well nor ill can be said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unknown {
+    /// Since when.
+    pub since: Timestamp,
+    /// What was seen last, if anything ever was.
+    pub seen: Option<Snapshot>,
+    /// How long nothing was seen.
+    pub why: String,
+}
+
+/// Gone for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// When.
+    pub retired_at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// When it was last seen, if it ever was.
+    pub last_observed_at: Option<Timestamp>,
+}
+
 impl ServiceState {
-    /// The state's name.
+    /// The status alone.
     pub const fn status(&self) -> RuntimeStatus {
         match self {
-            Self::Unknown(_) => RuntimeStatus::Unknown,
             Self::Starting(_) => RuntimeStatus::Starting,
             Self::Running(_) => RuntimeStatus::Running,
             Self::Degraded(_) => RuntimeStatus::Degraded,
             Self::Unavailable(_) => RuntimeStatus::Unavailable,
+            Self::Unknown(_) => RuntimeStatus::Unknown,
             Self::Retired(_) => RuntimeStatus::Retired,
         }
     }
 
-    /// What was seen last, be it fresh or not.
-    pub const fn last_observed(&self) -> Option<&Observed> {
+    /// What was seen last, if anything was; nothing is kept of a retired one.
+    pub const fn seen(&self) -> Option<&Snapshot> {
         match self {
-            Self::Starting(observed) | Self::Running(observed) | Self::Unavailable(observed) => {
-                Some(observed)
-            }
-            Self::Degraded(degraded) => Some(&degraded.observed),
-            Self::Unknown(unknown) => unknown.last.as_ref(),
+            Self::Starting(Starting { seen, .. }) | Self::Unknown(Unknown { seen, .. }) => seen.as_ref(),
+            Self::Running(Running { seen, .. })
+            | Self::Degraded(Degraded { seen, .. })
+            | Self::Unavailable(Unavailable { seen, .. }) => Some(seen),
             Self::Retired(_) => None,
         }
     }
-}
 
-impl Observed {
-    /// How many instances are ready.
-    pub fn ready(&self) -> usize {
-        self.instances.iter().filter(|instance| instance.is_ready()).count()
-    }
-}
-
-impl ServiceInstance {
-    /// Whether it may be sent requests.
-    pub fn is_ready(&self) -> bool {
-        self.state == InstanceState::Ready
+    pub(super) const fn since(&self) -> Timestamp {
+        match self {
+            Self::Starting(Starting { since, .. })
+            | Self::Running(Running { since, .. })
+            | Self::Degraded(Degraded { since, .. })
+            | Self::Unavailable(Unavailable { since, .. })
+            | Self::Unknown(Unknown { since, .. }) => *since,
+            Self::Retired(Retired { retired_at, .. }) => *retired_at,
+        }
     }
 }
 
 impl RuntimeService {
     /// Its identifier.
-    pub fn id(&self) -> ServiceId {
+    pub fn service_id(&self) -> ServiceId {
         self.service_id
     }
 
-    /// The tenant. It never changes (SVC-3).
-    pub fn tenant_id(&self) -> TenantId {
-        self.tenant_id
-    }
-
-    /// The environment.
-    pub fn environment_id(&self) -> EnvironmentId {
-        self.environment_id
-    }
-
-    /// The module that the component is generated from.
+    /// The module it runs.
     pub fn module_id(&self) -> &ModuleId {
         &self.module_id
     }
 
-    /// Its address on its surface.
-    pub fn component_key(&self) -> ComponentKey {
-        ComponentKey {
-            tenant: self.tenant_id,
-            environment: self.environment_id,
-            module: self.module_id.clone(),
-        }
-    }
-
-    /// The part it plays.
-    pub fn component_type(&self) -> ComponentType {
-        self.current.component_type
-    }
-
-    /// The code that was deployed.
-    pub fn image(&self) -> &PinnedImage {
-        &self.current.image
-    }
-
-    /// The version that was deployed (SVC-1).
-    pub fn version(&self) -> &Version {
-        &self.current.version
-    }
-
-    /// The revision that was deployed.
-    pub fn revision(&self) -> &RevisionId {
-        &self.current.revision
-    }
-
-    /// The deployment that brought it.
-    pub fn deployment_id(&self) -> DeploymentId {
-        self.current.revision.deployment
-    }
-
-    /// The surface that runs it.
-    pub fn compute_target(&self) -> SurfaceKind {
-        self.current.compute_target
-    }
-
-    /// How many replicas should serve, as it was deployed.
-    pub fn replicas(&self) -> Replicas {
-        self.current.replicas
-    }
-
-    /// The deployed version, whole.
-    pub fn current(&self) -> &DeployedRevision {
-        &self.current
-    }
-
-    /// The versions before it that are remembered, newest last.
-    pub fn former(&self) -> &[DeployedRevision] {
-        &self.former
+    /// What a deployment brought last.
+    pub fn version(&self) -> &RecordedVersion {
+        &self.version
     }
 
     /// When it was registered.
@@ -347,49 +360,58 @@ impl RuntimeService {
         self.registered_at
     }
 
-    /// Where clients reach it, as it was seen last.
-    pub fn endpoint_url(&self) -> Option<&str> {
-        let endpoint = self.state.last_observed()?.endpoint.as_ref()?;
-        Some(&endpoint.url)
-    }
-
-    /// Its instances, as they were seen last.
-    pub fn instances(&self) -> &[ServiceInstance] {
-        self.state.last_observed().map_or(&[], |observed| &observed.instances)
-    }
-
-    /// When it was seen last, if ever. Observations that showed nothing new may be up to a [`HEARTBEAT`](super::HEARTBEAT) newer.
-    pub fn last_observed_at(&self) -> Option<Timestamp> {
-        match &self.state {
-            ServiceState::Retired(retired) => retired.last_observed_at,
-            state => state.last_observed().map(|observed| observed.observed_at),
-        }
-    }
-
-    /// How it is seen to be, with what is known only then.
+    /// What it has in its present state.
     pub fn state(&self) -> &ServiceState {
         &self.state
     }
 
-    /// The state's name.
-    pub fn runtime_status(&self) -> RuntimeStatus {
+    /// How it is.
+    pub fn status(&self) -> RuntimeStatus {
         self.state.status()
     }
 
-    /// Whether nobody has looked since it was registered, or its version changed.
-    pub(super) fn awaits_first_look(&self) -> bool {
-        matches!(
-            &self.state,
-            ServiceState::Unknown(Unknown {
-                cause: UnknownCause::NeverObserved | UnknownCause::VersionChanged,
-                since,
-                ..
-            }) if *since == self.looked_at
-        )
+    /// When it was last seen, if it ever was. At most [`HEARTBEAT`] behind what was really looked at.
+    pub fn last_observed_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            ServiceState::Retired(state) => state.last_observed_at,
+            state => state.seen().map(|seen| seen.observed_at),
+        }
     }
 
-    /// The version that brought a revision, where it is known.
-    pub(super) fn known(&self, revision: &RevisionId) -> Option<&DeployedRevision> {
-        self.former.iter().chain([&self.current]).find(|known| known.revision == *revision)
+    /// Its instances as last seen, of every version.
+    pub fn instances(&self) -> &[ServiceInstance] {
+        self.state.seen().map_or(&[], |seen| &seen.instances)
     }
+
+    /// Where clients reach it, where it has an endpoint.
+    pub fn endpoint(&self) -> Option<&EndpointBinding> {
+        self.state.seen().and_then(|seen| seen.endpoint.as_ref())
+    }
+}
+
+/// Concludes the status of a component from what a surface showed.
+///
+/// `may_start` is true while nothing of the recorded version was ever expected to serve yet: only then do instances that come up
+/// for the first time make it Starting, not Unavailable.
+pub(super) fn conclude(seen: &Snapshot, recorded: &RevisionId, may_start: bool) -> (RuntimeStatus, String) {
+    let (serving, wanted) = (seen.serving(), usize::from(seen.wanted));
+    if serving == 0 {
+        let comes_up =
+            |instance: &ServiceInstance| instance.state == InstanceState::Starting && instance.restarts == 0;
+        if may_start && seen.instances.iter().any(comes_up) {
+            return (RuntimeStatus::Starting, "the first instances come up".to_string());
+        }
+        let trouble =
+            seen.troubles.iter().next().map(|(revision, trouble)| format!("; {revision}: {trouble}"));
+        let why = format!("no instance serves of {wanted} wanted{}", trouble.unwrap_or_default());
+        return (RuntimeStatus::Unavailable, why);
+    }
+    if !seen.serves(recorded) {
+        return (
+            RuntimeStatus::Degraded,
+            format!("no instance of the recorded {recorded} serves, only others"),
+        );
+    }
+    let why = format!("{serving} of {wanted} wanted instances serve");
+    if serving < wanted { (RuntimeStatus::Degraded, why) } else { (RuntimeStatus::Running, why) }
 }

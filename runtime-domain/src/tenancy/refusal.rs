@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use crate::environment::IsolationModel;
+use crate::environment::{EnvironmentRefusal, IsolationModel};
 use crate::id::EnvironmentId;
 use crate::refusal::{Refusal, Rule};
 use crate::tenancy::BindingStatus;
@@ -12,6 +12,12 @@ use crate::tenancy::BindingStatus;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TenancyRefusal {
+    /// The environment takes no tenants now.
+    #[error(transparent)]
+    NotHosted(#[from] EnvironmentRefusal),
+    /// Another tenant is bound in a way that leaves no room: a silo stands alone (TEN-1).
+    #[error("the environment is occupied in a way that excludes this binding")]
+    Occupied,
     /// The isolation asked for is not the environment's.
     #[error("{wanted:?} isolation was asked for, and the environment keeps {offered:?}")]
     OtherIsolation {
@@ -53,7 +59,8 @@ pub enum TenancyRefusal {
 impl Refusal for TenancyRefusal {
     fn rule(&self) -> Rule {
         match self {
-            Self::OtherIsolation { .. } => Rule::Ten1,
+            Self::NotHosted(refusal) => refusal.rule(),
+            Self::OtherIsolation { .. } | Self::Occupied => Rule::Ten1,
             Self::ForeignSilo => Rule::X1,
             Self::Different { .. } => Rule::Ten3,
             Self::NotBound { .. } => Rule::Env3,
@@ -64,6 +71,10 @@ impl Refusal for TenancyRefusal {
 
     fn remedy(&self) -> String {
         match self {
+            Self::NotHosted(refusal) => refusal.remedy(),
+            Self::Occupied => {
+                "choose an environment of your own, or wait until its other tenants are released".to_string()
+            }
             Self::OtherIsolation { offered, .. } => {
                 format!("ask for {offered:?} isolation, or choose an environment that keeps what you want")
             }

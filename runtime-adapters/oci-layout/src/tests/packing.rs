@@ -93,7 +93,7 @@ fn everything_that_runs_is_part_of_the_digest() {
         base.clone().label("release", "2"),
         base.clone().arguments(["--port", "1"]),
         base.clone().working_directory("/"),
-        base.clone().file("app/other", fixture.host_file("other", "x")),
+        base.file("app/other", fixture.host_file("other", "x")),
     ];
     let mut digests: Vec<_> = variants.iter().map(digest).collect();
     digests.sort();

@@ -175,7 +175,7 @@ fn a_document_that_two_readers_could_take_for_two_things_is_corrupt() {
         serde_json::from_slice(&fs::read(fixture.blob_path(&digest(&good))).unwrap()).unwrap();
     let mut both = content.clone();
     both["manifests"] = json!([]);
-    let mut mislabelled = content.clone();
+    let mut mislabelled = content;
     mislabelled["mediaType"] = json!(INDEX);
     for (bad, needle) in
         [(both, "must hold either"), (mislabelled, "is declared as"), (json!({}), "must hold either")]

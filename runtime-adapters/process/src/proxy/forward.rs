@@ -2,6 +2,9 @@
 //!
 //! A request that was never sent (the connection was refused, or a kept one turned out to be closed) goes to another instance, body and
 //! all. One that was sent and got no answer is sent again only where that is safe: `GET`, `HEAD`, `OPTIONS` or `TRACE` without a body.
+//!
+//! While traffic is divided, a safe request that one revision answers with 5xx is asked of another revision too, and the client gets that
+//! answer: a canary that fails is seen in its metrics, not by users. Where one revision alone is routed its answers pass as they are.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -51,19 +54,31 @@ pub(crate) async fn forward(
     let mut pending = Some(prepared(request, peer));
     let turn = proxy.next_turn();
     let mut tried: Vec<Arc<Upstream>> = Vec::new();
+    let mut beside: Option<InFlight> = None;
+    let mut was_shielded = false;
     let mut last = None;
     while let Some(request) = pending.take() {
         if tried.len() >= ATTEMPTS {
             break;
         }
         // The table is looked at afresh: an instance may have been replaced since the last attempt.
-        let Some(entered) = proxy.table().enter(turn, &tried) else { break };
+        let Some(entered) = beside.take().or_else(|| proxy.table().enter(turn, &tried)) else { break };
         tried.push(Arc::clone(entered.upstream()));
         let repeatable = repetition(&request);
         let record = Record::new(proxy, entered.revision(), started);
         let exchanged =
             tokio::time::timeout(proxy.limits.answer_timeout, exchange(entered.upstream(), request)).await;
         match exchanged {
+            Ok(Ok((response, _)))
+                if response.status().is_server_error()
+                    && repeatable.is_some()
+                    && !was_shielded
+                    && shielded(proxy, turn, &entered, &mut beside) =>
+            {
+                was_shielded = true;
+                record.finish(true);
+                pending = repeatable;
+            }
             Ok(Ok((response, sender))) => {
                 return answered(response, head_only, Answering { entered, sender: Some(sender), record });
             }
@@ -97,6 +112,12 @@ pub(crate) async fn forward(
         Some(status) => refusal(status, "the instance ended the connection before it answered"),
         None => refusal(StatusCode::SERVICE_UNAVAILABLE, "no instance of this component is ready to answer"),
     }
+}
+
+/// Finds who else could answer, where another revision is routed.
+fn shielded(proxy: &Proxy, turn: u64, entered: &InFlight, beside: &mut Option<InFlight>) -> bool {
+    *beside = proxy.table().enter_beside(turn, entered.revision());
+    beside.is_some()
 }
 
 /// Why there is no answer.

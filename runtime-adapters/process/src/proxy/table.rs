@@ -73,6 +73,12 @@ impl RoutingTable {
         self.round.get((start + step) % self.round.len()).copied()
     }
 
+    /// Enters an instance of another revision than `but`; `None` where no other is routed and ready.
+    pub(crate) fn enter_beside(&self, turn: u64, but: &RevisionId) -> Option<InFlight> {
+        let others = self.routes.iter().filter(|route| route.revision != *but);
+        others.into_iter().find_map(|route| route.enter(turn, &[]))
+    }
+
     /// Enters an instance for this turn: of the revision that the turn is meant for, or where none of it is ready, of the next in the
     /// round. Instances that were `tried` are left out.
     pub(crate) fn enter(&self, turn: u64, tried: &[Arc<Upstream>]) -> Option<InFlight> {

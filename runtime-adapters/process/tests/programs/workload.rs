@@ -7,7 +7,7 @@
 //! | `exits` | prints a line and exits with code 3 |
 //! | `stubborn` | ignores `SIGTERM` |
 //! | `fails` | answers every request but probes with 500 |
-//! | `slow` | takes 300 ms for every request but probes |
+//! | `slow` | prints a line for every request but probes, and takes 300 ms for it |
 //! | `deaf` | never listens |
 //! | `late` | listens half a second after it started, the first time |
 //! | `forks` | starts a process of its own that outlives it |
@@ -129,7 +129,10 @@ async fn answer(mode: String, request: Request<Incoming>) -> Result<Response<Ful
 async fn usual(mode: &str) -> (u16, String) {
     match mode {
         "fails" => return (500, "it failed".to_owned()),
-        "slow" => tokio::time::sleep(Duration::from_millis(300)).await,
+        "slow" => {
+            say("a request has come");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
         "chatty" => (0..10).for_each(|_| say(&"x".repeat(1_000))),
         _ => {}
     }

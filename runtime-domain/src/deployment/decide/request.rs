@@ -1,5 +1,6 @@
 //! Decides whether a deployment begins.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec;
@@ -128,7 +129,7 @@ impl Beginning {
             release,
         };
         let events = vec![
-            DeploymentEvent::RuntimeDeploymentRequested(requested),
+            DeploymentEvent::RuntimeDeploymentRequested(Box::new(requested)),
             DeploymentEvent::RolloutPlanned { plan, gates },
         ];
         Ok(Decision::of(events, explanation))

@@ -2,6 +2,7 @@
 
 use alloc::string::ToString;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use super::world::*;
 use crate::component::{ConfigurationVersionRef, RevisionId};
@@ -23,10 +24,7 @@ fn abort() -> DeploymentCommand {
     DeploymentCommand::Abort { reason: "stop".to_string() }
 }
 
-fn upgrading(
-    strategy: crate::rollout::DeploymentStrategy,
-    gates: alloc::vec::Vec<crate::rollout::GateSpec>,
-) -> World {
+fn upgrading(strategy: crate::rollout::DeploymentStrategy, gates: Vec<crate::rollout::GateSpec>) -> World {
     let (mut world, first) = World::serving(release(vec![component("cart", 1, 3)], rolling(), vec![]));
     world.request(2, release(vec![component("cart", 2, 3)], strategy, gates), &[&first]).unwrap();
     world

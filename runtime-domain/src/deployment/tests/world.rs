@@ -244,8 +244,8 @@ impl World {
         for _ in 0..2_000 {
             match self.deployment().next(self.now) {
                 Next::Act(actions) => {
-                    let changed = actions.iter().fold(false, |changed, action| self.act(action) || changed);
-                    if !changed {
+                    let changes = actions.iter().filter(|action| self.act(action)).count();
+                    if changes == 0 {
                         self.pass_time(Span::from_secs(1));
                     }
                 }

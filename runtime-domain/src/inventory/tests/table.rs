@@ -1,178 +1,330 @@
-//! Every command in every state.
+//! One fact each.
 
-use super::*;
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
+use alloc::vec;
+
+use serde_json::json;
+
+use super::fixture::*;
 use crate::aggregate::{Aggregate, DomainEvent};
 use crate::claim::Claim;
-use crate::refusal::Rule;
-use crate::testing::{Answer, answer, assert_refused, assert_schema_is_kept};
+use crate::id::AggregateKind;
+use crate::inventory::*;
+use crate::refusal::{Refusal, Rule};
+use crate::surface::InstanceState::{Draining, Exited, NotReady, Ready, Starting};
+use crate::time::Span;
+use crate::value::Revision;
 
-const NO: Answer = Answer::Refused(Rule::Lifecycle);
-
-/// What a command is answered with in a state, from the table in the context's docs, a second after the service was looked at.
-fn expected(row: usize, status: RuntimeStatus) -> Answer {
-    use Answer::{Changes, Same};
-    if status == RuntimeStatus::Retired {
-        return if row == 6 { Same } else { NO };
-    }
-    match row {
-        // The version that is recorded, and another.
-        0 => Same,
-        1 => Changes,
-        // A newer observation of two ready instances.
-        2 if status == RuntimeStatus::Running => Same,
-        2 => Changes,
-        // An observation that is older than the last, and looking in vain: news where nobody has looked before.
-        3 | 4 if status != RuntimeStatus::Unknown => Same,
-        // Looking in vain, long after; retiring.
-        3..=6 => Changes,
-        _ => unreachable!(),
-    }
-}
-
-fn commands() -> [(InventoryCommand, u64); 7] {
-    let ready = [InstanceState::Ready, InstanceState::Ready];
-    [
-        (InventoryCommand::RecordDeployedVersion { version: deployed(1) }, 11),
-        (InventoryCommand::RecordDeployedVersion { version: deployed(2) }, 11),
-        (observe(showing([seen(1, &ready)], 11)), 11),
-        (observe(showing([seen(1, &ready)], 9)), 11),
-        (in_vain(), 11),
-        (in_vain(), 10 + 91),
-        (retire(), 11),
-    ]
+fn one(seconds: u64, wanted: u16, states: &[crate::surface::InstanceState]) -> RuntimeService {
+    observed(&registered(), observation(seconds, [(1, running(wanted, states))], Some(1)))
 }
 
 #[test]
-fn every_command_in_every_state_is_answered_as_the_table_says() {
-    for status in RuntimeStatus::ALL {
-        for (row, (command, seconds)) in commands().into_iter().enumerate() {
-            let told = in_state(status);
-            let decided = told.now().decide(&command, at(seconds));
-            assert_eq!(answer(&decided), expected(row, status), "{command:?} while {status}");
-            if let Ok(decision) = decided {
-                let mut after = told.clone();
-                after.happen(decision, at(seconds));
-                after.check_replay_and_record();
-            }
-        }
+fn a_status_follows_from_what_is_seen() {
+    let exited = Exited { code: Some(1) };
+    for (wanted, states, expected) in [
+        (2, vec![Ready, Ready], RuntimeStatus::Running),
+        (1, vec![Ready, Ready], RuntimeStatus::Running),
+        (2, vec![Ready, Starting], RuntimeStatus::Degraded),
+        (2, vec![Ready], RuntimeStatus::Degraded),
+        (2, vec![Starting, Starting], RuntimeStatus::Starting),
+        (2, vec![Starting, exited.clone()], RuntimeStatus::Starting),
+        (2, vec![NotReady, NotReady], RuntimeStatus::Unavailable),
+        (2, vec![Draining, exited], RuntimeStatus::Unavailable),
+        (2, vec![], RuntimeStatus::Unavailable),
+        (0, vec![], RuntimeStatus::Unavailable),
+    ] {
+        assert_eq!(one(1, wanted, &states).status(), expected, "{states:?} of {wanted}");
     }
 }
 
 #[test]
-fn evidence_of_another_tenant_environment_or_module_is_refused_in_every_state() {
-    for status in &RuntimeStatus::ALL[..5] {
-        let told = in_state(*status);
-        let tenant = DeployedVersion { tenant: id(8), ..deployed(2) };
-        let environment = DeployedVersion { environment: id(8), ..deployed(2) };
-        let module = DeployedVersion { revision: RevisionId::new(name("checkout"), id(2)), ..deployed(2) };
-        for (version, rule) in [(tenant, Rule::Svc3), (environment, Rule::Svc1), (module, Rule::Svc1)] {
-            let command = InventoryCommand::RecordDeployedVersion { version };
-            assert_eq!(answer(&told.now().decide(&command, at(11))), Answer::Refused(rule), "{status}");
-        }
+fn a_component_that_is_gone_is_unavailable_and_not_running() {
+    let gone = observed(&one(1, 1, &[Ready]), observation(2, [], None));
+    assert_eq!(gone.status(), RuntimeStatus::Unavailable);
+}
+
+#[test]
+fn a_running_service_whose_instances_all_start_again_is_unavailable_and_not_starting() {
+    let again = observed(&one(1, 1, &[Ready]), observation(2, [(1, running(1, &[Starting]))], Some(1)));
+    assert_eq!(again.status(), RuntimeStatus::Unavailable);
+}
+
+#[test]
+fn an_instance_that_keeps_ending_does_not_count_as_starting() {
+    let mut crashing = running(1, &[Starting]);
+    crashing.instances[0].restarts = 1;
+    crashing.trouble = Some("port 8080 in use".to_string());
+    let service = observed(&registered(), observation(1, [(1, crashing)], Some(1)));
+    let ServiceState::Unavailable(state) = service.state() else { panic!("{:?}", service.state()) };
+    assert!(state.why.contains("port 8080 in use"), "{}", state.why);
+}
+
+#[test]
+fn a_ready_instance_that_no_request_reaches_does_not_make_a_service_run() {
+    let revisions = [(1, running(1, &[NotReady])), (2, running(1, &[Ready]))];
+    let service = observed(&registered(), observation(1, revisions, Some(1)));
+    assert_eq!(service.status(), RuntimeStatus::Unavailable);
+}
+
+#[test]
+fn a_component_without_a_route_runs_by_its_instances() {
+    let worker = observed(&registered(), observation(1, [(1, running(1, &[Ready]))], None));
+    assert_eq!(worker.status(), RuntimeStatus::Running);
+    assert_eq!(worker.endpoint(), None);
+}
+
+#[test]
+fn instances_of_another_revision_are_listed_and_do_not_change_the_version() {
+    let service = observed(&registered(), observation(1, [(2, running(1, &[Ready]))], Some(2)));
+    assert_eq!(service.instances()[0].revision, revision(2));
+    assert_eq!(service.version().revision, revision(1));
+    assert_eq!(service.status(), RuntimeStatus::Degraded);
+}
+
+#[test]
+fn a_recorded_version_is_judged_by_what_was_last_seen() {
+    let before = one(1, 1, &[Ready]);
+    let version = deployed(2, "cart");
+    let decision = before.decide(InventoryCommand::RecordDeployedVersion { version }, at(2)).unwrap();
+    let after = apply(&before, &decision, at(2));
+    assert_eq!(after.version().revision, revision(2));
+    assert_eq!(after.status(), RuntimeStatus::Degraded);
+    let routed = observed(&after, observation(3, [(2, running(1, &[Ready]))], Some(2)));
+    assert_eq!(routed.status(), RuntimeStatus::Running);
+}
+
+#[test]
+fn recording_the_same_version_again_changes_nothing() {
+    let service = one(1, 1, &[Ready]);
+    let version = deployed(1, "cart");
+    let decision = service.decide(InventoryCommand::RecordDeployedVersion { version }, at(2)).unwrap();
+    assert!(decision.is_unchanged());
+}
+
+#[test]
+fn foreign_evidence_is_refused_by_the_rule_it_would_break() {
+    let service = registered();
+    let (mut of_tenant, mut of_environment) = (deployed(2, "cart"), deployed(2, "cart"));
+    of_tenant.tenant = tenant(7);
+    of_environment.environment = environment(7);
+    for (version, rule) in
+        [(of_tenant, Rule::Svc3), (of_environment, Rule::X1), (deployed(2, "mail"), Rule::Svc1)]
+    {
+        let refusal = service.decide(InventoryCommand::RecordDeployedVersion { version }, at(1)).unwrap_err();
+        assert_eq!(refusal.rule(), rule);
+        assert!(!refusal.remedy().is_empty());
     }
 }
 
 #[test]
-fn an_observation_of_another_component_is_refused_in_every_state() {
-    let own = showing([seen(1, &[])], 11);
-    let keys = [
-        ComponentKey { tenant: id(8), ..own.key.clone() },
-        ComponentKey { environment: id(8), ..own.key.clone() },
-        ComponentKey { module: name("checkout"), ..own.key },
-    ];
-    for status in &RuntimeStatus::ALL[..5] {
-        for key in &keys {
-            let command = observe(ComponentObservation { key: key.clone(), ..showing([seen(1, &[])], 11) });
-            let answered = answer(&in_state(*status).now().decide(&command, at(11)));
-            assert_eq!(answered, Answer::Refused(Rule::X1), "{status}");
-        }
+fn an_observation_of_another_component_is_refused() {
+    let own = observation(1, [], None);
+    let mut of_tenant = own.clone();
+    of_tenant.key.tenant = tenant(7);
+    let mut of_environment = own.clone();
+    of_environment.key.environment = environment(7);
+    let mut of_module = own;
+    of_module.key.module = module("mail");
+    let mut with_stray = observation(1, [(1, running(1, &[Ready]))], None);
+    let stray = with_stray.revisions.pop_first().unwrap().1;
+    let mail = crate::component::RevisionId::new(module("mail"), revision(1).deployment);
+    with_stray.revisions.insert(mail, stray);
+    for observation in [of_tenant, of_environment, of_module, with_stray] {
+        let refused = registered().decide(InventoryCommand::RecordObservation { observation }, at(1));
+        assert_eq!(refused, Err(InventoryRefusal::ForeignObservation));
     }
 }
 
 #[test]
-fn only_evidence_of_the_scopes_own_tenant_and_environment_registers_a_service() {
-    let tenant = RegisterService { tenant_id: id(8), ..register(1) };
-    assert_eq!(answer(&RuntimeService::register(&tenant, at(0))), Answer::Refused(Rule::Svc3));
-    let environment = RegisterService { environment_id: id(8), ..register(1) };
-    assert_eq!(answer(&RuntimeService::register(&environment, at(0))), Answer::Refused(Rule::Svc1));
-}
-
-#[test]
-fn registering_again_gives_the_same_record_or_says_what_differs() {
-    for status in &RuntimeStatus::ALL[..5] {
-        let told = in_state(*status);
-        assert_eq!(answer(&told.now().register_again(&register(1))), Answer::Same);
-        assert_eq!(answer(&told.now().register_again(&register(2))), Answer::Refused(Rule::X3));
-    }
-    assert_eq!(answer(&in_state(RuntimeStatus::Retired).now().register_again(&register(1))), NO);
-}
-
-#[test]
-fn a_service_is_claimed_until_it_is_retired() {
-    for status in RuntimeStatus::ALL {
-        let held = BTreeSet::from([Claim::service(id(1), &name("cart"))]);
-        let expected = if status.is_final() { BTreeSet::new() } else { held };
-        assert_eq!(in_state(status).now().claims(), expected);
+fn an_observation_that_is_no_newer_than_the_last_changes_nothing() {
+    let service = one(10, 1, &[Ready]);
+    for seconds in [9, 10] {
+        let observation = observation(seconds, [], None);
+        let decision = service.decide(InventoryCommand::RecordObservation { observation }, at(11)).unwrap();
+        assert!(decision.is_unchanged(), "{seconds}");
     }
 }
 
 #[test]
-fn a_service_is_not_retired_without_a_reason() {
-    let blank = InventoryCommand::RetireService { reason: " ".to_string() };
-    let answered = answer(&in_state(RuntimeStatus::Running).now().decide(&blank, at(11)));
-    assert_eq!(answered, Answer::Refused(Rule::Content));
+fn an_unchanged_component_is_recorded_as_seen_once_a_heartbeat() {
+    let service = one(0, 1, &[Ready]);
+    let again = |seconds| {
+        let observation = observation(seconds, [(1, running(1, &[Ready]))], Some(1));
+        service.decide(InventoryCommand::RecordObservation { observation }, at(seconds)).unwrap()
+    };
+    assert!(again(59).is_unchanged());
+    let seen = again(60);
+    assert_eq!(seen.events, [InventoryEvent::ServiceSeen { observed_at: at(60) }]);
+    assert_eq!(seen.events[0].published(), None);
+    assert_eq!(apply(&service, &seen, at(60)).last_observed_at(), Some(at(60)));
 }
 
 #[test]
-fn the_two_events_of_the_specification_are_published_and_no_other() {
-    let mut told = registered();
-    told.command(&in_vain(), 1).unwrap();
-    told.command(&retire(), 2).unwrap();
-    let published: Vec<_> = told.history.iter().map(|(event, _)| (event.name(), event.published())).collect();
-    assert_eq!(
-        published,
-        [
-            ("RuntimeInventoryUpdated", Some(1)),
-            ("ServiceObservationMissed", None),
-            ("RuntimeServiceRetired", Some(1))
-        ]
-    );
+fn the_order_in_which_a_surface_lists_instances_is_no_change() {
+    let mut reversed = running(2, &[Ready, Ready]);
+    reversed.instances.reverse();
+    let observation = observation(2, [(1, reversed)], Some(1));
+    let decision =
+        one(1, 2, &[Ready, Ready]).decide(InventoryCommand::RecordObservation { observation }, at(2));
+    assert!(decision.unwrap().is_unchanged());
 }
 
 #[test]
-fn a_record_that_was_edited_by_hand_is_refused() {
-    let running = in_state(RuntimeStatus::Running).now().clone();
-    assert_schema_is_kept(&running);
-    assert_refused(&running, "SVC-2", |record| {
-        record["state"]["Running"]["instances"] = serde_json::json!([]);
+fn an_observation_from_a_clock_that_runs_ahead_counts_as_made_now() {
+    let observation = observation(9_999, [(1, running(1, &[Ready]))], Some(1));
+    let before = registered();
+    let decision = before.decide(InventoryCommand::RecordObservation { observation }, at(5)).unwrap();
+    assert_eq!(apply(&before, &decision, at(5)).last_observed_at(), Some(at(5)));
+}
+
+#[test]
+fn an_old_observation_does_not_end_the_unknown() {
+    let stale = registered();
+    let decision = stale.decide(InventoryCommand::MarkUnobserved, at(1_000)).unwrap();
+    let unknown = apply(&stale, &decision, at(1_000));
+    let observation = observation(5, [(1, running(1, &[Ready]))], Some(1));
+    let late = unknown.decide(InventoryCommand::RecordObservation { observation }, at(1_000)).unwrap();
+    assert!(late.is_unchanged());
+}
+
+#[test]
+fn silence_becomes_unknown_only_after_the_freshness() {
+    for service in [registered(), one(0, 1, &[Ready]), one(0, 2, &[Ready]), one(0, 1, &[NotReady])] {
+        let limit = FRESHNESS.after(at(0));
+        assert!(service.decide(InventoryCommand::MarkUnobserved, limit).unwrap().is_unchanged());
+        let late = Span::from_millis(1).after(limit);
+        let unknown = apply(&service, &service.decide(InventoryCommand::MarkUnobserved, late).unwrap(), late);
+        assert_eq!(unknown.status(), RuntimeStatus::Unknown);
+        assert_eq!(unknown.last_observed_at(), service.last_observed_at());
+        assert!(unknown.decide(InventoryCommand::MarkUnobserved, at(9_000)).unwrap().is_unchanged());
+        let back = observed(&unknown, observation(9_000, [(1, running(1, &[Ready]))], Some(1)));
+        assert_eq!(back.status(), RuntimeStatus::Running);
+    }
+}
+
+#[test]
+fn a_new_version_tells_nothing_about_an_unknown_service() {
+    let service = one(0, 1, &[Ready]);
+    let unknown =
+        apply(&service, &service.decide(InventoryCommand::MarkUnobserved, at(999)).unwrap(), at(999));
+    let version = deployed(2, "cart");
+    let decision = unknown.decide(InventoryCommand::RecordDeployedVersion { version }, at(1_000)).unwrap();
+    assert_eq!(apply(&unknown, &decision, at(1_000)).status(), RuntimeStatus::Unknown);
+}
+
+#[test]
+fn a_retired_service_holds_nothing_waits_for_nothing_and_ignores_reports() {
+    let service = one(1, 1, &[Ready]);
+    assert_eq!(service.claims(), BTreeSet::from([Claim::service(environment(2), &module("cart"))]));
+    assert_eq!(service.wake_at(), Some(at(1)));
+    let retire = || InventoryCommand::RetireService { reason: "replaced".to_string() };
+    let retired = apply(&service, &service.decide(retire(), at(2)).unwrap(), at(2));
+    assert_eq!(retired.status(), RuntimeStatus::Retired);
+    assert_eq!((retired.claims(), retired.wake_at()), (BTreeSet::new(), None));
+    assert_eq!(retired.last_observed_at(), Some(at(1)));
+    let observation = observation(3, [(1, running(1, &[Ready]))], Some(1));
+    for ignored in
+        [retire(), InventoryCommand::MarkUnobserved, InventoryCommand::RecordObservation { observation }]
+    {
+        assert!(retired.decide(ignored, at(9_999)).unwrap().is_unchanged());
+    }
+    let version = deployed(2, "cart");
+    let refused = retired.decide(InventoryCommand::RecordDeployedVersion { version }, at(4)).unwrap_err();
+    assert_eq!(refused.rule(), Rule::Lifecycle);
+}
+
+#[test]
+fn a_service_that_was_never_seen_wakes_from_its_registration() {
+    assert_eq!(registered().wake_at(), Some(at(0)));
+}
+
+#[test]
+fn evidence_names_the_deployment_and_its_revision() {
+    let evidence =
+        InventoryCommand::RecordDeployedVersion { version: deployed(2, "cart") }.evidence().unwrap();
+    assert_eq!(evidence.kind, AggregateKind::RuntimeDeployment);
+    assert_eq!(evidence.id, revision(2).deployment.uuid());
+    assert_eq!(evidence.revision, Revision(5));
+    assert_eq!(InventoryCommand::MarkUnobserved.evidence(), None);
+}
+
+#[test]
+fn a_running_event_without_a_ready_instance_does_not_apply() {
+    let service = one(1, 1, &[NotReady]);
+    let snapshot = service.state().seen().unwrap().clone();
+    let forged = InventoryEvent::RuntimeInventoryUpdated(InventoryUpdate::Observed {
+        snapshot,
+        status: RuntimeStatus::Running,
+        why: "trust me".to_string(),
     });
-    assert_refused(&running, "SVC-2", |record| {
-        for index in 0..2 {
-            record["state"]["Running"]["instances"][index]["state"] = serde_json::json!("not-ready");
-        }
+    assert!(RuntimeService::evolve(Some(service), &forged, at(2)).is_err());
+}
+
+#[test]
+fn events_out_of_order_do_not_apply() {
+    let registered_event = RuntimeService::register(RegisterService {
+        service_id: registered().service_id(),
+        version: deployed(1, "cart"),
     });
-    assert_refused(&running, "SVC-1", |record| {
-        let foreign = serde_json::json!(revision(9).to_string());
-        record["state"]["Running"]["instances"][0]["revision"] = foreign;
-    });
-    assert_refused(&running, "SVC-1", |record| record["module_id"] = serde_json::json!("checkout"));
-    assert_refused(&running, "SVC-1", |record| {
-        let twice = record["current"].clone();
-        record["former"] = serde_json::json!([twice]);
-    });
-    assert_refused(&running, "SVC-2", |record| {
-        record["state"] = serde_json::json!({ "Unavailable": record["state"]["Running"] });
-    });
-    assert_refused(&running, "SVC-2", |record| {
-        let mut observed = record["state"]["Running"].clone();
-        observed["instances"] = serde_json::json!([]);
-        record["state"] = serde_json::json!({ "Degraded": { "observed": observed, "cause": "none-routed" } });
-    });
-    assert_refused(&running, "SCHEMA", |record| {
-        record["current"]["image"] = serde_json::json!("shop/cart:latest")
-    });
-    let retired = in_state(RuntimeStatus::Retired).now().clone();
-    assert_refused(&retired, "CONTENT", |record| {
-        record["state"]["Retired"]["reason"] = serde_json::json!("");
-    });
+    let seen = InventoryEvent::ServiceSeen { observed_at: at(1) };
+    assert!(RuntimeService::evolve(Some(registered()), &registered_event.events[0], at(1)).is_err());
+    assert!(RuntimeService::evolve(None, &seen, at(1)).is_err());
+    assert!(RuntimeService::evolve(Some(registered()), &seen, at(1)).is_err(), "nothing was seen before");
+}
+
+#[test]
+fn hostile_records_are_refused_by_the_rule_they_break() {
+    let record = |service: &RuntimeService| serde_json::to_value(service.to_record()).unwrap();
+    let load = |value| RuntimeService::from_record(1, serde_json::from_value(value).unwrap());
+    let running = record(&one(1, 1, &[Ready]));
+    assert!(load(running.clone()).is_ok());
+
+    let mut lying = running.clone();
+    lying["state"]["seen"]["instances"][0]["state"] = json!("not-ready");
+    assert_eq!(load(lying).unwrap_err().rule, "SVC-2");
+
+    let mut unrouted = running.clone();
+    unrouted["state"]["seen"]["instances"][0]["is_routed"] = json!(false);
+    assert_eq!(load(unrouted).unwrap_err().rule, "SVC-2");
+
+    let mut other_version = running.clone();
+    other_version["version"]["revision"] = json!(revision(2).to_string());
+    assert_eq!(load(other_version).unwrap_err().rule, "SVC-2");
+
+    let mut other_module = running.clone();
+    other_module["module_id"] = json!("mail");
+    assert_eq!(load(other_module).unwrap_err().rule, "SVC-1");
+
+    let mut stray = running.clone();
+    let mail = crate::component::RevisionId::new(module("mail"), revision(1).deployment);
+    stray["state"]["seen"]["instances"][0]["revision"] = json!(mail.to_string());
+    assert_eq!(load(stray).unwrap_err().rule, "CONTENT");
+
+    let mut degraded = record(&one(1, 2, &[Ready]));
+    degraded["state"]["seen"]["instances"] = json!([]);
+    assert_eq!(load(degraded).unwrap_err().rule, "SVC-2");
+
+    let mut unavailable = record(&one(1, 1, &[NotReady]));
+    unavailable["state"]["seen"]["instances"][0]["state"] = json!("ready");
+    assert_eq!(load(unavailable).unwrap_err().rule, "CONTENT");
+
+    let newer = RuntimeService::from_record(2, serde_json::from_value(running.clone()).unwrap());
+    assert_eq!(newer.unwrap_err().rule, "SCHEMA");
+
+    let mut unknown_field = running;
+    unknown_field["more"] = json!(1);
+    assert!(serde_json::from_value::<RuntimeServiceRecord>(unknown_field).is_err());
+}
+
+#[test]
+fn the_published_events_are_the_two_of_the_specification() {
+    let service = one(1, 1, &[Ready]);
+    let observation = observation(2, [], None);
+    let updated = service.decide(InventoryCommand::RecordObservation { observation }, at(2)).unwrap();
+    let retired =
+        service.decide(InventoryCommand::RetireService { reason: "gone".to_string() }, at(2)).unwrap();
+    let names = [&updated.events[0], &retired.events[0]].map(|event| (event.name(), event.published()));
+    assert_eq!(names, [("RuntimeInventoryUpdated", Some(1)), ("RuntimeServiceRetired", Some(1))]);
 }

@@ -1,0 +1,95 @@
+//! The main job, on one machine: environments, rollouts that move real requests, a bad release that goes back by itself.
+//!
+//! ```text
+//! cargo run --example quickstart                       the whole story, then everything is removed
+//! cargo run --example quickstart -- --keep             … and left running until Ctrl-C
+//! cargo run --example quickstart -- --release FILE     deploys a manifest of yours (see examples/quickstart/release.yaml)
+//! ```
+//!
+//! It packs itself as the demo workload, so nothing needs to be installed but Rust. It exits with 0 only if every release ended as it
+//! should, no request was lost, and the killed replica was replaced.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to the person who runs it")]
+
+mod load;
+mod progress;
+mod stage;
+mod story;
+mod workload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Rolls releases out and back on this machine, under load.
+#[derive(Debug, Parser)]
+#[command(name = "quickstart")]
+struct Arguments {
+    /// Leave everything running until Ctrl-C; workloads go on after that, to be adopted by the next run on the same folder.
+    #[arg(long)]
+    keep: bool,
+    /// Deploy this manifest (YAML) instead of the story. The images demo/web:1.0.0 to demo/web:4.0.0 are packed for you; 3.0.0 is broken.
+    #[arg(long, value_name = "FILE")]
+    release: Option<PathBuf>,
+    /// Keep state in this folder; a temporary one where it is not given.
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// Serve as the demo workload: what the packed images do.
+    #[arg(long, hide = true)]
+    workload: bool,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let outcome =
+        if arguments.workload { workload::serve().await.map(|()| true) } else { run(arguments).await };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {}", in_words(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<bool, Failure> {
+    let temporary = tempfile::TempDir::with_prefix("factory-runtime-")?;
+    let folder = arguments.folder.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let stage = stage::Stage::open(&folder).await?;
+    let held = match &arguments.release {
+        Some(file) => story::deploy_manifest(&stage, file).await,
+        None => story::tell(&stage).await,
+    };
+    if arguments.keep {
+        // The folder outlives this process, as the workloads do.
+        let folder = if arguments.folder.is_none() { temporary.keep() } else { folder };
+        println!("\nstill running, in {}; Ctrl-C ends the host and leaves the workloads", folder.display());
+        tokio::signal::ctrl_c().await?;
+        stage.leave().await;
+    } else {
+        stage.remove().await?;
+    }
+    held
+}
+
+/// An error with its causes.
+fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!("\n  because: {inner}"));
+        cause = inner.source();
+    }
+    text
+}

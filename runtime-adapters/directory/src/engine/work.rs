@@ -1,0 +1,297 @@
+//! What the engine does in one place.
+
+use std::fs::File;
+use std::path::Path;
+
+use runtime_domain::environment::{EnvironmentBlueprint, ProvisionedResources};
+use runtime_domain::surface::SurfaceKind;
+use runtime_ports::PortErrorKind;
+use runtime_ports::infrastructure::{ResourceChange, ResourcePreview};
+
+use crate::disk::{Disk, PARTIAL_PREFIX, is_folder, look_up, names_in};
+use crate::fault::{Fault, Outcome};
+use crate::manifest::{Manifest, Mark, is_ours, read_manifest, to_json};
+use crate::place::{MANIFEST, MARK, PARTS, Place, SURFACES, TARGETS};
+
+#[derive(Debug)]
+pub(super) struct Work {
+    place: Place,
+    disk: Disk,
+}
+
+/// Keeps other writers of the tenant out, in this process and others, until it is dropped or its process dies.
+struct TenantLock(#[expect(dead_code, reason = "held for its lock, which closing releases")] File);
+
+impl Work {
+    pub(super) fn new(place: Place, disk: Disk) -> Self {
+        Self { place, disk }
+    }
+
+    pub(super) fn preview(&self, blueprint: &EnvironmentBlueprint) -> Outcome<Vec<ResourcePreview>> {
+        let exists = is_ours(&self.place)?;
+        if exists {
+            must_keep_stage_and_region(&read_manifest(&self.place)?.blueprint, blueprint)?;
+        }
+        let line = |resource: String, exists: bool| ResourcePreview {
+            resource,
+            change: if exists { ResourceChange::Keep } else { ResourceChange::Create },
+        };
+        let mut lines = vec![line(self.place.stack_ref(), exists)];
+        for surface in &blueprint.surfaces {
+            let target = self.place.target(*surface);
+            for part in PARTS {
+                let there = exists
+                    && is_folder(&self.place.targets())?
+                    && is_folder(&target)?
+                    && is_folder(&target.join(part))?;
+                lines.push(line(self.place.part_id(*surface, part), there));
+            }
+        }
+        if exists {
+            lines.extend(self.dropped(blueprint)?.into_iter().map(|surface| ResourcePreview {
+                resource: self.place.target_id(surface),
+                change: ResourceChange::Delete,
+            }));
+        }
+        Ok(lines)
+    }
+
+    pub(super) fn up(&self, blueprint: &EnvironmentBlueprint) -> Outcome<ProvisionedResources> {
+        self.disk.ensure_folder(&self.place.tenant_folder)?;
+        let _lock = self.lock()?;
+        self.clear_leftovers()?;
+        let wanted = Manifest::new(&self.place, blueprint, true);
+        let intended = Manifest::new(&self.place, blueprint, false);
+        let recorded = if is_ours(&self.place)? {
+            read_manifest(&self.place)?
+        } else {
+            self.make(&intended)?;
+            intended.clone()
+        };
+        must_keep_stage_and_region(&recorded.blueprint, blueprint)?;
+        let dropped = self.dropped(blueprint)?;
+        for surface in &dropped {
+            must_know_all_in(&self.place.target(*surface), is_part)?;
+        }
+        if recorded != wanted && recorded != intended {
+            self.record(&intended)?;
+        }
+        self.disk.ensure_folder(&self.place.targets())?;
+        for surface in &blueprint.surfaces {
+            let target = self.place.target(*surface);
+            self.disk.ensure_folder(&target)?;
+            for part in PARTS {
+                self.disk.ensure_folder(&target.join(part))?;
+            }
+        }
+        for surface in dropped {
+            self.disk.remove_folder(&self.place.target(surface))?;
+        }
+        if recorded != wanted {
+            self.record(&wanted)?;
+        }
+        Ok(wanted.resources)
+    }
+
+    pub(super) fn destroy(&self) -> Outcome<()> {
+        if !is_folder(&self.place.tenant_folder)? {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        self.clear_leftovers()?;
+        if !is_ours(&self.place)? {
+            return Ok(());
+        }
+        self.must_hold_nothing_foreign()?;
+        let removing = self.place.removing();
+        self.disk.rename(&self.place.folder, &removing)?;
+        self.disk.remove_folder(&removing)
+    }
+
+    fn lock(&self) -> Outcome<TenantLock> {
+        let path = self.place.lock();
+        let lock = |error| Fault::io("lock", &path, error);
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(lock)?;
+        file.lock().map_err(lock)?;
+        Ok(TenantLock(file))
+    }
+
+    /// Removes what a process that died was making or removing; only a holder of the lock has such folders.
+    fn clear_leftovers(&self) -> Outcome<()> {
+        for leftover in [self.place.making(), self.place.removing()] {
+            if look_up(&leftover)?.is_some() {
+                self.disk.remove_folder(&leftover)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the environment's folder, which appears with its mark and its manifest or not at all.
+    fn make(&self, intended: &Manifest) -> Outcome<()> {
+        let making = self.place.making();
+        self.disk.create_folder(&making)?;
+        self.disk.write_file(&making, MANIFEST, &to_json(intended)?)?;
+        self.disk.write_file(&making, MARK, &to_json(&Mark::of(&self.place))?)?;
+        self.disk.rename(&making, &self.place.folder)
+    }
+
+    fn record(&self, manifest: &Manifest) -> Outcome<()> {
+        self.disk.write_file(&self.place.folder, MANIFEST, &to_json(manifest)?)
+    }
+
+    /// The surfaces that are there and no longer wanted.
+    fn dropped(&self, blueprint: &EnvironmentBlueprint) -> Outcome<Vec<SurfaceKind>> {
+        let mut dropped = Vec::new();
+        if is_folder(&self.place.targets())? {
+            for surface in SURFACES.into_iter().filter(|surface| !blueprint.surfaces.contains(surface)) {
+                if is_folder(&self.place.target(surface))? {
+                    dropped.push(surface);
+                }
+            }
+        }
+        Ok(dropped)
+    }
+
+    fn must_hold_nothing_foreign(&self) -> Outcome<()> {
+        must_know_all_in(&self.place.folder, |name| {
+            [MARK, MANIFEST, TARGETS].contains(&name) || name.starts_with(PARTIAL_PREFIX)
+        })?;
+        let is_surface = |name: &str| SURFACES.iter().any(|surface| surface.name() == name);
+        for surface in must_know_all_in(&self.place.targets(), is_surface)? {
+            must_know_all_in(&self.place.targets().join(surface), is_part)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_part(name: &str) -> bool {
+    PARTS.contains(&name)
+}
+
+/// The names in a folder, all of which this engine gave.
+fn must_know_all_in(folder: &Path, is_known: impl Fn(&str) -> bool) -> Outcome<Vec<String>> {
+    let names = names_in(folder)?;
+    match names.iter().find(|name| !is_known(name)) {
+        Some(foreign) => Err(Fault::foreign(&folder.join(foreign), "was not made by this engine")),
+        None => Ok(names),
+    }
+}
+
+fn must_keep_stage_and_region(recorded: &EnvironmentBlueprint, wanted: &EnvironmentBlueprint) -> Outcome<()> {
+    if recorded.stage == wanted.stage && recorded.region == wanted.region {
+        return Ok(());
+    }
+    Err(Fault::new(
+        PortErrorKind::Invalid,
+        format!(
+            "ENV-2: stage and region of an environment never change; it is {} in {}, not {} in {}: provision another environment",
+            recorded.stage, recorded.region, wanted.stage, wanted.region
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::engine::tests::{blueprint, environment, every_path, tenant};
+
+    fn work(root: &Path, changes: Option<usize>) -> Work {
+        let disk = Disk { changes_left: changes.map(Cell::new) };
+        Work::new(Place::new(root, tenant(1), environment(1)), disk)
+    }
+
+    /// Lets `attempt` die after each possible number of changes, and hands the root to `then`; gives the number of deaths.
+    fn dying_everywhere(
+        prepare: impl Fn(&Path),
+        attempt: impl Fn(&Work) -> bool,
+        then: impl Fn(&Path),
+    ) -> usize {
+        for changes in 0.. {
+            let root = tempfile::tempdir().unwrap();
+            prepare(root.path());
+            let survived = attempt(&work(root.path(), Some(changes)));
+            then(root.path());
+            if survived {
+                return changes;
+            }
+        }
+        unreachable!("the range has no end")
+    }
+
+    #[test]
+    fn a_provisioning_that_dies_anywhere_is_continued_to_the_same_result() {
+        let whole = tempfile::tempdir().unwrap();
+        work(whole.path(), None).up(&blueprint()).unwrap();
+        let deaths = dying_everywhere(
+            |_| {},
+            |work| work.up(&blueprint()).is_ok(),
+            |root| {
+                work(root, None).up(&blueprint()).unwrap();
+                assert_eq!(every_path(root), every_path(whole.path()));
+            },
+        );
+        assert!(deaths >= 10, "{deaths}");
+    }
+
+    #[test]
+    fn a_provisioning_that_dies_anywhere_can_be_destroyed() {
+        dying_everywhere(
+            |_| {},
+            |work| work.up(&blueprint()).is_ok(),
+            |root| {
+                work(root, None).destroy().unwrap();
+                assert!(every_path(root).iter().all(|path| !path.contains("env_")), "{:?}", every_path(root));
+            },
+        );
+    }
+
+    #[test]
+    fn stage_and_region_stand_wherever_a_provisioning_dies() {
+        let mut elsewhere = blueprint();
+        elsewhere.region = "elsewhere".parse().unwrap();
+        dying_everywhere(
+            |_| {},
+            |work| work.up(&blueprint()).is_ok(),
+            |root| {
+                let place = Place::new(root, tenant(1), environment(1));
+                let stands = place.folder.exists();
+                assert_eq!(work(root, None).up(&elsewhere).is_err(), stands);
+            },
+        );
+    }
+
+    #[test]
+    fn a_destruction_that_dies_anywhere_is_continued() {
+        let deaths = dying_everywhere(
+            |root| {
+                work(root, None).up(&blueprint()).unwrap();
+            },
+            |work| work.destroy().is_ok(),
+            |root| {
+                work(root, None).destroy().unwrap();
+                assert!(every_path(root).iter().all(|path| !path.contains("env_")), "{:?}", every_path(root));
+            },
+        );
+        assert_eq!(deaths, 2);
+    }
+
+    #[test]
+    fn a_change_of_surfaces_that_dies_anywhere_is_continued() {
+        let mut wider = blueprint();
+        wider.surfaces.insert(SurfaceKind::Functions);
+        let whole = tempfile::tempdir().unwrap();
+        work(whole.path(), None).up(&blueprint()).unwrap();
+        dying_everywhere(
+            |root| {
+                work(root, None).up(&wider).unwrap();
+            },
+            |work| work.up(&blueprint()).is_ok(),
+            |root| {
+                work(root, None).up(&blueprint()).unwrap();
+                assert_eq!(every_path(root), every_path(whole.path()));
+            },
+        );
+    }
+}

@@ -1,0 +1,343 @@
+//! Environments: what callers may ask.
+
+use std::collections::BTreeSet;
+
+use runtime_domain::aggregate::{Aggregate, Decision};
+use runtime_domain::claim::Claim;
+use runtime_domain::environment::{
+    Admission, EnvironmentChange, EnvironmentCommand, EnvironmentEvent, EnvironmentRefusal, EnvironmentStage,
+    HostedEnvironment, IsolationModel, ProvisionRuntimeEnvironment, RuntimeEnvironment,
+};
+use runtime_domain::id::{EnvironmentId, ProjectId};
+use runtime_domain::scope::TenantScope;
+use runtime_domain::surface::SurfaceKind;
+use runtime_domain::tenancy::RuntimeTenantBinding;
+use runtime_domain::value::{Name, Region};
+use runtime_ports::infrastructure::ResourcePreview;
+use runtime_ports::store::{HistoryEntry, LoadError, Loaded, Page, Query, Repository, TenantStore};
+
+use crate::error::{CommandError, Refused, sort};
+use crate::host::Host;
+use crate::unit::{Done, Grounds, commit};
+
+/// What goes wrong with an environment's command.
+pub type EnvironmentError = CommandError<EnvironmentRefusal>;
+
+/// Why an environment gives no admission.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdmissionError {
+    /// A rule refuses it.
+    #[error("refused")]
+    Refused(#[source] EnvironmentRefusal),
+    /// This tenant has no such environment.
+    #[error("the environment was not found")]
+    NotFound,
+    /// The stored state could not be loaded.
+    #[error("the stored state could not be loaded")]
+    Load(#[from] LoadError),
+}
+
+/// What an environment is to be made of, as callers ask for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEnvironment {
+    /// The project.
+    pub project_id: ProjectId,
+    /// Its name, unique within the project.
+    pub name: Name,
+    /// The stage.
+    pub stage: EnvironmentStage,
+    /// The region.
+    pub region: Region,
+    /// How tenants are kept apart in it.
+    pub isolation_model: IsolationModel,
+    /// The surfaces it needs.
+    pub surfaces: BTreeSet<SurfaceKind>,
+    /// Destinations that workloads may call.
+    pub egress_allow_list: BTreeSet<String>,
+}
+
+const TRIES: usize = 8;
+
+/// Provisions, tells of and decommissions environments.
+#[derive(Debug, Clone)]
+pub struct EnvironmentService {
+    host: Host,
+}
+
+impl EnvironmentService {
+    /// The service of a host.
+    pub fn new(host: Host) -> Self {
+        Self { host }
+    }
+
+    /// Asks for an environment. Its project and name are its natural key: asking again gives the one that is there.
+    ///
+    /// # Errors
+    /// The content breaks a rule, or the name is taken by one of other content.
+    pub async fn provision(
+        &self,
+        scope: &TenantScope,
+        wanted: NewEnvironment,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        for _ in 0..TRIES {
+            let command = self.new_command(scope, &wanted);
+            if let Some(found) = self.named(&*store, wanted.project_id, &wanted.name).await? {
+                let decision = found.aggregate.provision_again(&command).map_err(CommandError::Refused)?;
+                return Ok(done(found, &decision));
+            }
+            let now = self.host.now();
+            let decision = RuntimeEnvironment::provision(&command, now).map_err(CommandError::Refused)?;
+            match commit::<RuntimeEnvironment>(&self.host, &*store, None, &decision, Grounds::default(), now)
+                .await
+            {
+                Ok(Some(loaded)) => return Ok(done(loaded, &decision)),
+                Ok(None) => return Err(CommandError::Contended),
+                Err(error) => match sort(error) {
+                    // Someone else asked for the same one in between.
+                    Refused::Again | Refused::Claim(_) => {}
+                    Refused::Stop(error) => return Err(CommandError::Port(error)),
+                },
+            }
+        }
+        Err(CommandError::Contended)
+    }
+
+    fn new_command(&self, scope: &TenantScope, wanted: &NewEnvironment) -> ProvisionRuntimeEnvironment {
+        let NewEnvironment { project_id, name, stage, region, isolation_model, surfaces, egress_allow_list } =
+            wanted.clone();
+        ProvisionRuntimeEnvironment {
+            environment_id: EnvironmentId::from_uuid(self.host.ports().ids.next()),
+            tenant_id: scope.tenant(),
+            project_id,
+            name,
+            stage,
+            region,
+            isolation_model,
+            surfaces,
+            egress_allow_list,
+        }
+    }
+
+    async fn named(
+        &self,
+        store: &dyn TenantStore,
+        project: ProjectId,
+        name: &Name,
+    ) -> Result<Option<Loaded<RuntimeEnvironment>>, LoadError> {
+        let wanted = Claim::environment_name(project, name);
+        let mut query = Query::all(RuntimeEnvironment::KIND);
+        loop {
+            let page = Repository::<RuntimeEnvironment>::new(store).query(query.clone()).await?;
+            if let Some(found) =
+                page.items.into_iter().find(|loaded| loaded.aggregate.claims().contains(&wanted))
+            {
+                return Ok(Some(found));
+            }
+            match page.next {
+                Some(cursor) => query = query.after(cursor),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// What provisioning would create, without creating it.
+    ///
+    /// # Errors
+    /// The content breaks a rule, or the engine failed.
+    pub async fn preview(
+        &self,
+        scope: &TenantScope,
+        wanted: NewEnvironment,
+    ) -> Result<Vec<ResourcePreview>, EnvironmentError> {
+        let now = self.host.now();
+        let decision = RuntimeEnvironment::provision(&self.new_command(scope, &wanted), now)
+            .map_err(CommandError::Refused)?;
+        let events = decision.events.iter().map(|event| (event, now));
+        match RuntimeEnvironment::evolve_all(None, events) {
+            Ok(Some(environment)) => {
+                Ok(self.host.ports().infrastructure.preview(&environment.blueprint()).await?)
+            }
+            _ => Err(CommandError::Contended),
+        }
+    }
+
+    /// Tries again what could not be provisioned.
+    ///
+    /// # Errors
+    /// It did not fail.
+    pub async fn retry(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        self.command(scope, environment, &EnvironmentCommand::RetryProvisioning).await
+    }
+
+    /// Changes what may be changed; region and stage may not once it is provisioned (ENV-2).
+    ///
+    /// # Errors
+    /// The change breaks a rule.
+    pub async fn change(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        change: EnvironmentChange,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        self.command(scope, environment, &EnvironmentCommand::ChangeEnvironment(change)).await
+    }
+
+    /// Keeps an environment from being decommissioned, or no longer.
+    ///
+    /// # Errors
+    /// It is being decommissioned.
+    pub async fn protect(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        protected: bool,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        let command =
+            if protected { EnvironmentCommand::ProtectFromDeletion } else { EnvironmentCommand::Unprotect };
+        self.command(scope, environment, &command).await
+    }
+
+    /// Removes an environment with everything in it. It accepts no deployment from now on; those in flight end first.
+    ///
+    /// # Errors
+    /// It is not there, or is being provisioned.
+    pub async fn decommission(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        reason: String,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        self.command(scope, environment, &EnvironmentCommand::DecommissionRuntimeEnvironment { reason }).await
+    }
+
+    /// One environment.
+    ///
+    /// # Errors
+    /// This tenant has none by that identifier.
+    pub async fn environment(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<RuntimeEnvironment, EnvironmentError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        Ok(find(&*store, environment).await?.aggregate)
+    }
+
+    /// A page of the tenant's environments. The query's kind is set here.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn environments(
+        &self,
+        scope: &TenantScope,
+        query: Query,
+    ) -> Result<Page<Loaded<RuntimeEnvironment>>, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        Repository::<RuntimeEnvironment>::new(&*store).query(query).await
+    }
+
+    /// What happened to an environment after entry `after`, oldest first.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn history(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<HistoryEntry>, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        Ok(store.history(&Repository::<RuntimeEnvironment>::key(environment.uuid()), after, limit).await?)
+    }
+
+    /// Proof that the environment accepts a deployment now (ENV-1, ENV-3).
+    ///
+    /// # Errors
+    /// It does not, and why.
+    pub async fn admit(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<Admission, AdmissionError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let loaded = Repository::<RuntimeEnvironment>::new(&*store).load(environment.uuid()).await?;
+        let loaded = loaded.ok_or(AdmissionError::NotFound)?;
+        let query = Query::all(RuntimeTenantBinding::KIND)
+            .in_environment(environment)
+            .with_status(&["Bound"])
+            .limited_to(1);
+        let bindings = Repository::<RuntimeTenantBinding>::new(&*store).query(query).await?;
+        let bound = bindings.items.first().and_then(|binding| binding.aggregate.prove(binding.revision).ok());
+        loaded.aggregate.admit(loaded.revision, bound.as_ref()).map_err(AdmissionError::Refused)
+    }
+
+    /// Proof that the environment can host a tenant binding.
+    ///
+    /// # Errors
+    /// It cannot, and why.
+    pub async fn host_of(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<HostedEnvironment, AdmissionError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let loaded = Repository::<RuntimeEnvironment>::new(&*store).load(environment.uuid()).await?;
+        let loaded = loaded.ok_or(AdmissionError::NotFound)?;
+        loaded.aggregate.host(loaded.revision).map_err(AdmissionError::Refused)
+    }
+
+    async fn command(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        command: &EnvironmentCommand,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        for _ in 0..TRIES {
+            let loaded = find(&*store, environment).await?;
+            let now = self.host.now();
+            let decision = loaded.aggregate.decide(command, now).map_err(CommandError::Refused)?;
+            match commit(&self.host, &*store, Some(loaded), &decision, Grounds::default(), now).await {
+                Ok(Some(loaded)) => return Ok(done(loaded, &decision)),
+                Ok(None) => return Err(not_found(environment)),
+                Err(error) => match sort(error) {
+                    Refused::Again => {}
+                    Refused::Claim(_) => return Err(CommandError::Contended),
+                    Refused::Stop(error) => return Err(CommandError::Port(error)),
+                },
+            }
+        }
+        Err(CommandError::Contended)
+    }
+}
+
+async fn find(
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+) -> Result<Loaded<RuntimeEnvironment>, EnvironmentError> {
+    let found = Repository::<RuntimeEnvironment>::new(store).load(environment.uuid()).await?;
+    found.ok_or_else(|| not_found(environment))
+}
+
+fn not_found(environment: EnvironmentId) -> EnvironmentError {
+    CommandError::NotFound { what: format!("environment {environment}") }
+}
+
+fn done(
+    loaded: Loaded<RuntimeEnvironment>,
+    decision: &Decision<EnvironmentEvent>,
+) -> Done<RuntimeEnvironment> {
+    Done {
+        aggregate: loaded.aggregate,
+        revision: loaded.revision,
+        changed: !decision.is_unchanged(),
+        explanation: decision.explanation.clone(),
+    }
+}

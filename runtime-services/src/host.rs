@@ -1,0 +1,143 @@
+//! What all services of one host share: the ports, and how the host behaves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use runtime_domain::id::{CorrelationId, HostId};
+use runtime_domain::scope::{Actor, OperatorScope};
+use runtime_domain::surface::{SurfaceCapabilities, SurfaceKind};
+use runtime_domain::time::{Span, Timestamp};
+use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::infrastructure::InfrastructureEngine;
+use runtime_ports::job::JobRunner;
+use runtime_ports::metric::MetricSource;
+use runtime_ports::prober::HealthProber;
+use runtime_ports::publisher::EventPublisher;
+use runtime_ports::registry::ImageRegistry;
+use runtime_ports::store::Store;
+use runtime_ports::surface::ComputeSurface;
+
+/// The adapters that a host has chosen.
+#[derive(Clone)]
+pub struct Ports {
+    /// State, history, outbox, claims and leases.
+    pub store: Arc<dyn Store>,
+    /// The surfaces, by kind.
+    pub surfaces: BTreeMap<SurfaceKind, Arc<dyn ComputeSurface>>,
+    /// The engine that creates environments.
+    pub infrastructure: Arc<dyn InfrastructureEngine>,
+    /// Where images come from.
+    pub registry: Arc<dyn ImageRegistry>,
+    /// Asks workloads over HTTP.
+    pub prober: Arc<dyn HealthProber>,
+    /// What the traffic shows.
+    pub metrics: Arc<dyn MetricSource>,
+    /// Runs jobs.
+    pub jobs: Arc<dyn JobRunner>,
+    /// The event bus.
+    pub publisher: Arc<dyn EventPublisher>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Identifiers.
+    pub ids: Arc<dyn IdGenerator>,
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Ports").field("surfaces", &self.surfaces.keys()).finish_non_exhaustive()
+    }
+}
+
+/// How a host behaves. The defaults suit one host on one machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostOptions {
+    /// Who events say they come from: the CloudEvents `source`, a URI reference.
+    pub source: String,
+    /// How long a lease lasts unless it is renewed: how soon another host takes over from one that died.
+    pub lease: Span,
+    /// How many aggregates of one kind are worked on at once.
+    pub concurrency: u32,
+    /// How long to wait before the world is looked at again where nothing has changed.
+    pub poll: Span,
+    /// How often the inventory looks at a service that does not change.
+    pub inventory_poll: Span,
+    /// How long to look for new work at the most, where nothing announces it.
+    pub idle: Span,
+    /// How long shutting down waits for work in flight before it is handed back.
+    pub drain: Span,
+}
+
+impl Default for HostOptions {
+    fn default() -> Self {
+        Self {
+            source: "/factory-runtime".to_owned(),
+            lease: Span::from_secs(15),
+            concurrency: 16,
+            poll: Span::from_millis(250),
+            inventory_poll: Span::from_secs(1),
+            idle: Span::from_secs(1),
+            drain: Span::from_secs(10),
+        }
+    }
+}
+
+/// One host: its identity, its ports and its options. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    id: HostId,
+    ports: Ports,
+    options: HostOptions,
+}
+
+impl Host {
+    /// A host with these adapters. Its identifier is fresh: a host that starts again is another one.
+    pub fn new(ports: Ports, options: HostOptions) -> Self {
+        let id = HostId::from_uuid(ports.ids.next());
+        Self { inner: Arc::new(Inner { id, ports, options }) }
+    }
+
+    /// The host's identifier.
+    pub fn id(&self) -> HostId {
+        self.inner.id
+    }
+
+    /// The adapters.
+    pub fn ports(&self) -> &Ports {
+        &self.inner.ports
+    }
+
+    /// How it behaves.
+    pub fn options(&self) -> &HostOptions {
+        &self.inner.options
+    }
+
+    /// The present time.
+    pub fn now(&self) -> Timestamp {
+        self.inner.ports.clock.now()
+    }
+
+    /// A fresh correlation identifier, for work that begins here.
+    pub fn new_correlation(&self) -> CorrelationId {
+        CorrelationId::from_uuid(self.inner.ports.ids.next())
+    }
+
+    /// What the host's surfaces can do.
+    pub fn capabilities(&self) -> BTreeMap<SurfaceKind, SurfaceCapabilities> {
+        self.inner.ports.surfaces.iter().map(|(kind, surface)| (*kind, surface.capabilities())).collect()
+    }
+
+    /// The surface of this kind.
+    pub(crate) fn surface(&self, kind: SurfaceKind) -> Option<&Arc<dyn ComputeSurface>> {
+        self.inner.ports.surfaces.get(&kind)
+    }
+
+    pub(crate) fn operator(&self, reconciler: &'static str) -> OperatorScope {
+        OperatorScope::trusted(Actor::reconciler(reconciler), reconciler)
+    }
+}

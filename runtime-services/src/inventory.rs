@@ -1,0 +1,203 @@
+//! The live inventory: what callers may ask, and how it follows the deployments.
+
+use async_trait::async_trait;
+use runtime_domain::aggregate::{Aggregate, Decision};
+use runtime_domain::deployment::RuntimeDeployment;
+use runtime_domain::id::{AggregateKind, DeploymentId, EnvironmentId, ServiceId};
+use runtime_domain::inventory::{
+    InventoryCommand, InventoryEvent, InventoryRefusal, RegisterService, RuntimeService, RuntimeStatus,
+};
+use runtime_domain::scope::TenantScope;
+use runtime_domain::value::ModuleId;
+use runtime_ports::PortResult;
+use runtime_ports::publisher::PublishedEvent;
+use runtime_ports::store::{CommitError, LoadError, Loaded, Query, Repository, TenantStore};
+
+use crate::deployments::DeploymentService;
+use crate::error::{CommandError, Refused, sort};
+use crate::events::{Listener, failed, opened, scope_of};
+use crate::host::Host;
+use crate::unit::{Grounds, commit};
+
+/// What goes wrong with an inventory command.
+pub type InventoryError = CommandError<InventoryRefusal>;
+
+const TRIES: usize = 8;
+
+/// Tells what runs, and keeps the record of it.
+#[derive(Debug, Clone)]
+pub struct InventoryService {
+    host: Host,
+    deployments: DeploymentService,
+}
+
+impl InventoryService {
+    /// The service of a host. `deployments` proves which versions were brought (SVC-1).
+    pub fn new(host: Host, deployments: DeploymentService) -> Self {
+        Self { host, deployments }
+    }
+
+    /// One service of the inventory.
+    ///
+    /// # Errors
+    /// This tenant has none by that identifier.
+    pub async fn service(
+        &self,
+        scope: &TenantScope,
+        service: ServiceId,
+    ) -> Result<RuntimeService, InventoryError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let found = Repository::<RuntimeService>::new(&*store).load(service.uuid()).await?;
+        let found = found.ok_or_else(|| CommandError::NotFound { what: format!("service {service}") })?;
+        Ok(found.aggregate)
+    }
+
+    /// Every service of an environment that is not retired.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn services(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<Vec<RuntimeService>, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let live: Vec<&str> = RuntimeStatus::ALL
+            .into_iter()
+            .filter(|status| *status != RuntimeStatus::Retired)
+            .map(RuntimeStatus::name)
+            .collect();
+        let mut query = Query::all(RuntimeService::KIND).in_environment(environment).with_status(&live);
+        let mut services = Vec::new();
+        loop {
+            let page = Repository::<RuntimeService>::new(&*store).query(query.clone()).await?;
+            services.extend(page.items.into_iter().map(|loaded| loaded.aggregate));
+            match page.next {
+                Some(cursor) => query = query.after(cursor),
+                None => return Ok(services),
+            }
+        }
+    }
+
+    /// Proof of the version that serves, for those who need what the component was declared with.
+    pub(crate) fn deployments(&self) -> &DeploymentService {
+        &self.deployments
+    }
+
+    /// Brings the record of a component in line with the deployment that serves it. A component that nothing was ever completed for has
+    /// no record.
+    async fn follow(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        module: &ModuleId,
+    ) -> Result<(), InventoryError> {
+        for _ in 0..TRIES {
+            let Some(version) = self.deployments.serving_version(scope, environment, module).await? else {
+                return Ok(());
+            };
+            let store = self.host.ports().store.for_tenant(scope);
+            let recorded = live_record(&*store, environment, module).await?;
+            let now = self.host.now();
+            let (before, decision, facts) = match recorded {
+                None => {
+                    let service_id = ServiceId::from_uuid(self.host.ports().ids.next());
+                    let command = RegisterService { service_id, version };
+                    let facts = command.evidence();
+                    (None, RuntimeService::register(command), facts)
+                }
+                Some(loaded) => {
+                    let command = InventoryCommand::RecordDeployedVersion { version };
+                    let Some(facts) = command.evidence() else { return Ok(()) };
+                    let decision = loaded.aggregate.decide(command, now).map_err(CommandError::Refused)?;
+                    (Some(loaded), decision, facts)
+                }
+            };
+            let grounds = Grounds::at_least(&[facts]);
+            match commit::<RuntimeService>(&self.host, &*store, before, &decision, grounds, now).await {
+                Ok(_) => return Ok(()),
+                Err(error) => retry(error)?,
+            }
+        }
+        Err(CommandError::Contended)
+    }
+
+    /// The environment is gone: so is everything in it.
+    async fn retire_all(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<(), InventoryError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        for service in self.services(scope, environment).await? {
+            for _ in 0..TRIES {
+                let loaded = Repository::<RuntimeService>::new(&*store).load(service.uuid()).await?;
+                let Some(loaded) = loaded else { break };
+                let now = self.host.now();
+                let reason = "its environment was decommissioned".to_owned();
+                let decision: Decision<InventoryEvent> = loaded
+                    .aggregate
+                    .decide(InventoryCommand::RetireService { reason }, now)
+                    .map_err(CommandError::Refused)?;
+                match commit(&self.host, &*store, Some(loaded), &decision, Grounds::default(), now).await {
+                    Ok(_) => break,
+                    Err(error) => retry(error)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn deployment_ended(
+        &self,
+        scope: &TenantScope,
+        deployment: DeploymentId,
+        environment: EnvironmentId,
+    ) -> PortResult<()> {
+        let ended = self.deployments.deployment(scope, deployment).await.map_err(failed)?;
+        for module in RuntimeDeployment::modules(&ended) {
+            self.follow(scope, environment, &module).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn retry(error: CommitError) -> Result<(), InventoryError> {
+    match sort(error) {
+        // A taken claim means that the component was registered in between: the next try finds it.
+        Refused::Again | Refused::Claim(_) => Ok(()),
+        Refused::Stop(error) => Err(CommandError::Port(error)),
+    }
+}
+
+async fn live_record(
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+    module: &ModuleId,
+) -> Result<Option<Loaded<RuntimeService>>, LoadError> {
+    let query =
+        Query::all(RuntimeService::KIND).in_environment(environment).about(module.clone()).limited_to(1);
+    let page = Repository::<RuntimeService>::new(store).query(query).await?;
+    Ok(page.items.into_iter().find(|loaded| loaded.aggregate.status() != RuntimeStatus::Retired))
+}
+
+#[async_trait]
+impl Listener for InventoryService {
+    async fn on_event(&self, event: &PublishedEvent) -> PortResult<()> {
+        let envelope = opened(event)?;
+        let scope = scope_of(&self.host, "inventory", &envelope);
+        match (event.aggregate_kind, envelope.event_type.name()) {
+            (
+                AggregateKind::RuntimeDeployment,
+                "RuntimeDeploymentCompleted" | "RuntimeDeploymentRolledBack",
+            ) => {
+                let deployment = DeploymentId::from_uuid(event.aggregate_id);
+                self.deployment_ended(&scope, deployment, envelope.environment).await
+            }
+            (AggregateKind::RuntimeEnvironment, "RuntimeEnvironmentDecommissioned") => {
+                self.retire_all(&scope, envelope.environment).await.map_err(failed)
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Provisions environments and takes them down, through the infrastructure engine.
+
+use async_trait::async_trait;
+use runtime_domain::aggregate::{Aggregate, Decision};
+use runtime_domain::environment::{
+    EnvironmentCommand, EnvironmentEvent, ProvisioningStatus, RuntimeEnvironment,
+};
+use runtime_domain::id::AggregateKind;
+use runtime_domain::scope::TenantScope;
+use runtime_domain::surface::EffectId;
+use runtime_domain::time::{Span, Timestamp};
+use runtime_ports::store::{CommitError, Lease, LeaseTopic, Loaded, Repository, TenantStore};
+use runtime_ports::surface::EffectContext;
+use runtime_ports::{PortError, Retry};
+
+use crate::deployments::DeploymentService;
+use crate::host::Host;
+use crate::unit::{Grounds, commit};
+use crate::worker::{PassError, Passed, Task};
+
+/// How long to wait before what failed and may succeed is tried again.
+const TRY_AGAIN: Span = Span::from_secs(5);
+
+/// Provisions and decommissions.
+pub(crate) struct EnvironmentReconciler {
+    host: Host,
+    deployments: DeploymentService,
+}
+
+impl EnvironmentReconciler {
+    pub(crate) fn new(host: Host, deployments: DeploymentService) -> Self {
+        Self { host, deployments }
+    }
+
+    async fn provision(&self, environment: &RuntimeEnvironment) -> EnvironmentCommand {
+        match self.host.ports().infrastructure.up(&environment.blueprint()).await {
+            Ok(resources) => EnvironmentCommand::RecordProvisioned { resources },
+            Err(error) => {
+                let (reason, retry_at) = self.failure(&error);
+                EnvironmentCommand::RecordProvisioningFailed { reason, retry_at }
+            }
+        }
+    }
+
+    /// Everything that runs goes first, then what it runs on. Each step may be done again.
+    async fn take_down(
+        &self,
+        scope: &TenantScope,
+        lease: &Lease,
+        environment: &RuntimeEnvironment,
+    ) -> EnvironmentCommand {
+        match self.clear(scope, lease, environment).await {
+            Ok(()) => EnvironmentCommand::RecordDecommissioned,
+            Err(error) => {
+                let (reason, retry_at) = self.failure(&error);
+                EnvironmentCommand::RecordDecommissioningFailed {
+                    reason,
+                    retry_at: retry_at.unwrap_or_else(|| self.later()),
+                }
+            }
+        }
+    }
+
+    async fn clear(
+        &self,
+        scope: &TenantScope,
+        lease: &Lease,
+        environment: &RuntimeEnvironment,
+    ) -> Result<(), PortError> {
+        let id = environment.id();
+        for surface in self.host.ports().surfaces.values() {
+            for component in surface.list(scope.tenant(), id).await? {
+                for revision in component.revisions.keys() {
+                    let effect = EffectId { deployment: revision.deployment, ordinal: u32::MAX };
+                    let context = EffectContext { effect, fence: lease.token };
+                    surface.retire(context, &component.key, revision).await?;
+                }
+            }
+        }
+        self.host.ports().infrastructure.destroy(scope.tenant(), id).await
+    }
+
+    fn failure(&self, error: &PortError) -> (String, Option<Timestamp>) {
+        let retry_at = match error.retry() {
+            Retry::Never => None,
+            Retry::Later { after } => Some(after.unwrap_or(TRY_AGAIN).after(self.host.now())),
+            Retry::OutcomeUnknown => Some(self.later()),
+        };
+        (super::in_words(error), retry_at)
+    }
+
+    fn later(&self) -> Timestamp {
+        TRY_AGAIN.after(self.host.now())
+    }
+
+    async fn record(
+        &self,
+        store: &dyn TenantStore,
+        lease: &Lease,
+        loaded: Loaded<RuntimeEnvironment>,
+        command: &EnvironmentCommand,
+    ) -> Result<bool, PassError> {
+        let now = self.host.now();
+        let decision: Decision<EnvironmentEvent> = match loaded.aggregate.decide(command, now) {
+            Ok(decision) if decision.is_unchanged() => return Ok(false),
+            Ok(decision) => decision,
+            Err(refusal) => return Err(PassError::failed(refusal)),
+        };
+        let grounds = Grounds { lease: Some(lease), ..Grounds::default() };
+        match commit(&self.host, store, Some(loaded), &decision, grounds, now).await {
+            Ok(_) | Err(CommitError::Conflict { .. }) => Ok(true),
+            Err(CommitError::LeaseLost { .. }) => Err(PassError::LeaseLost),
+            Err(error) => Err(PassError::failed(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Task for EnvironmentReconciler {
+    fn name(&self) -> &'static str {
+        "environment"
+    }
+
+    fn topic(&self) -> LeaseTopic {
+        LeaseTopic::Work
+    }
+
+    fn kinds(&self) -> &'static [AggregateKind] {
+        &[AggregateKind::RuntimeEnvironment]
+    }
+
+    async fn pass(&self, lease: &Lease) -> Result<Passed, PassError> {
+        let scope = super::scope_of(&self.host, "environment", lease).await?;
+        let store = self.host.ports().store.for_tenant(&scope);
+        loop {
+            let loaded = Repository::<RuntimeEnvironment>::new(&*store).load(lease.key.id).await;
+            let Some(loaded) = loaded.map_err(PassError::failed)? else { return Ok(Passed::AsStored) };
+            let command = match loaded.aggregate.provisioning_status() {
+                ProvisioningStatus::Requested => EnvironmentCommand::RecordProvisioningStarted,
+                ProvisioningStatus::ProvisioningFailed => EnvironmentCommand::RetryProvisioning,
+                ProvisioningStatus::Provisioning => self.provision(&loaded.aggregate).await,
+                ProvisioningStatus::Decommissioning => {
+                    let is_busy = self.deployments.is_busy(&scope, loaded.aggregate.id()).await;
+                    if is_busy.map_err(PassError::failed)? {
+                        let at = self.host.options().poll.after(self.host.now());
+                        return Ok(Passed::Until { seen: loaded.revision, at });
+                    }
+                    self.take_down(&scope, lease, &loaded.aggregate).await
+                }
+                // A change of what is provisioned waits to be applied.
+                ProvisioningStatus::Provisioned if loaded.aggregate.wake_at().is_some() => {
+                    self.provision(&loaded.aggregate).await
+                }
+                ProvisioningStatus::Provisioned | ProvisioningStatus::Decommissioned => {
+                    return Ok(Passed::AsStored);
+                }
+            };
+            let failed = matches!(
+                command,
+                EnvironmentCommand::RecordProvisioningFailed { .. }
+                    | EnvironmentCommand::RecordDecommissioningFailed { .. }
+            );
+            if !self.record(&*store, lease, loaded, &command).await? || failed {
+                return Ok(Passed::AsStored);
+            }
+        }
+    }
+}

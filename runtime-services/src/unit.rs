@@ -1,0 +1,163 @@
+//! How a decision becomes a commit.
+
+use runtime_domain::aggregate::{Aggregate, Decision, DomainEvent, EvidenceRef};
+use runtime_domain::id::EventId;
+use runtime_domain::scope::TenantScope;
+use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
+use runtime_ports::publisher::PublishedEvent;
+use runtime_ports::store::{
+    AggregateWrite, Commit, CommitError, EvidenceCheck, Expected, Facets, HistoryEntry, InboxEntry, Lease,
+    Loaded, Repository, TenantStore, Wanted,
+};
+use runtime_ports::{PortError, PortErrorKind};
+
+use crate::events::envelope;
+use crate::host::Host;
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done<A> {
+    /// The aggregate after the command.
+    pub aggregate: A,
+    /// Its stored revision.
+    pub revision: Revision,
+    /// False where the command had nothing to change: asked for again, or already so.
+    pub changed: bool,
+    /// Why, in words.
+    pub explanation: String,
+}
+
+/// What a commit rests on besides the aggregate itself.
+#[derive(Debug, Default)]
+pub(crate) struct Grounds<'g> {
+    pub(crate) evidence: Vec<EvidenceCheck>,
+    pub(crate) lease: Option<&'g Lease>,
+    pub(crate) inbox: Option<InboxEntry>,
+}
+
+impl Grounds<'_> {
+    pub(crate) fn exactly(facts: &[EvidenceRef]) -> Self {
+        let evidence = facts.iter().map(|fact| check(fact, Wanted::Exactly(fact.revision))).collect();
+        Self { evidence, lease: None, inbox: None }
+    }
+
+    pub(crate) fn at_least(facts: &[EvidenceRef]) -> Self {
+        let evidence = facts.iter().map(|fact| check(fact, Wanted::AtLeast(fact.revision))).collect();
+        Self { evidence, lease: None, inbox: None }
+    }
+}
+
+fn check(fact: &EvidenceRef, wanted: Wanted) -> EvidenceCheck {
+    EvidenceCheck { key: runtime_ports::store::AggregateKey { kind: fact.kind, id: fact.id }, wanted }
+}
+
+/// Commits a decision about one aggregate, `before` being `None` where it does not exist yet. A decision without events commits nothing.
+pub(crate) async fn commit<A: Aggregate>(
+    host: &Host,
+    store: &dyn TenantStore,
+    before: Option<Loaded<A>>,
+    decision: &Decision<A::Event>,
+    grounds: Grounds<'_>,
+    now: Timestamp,
+) -> Result<Option<Loaded<A>>, CommitError> {
+    if decision.events.is_empty() {
+        return Ok(before);
+    }
+    let (write, aggregate, sequence) = write(host, store.scope(), before, decision, now)?;
+    let commit = Commit {
+        writes: vec![write],
+        evidence: grounds.evidence,
+        inbox: grounds.inbox,
+        lease: grounds.lease.cloned(),
+    };
+    let receipt = store.commit(commit).await?;
+    let revision = receipt.revisions.first().copied().unwrap_or(Revision::FIRST);
+    Ok(Some(Loaded { aggregate, revision, sequence }))
+}
+
+fn write<A: Aggregate>(
+    host: &Host,
+    scope: &TenantScope,
+    before: Option<Loaded<A>>,
+    decision: &Decision<A::Event>,
+    now: Timestamp,
+) -> Result<(AggregateWrite, A, u64), PortError> {
+    let (state, expected, mut sequence) = match before {
+        Some(loaded) => (Some(loaded.aggregate), Expected::At(loaded.revision), loaded.sequence),
+        None => (None, Expected::Absent, 0),
+    };
+    let misapplied = |message: String| PortError::new(PortErrorKind::Internal, "unit.write", message);
+    let after = A::evolve_all(state, decision.events.iter().map(|event| (event, now)))
+        .map_err(|error| misapplied(error.to_string()))?
+        .ok_or_else(|| misapplied("a decision without events has nothing to write".to_owned()))?;
+    let mut history = Vec::with_capacity(decision.events.len());
+    let mut outbox = Vec::new();
+    for event in &decision.events {
+        sequence += 1;
+        let entry = entry(host, scope, event, sequence, &decision.explanation, now)?;
+        if let Some(version) = event.published() {
+            outbox.push(published(host, scope, &after, &entry, version)?);
+        }
+        history.push(entry);
+    }
+    let write = AggregateWrite {
+        key: Repository::<A>::key(after.uuid()),
+        expected,
+        record: Repository::record(&after)?,
+        facets: Facets {
+            environment: after.environment(),
+            status: after.status().to_owned(),
+            modules: after.modules(),
+        },
+        claims: after.claims(),
+        history,
+        outbox,
+        wake_at: after.wake_at(),
+    };
+    Ok((write, after, sequence))
+}
+
+fn entry<E: DomainEvent>(
+    host: &Host,
+    scope: &TenantScope,
+    event: &E,
+    sequence: u64,
+    explanation: &str,
+    now: Timestamp,
+) -> Result<HistoryEntry, PortError> {
+    let body = serde_json::to_string(event).map_err(|error| {
+        PortError::new(PortErrorKind::Internal, "unit.write", "the event cannot be written as JSON")
+            .caused_by(error)
+    })?;
+    Ok(HistoryEntry {
+        sequence,
+        id: EventId::from_uuid(host.ports().ids.next()),
+        event: event.name().to_owned(),
+        body,
+        at: now,
+        actor: scope.actor().clone(),
+        correlation: scope.correlation(),
+        causation: scope.causation(),
+        explanation: explanation.to_owned(),
+    })
+}
+
+fn published<A: Aggregate>(
+    host: &Host,
+    scope: &TenantScope,
+    after: &A,
+    entry: &HistoryEntry,
+    version: u16,
+) -> Result<PublishedEvent, PortError> {
+    let (event_type, envelope) = envelope(host, scope, after, entry, version)?;
+    Ok(PublishedEvent {
+        id: entry.id,
+        tenant: scope.tenant(),
+        aggregate_kind: A::KIND,
+        aggregate_id: after.uuid(),
+        sequence: entry.sequence,
+        event_type,
+        envelope,
+    })
+}

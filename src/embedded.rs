@@ -1,0 +1,152 @@
+//! The whole on one machine, with nothing installed but Rust.
+//!
+//! A folder holds everything: the SQLite store, an OCI layout as registry, unpacked images, workloads' logs, environments.
+//! Workloads are operating-system processes behind a traffic-splitting proxy; they outlive the host and are adopted by the next
+//! [`Embedded::open`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use runtime_directory::DirectoryEngine;
+use runtime_http_prober::{AllowList, HttpProber};
+use runtime_memory::InProcessBus;
+use runtime_oci_layout::OciLayout;
+use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::{PortError, PortErrorKind};
+use runtime_process::{ProcessSurface, ProcessSurfaceOptions};
+use runtime_services::HostOptions;
+use runtime_sqlite::SqliteStore;
+use runtime_system::{SystemClock, UuidV7Generator};
+
+use crate::runtime::{BuildError, Runtime};
+
+/// A runtime on the embedded adapters, and the adapters themselves. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    runtime: Runtime,
+    store: SqliteStore,
+    registry: OciLayout,
+    surface: Arc<ProcessSurface>,
+    bus: InProcessBus,
+}
+
+/// Why the embedded runtime could not be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// An adapter could not be opened.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The runtime could not be put together.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// Where things are and how the host behaves, before it is opened.
+#[derive(Debug, Clone)]
+pub struct EmbeddedOptions {
+    folder: PathBuf,
+    host: HostOptions,
+    egress: AllowList,
+}
+
+impl EmbeddedOptions {
+    /// The usual options for a folder, which is created where it is missing. Probes reach this machine's loopback addresses and nothing
+    /// else.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let egress = AllowList::builder().allow_loopback().build();
+        Self { folder: folder.into(), host: HostOptions::default(), egress }
+    }
+
+    /// How the host behaves.
+    #[must_use]
+    pub fn host(self, host: HostOptions) -> Self {
+        Self { host, ..self }
+    }
+
+    /// Where probes may go. It must include loopback, where workloads listen.
+    #[must_use]
+    pub fn egress(self, egress: AllowList) -> Self {
+        Self { egress, ..self }
+    }
+}
+
+impl Embedded {
+    /// Opens the runtime in a folder with the usual options, and adopts the workloads that an earlier host left.
+    ///
+    /// # Errors
+    /// The folder is open in another process, damaged, or written by a newer version.
+    pub async fn open(folder: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(EmbeddedOptions::new(folder.as_ref())).await
+    }
+
+    /// Opens the runtime.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`].
+    pub async fn open_with(options: EmbeddedOptions) -> Result<Self, OpenError> {
+        let EmbeddedOptions { folder, host, egress } = options;
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            let message =
+                format!("the folder {} cannot be created: choose one that can be written", folder.display());
+            PortError::new(PortErrorKind::Invalid, "embedded.open", message).caused_by(error)
+        })?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Generator::new());
+        let store = SqliteStore::open(folder.join("store.db"))?;
+        let registry = OciLayout::create(folder.join("images"))?;
+        let prober = Arc::new(HttpProber::new(egress));
+        let surface = Arc::new(
+            ProcessSurface::open(ProcessSurfaceOptions::new(
+                folder.join("workloads"),
+                Arc::new(registry.clone()),
+                prober.clone(),
+                clock.clone(),
+                ids.clone(),
+            ))
+            .await?,
+        );
+        let bus = InProcessBus::new();
+        let runtime = Runtime::builder()
+            .store(Arc::new(store.clone()))
+            .surface(surface.clone())
+            .metrics(surface.clone())
+            .jobs(surface.clone())
+            .infrastructure(Arc::new(DirectoryEngine::open(folder.join("environments"))?))
+            .registry(Arc::new(registry.clone()))
+            .prober(prober)
+            .publisher(Arc::new(bus.clone()))
+            .clock(clock)
+            .ids(ids)
+            .options(host)
+            .build()?;
+        Ok(Self { runtime, store, registry, surface, bus })
+    }
+
+    /// The runtime.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// The registry, to pack images into.
+    pub fn registry(&self) -> &OciLayout {
+        &self.registry
+    }
+
+    /// The surface, to look at or to tear down.
+    pub fn surface(&self) -> &ProcessSurface {
+        &self.surface
+    }
+
+    /// The bus, to subscribe to.
+    pub fn bus(&self) -> &InProcessBus {
+        &self.bus
+    }
+
+    /// Ends the host's part: proxies and supervision stop, the store is closed. Workloads keep running, to be adopted by the next
+    /// [`Embedded::open`]. Stop [`Runtime::run`] first.
+    pub async fn close(&self) {
+        self.surface.shutdown().await;
+        self.store.close().await;
+    }
+}

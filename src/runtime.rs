@@ -1,0 +1,261 @@
+//! The runtime of one host: its services, and what runs by itself behind them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::infrastructure::InfrastructureEngine;
+use runtime_ports::job::JobRunner;
+use runtime_ports::metric::MetricSource;
+use runtime_ports::prober::HealthProber;
+use runtime_ports::publisher::EventPublisher;
+use runtime_ports::registry::ImageRegistry;
+use runtime_ports::store::Store;
+use runtime_ports::surface::ComputeSurface;
+use runtime_services::deployments::DeploymentService;
+use runtime_services::environments::EnvironmentService;
+use runtime_services::health::HealthService;
+use runtime_services::inventory::InventoryService;
+use runtime_services::tenancy::TenancyService;
+use runtime_services::{Host, HostOptions, Ports, Services};
+use runtime_system::{SystemClock, UuidV7Generator};
+use tokio_util::sync::CancellationToken;
+
+/// The runtime of one host. Cheap to clone; every clone is the same host.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    services: Services,
+}
+
+/// Whether the host can work now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// What cannot be reached, and why; empty where the host is ready.
+    pub missing: Vec<String>,
+}
+
+impl Readiness {
+    /// True where nothing is missing.
+    pub fn is_ready(&self) -> bool {
+        self.missing.is_empty()
+    }
+}
+
+impl Runtime {
+    /// Chooses adapters.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
+    }
+
+    /// Environments: provision, preview, decommission.
+    pub fn environments(&self) -> &EnvironmentService {
+        self.services.environments()
+    }
+
+    /// Deployments: request, approve, pause, promote, abort, roll back.
+    pub fn deployments(&self) -> &DeploymentService {
+        self.services.deployments()
+    }
+
+    /// The live inventory.
+    pub fn inventory(&self) -> &InventoryService {
+        self.services.inventory()
+    }
+
+    /// Health of what runs.
+    pub fn health(&self) -> &HealthService {
+        self.services.health()
+    }
+
+    /// Tenant bindings.
+    pub fn tenancy(&self) -> &TenancyService {
+        self.services.tenancy()
+    }
+
+    /// The host: its identity, ports and options.
+    pub fn host(&self) -> &Host {
+        self.services.host()
+    }
+
+    /// Reconciles and relays until `shutdown` is ready, then drains: work in flight ends, and what cannot end within
+    /// [`HostOptions::drain`] is handed back for another host. Workloads keep running.
+    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
+        let stop = CancellationToken::new();
+        let workers = self.services.run(stop.clone());
+        tokio::pin!(workers);
+        tokio::pin!(shutdown);
+        tokio::select! {
+            () = &mut workers => {}
+            () = &mut shutdown => {
+                stop.cancel();
+                workers.await;
+            }
+        }
+    }
+
+    /// Whether the store and the bus can be used now.
+    pub async fn readiness(&self) -> Readiness {
+        let ports = self.host().ports();
+        let (store, bus) = tokio::join!(ports.store.check(), ports.publisher.check());
+        let missing = [("the store", store), ("the event bus", bus)];
+        let missing =
+            missing.into_iter().filter_map(|(what, check)| Some(format!("{what}: {}", check.err()?)));
+        Readiness { missing: missing.collect() }
+    }
+}
+
+/// Chooses the adapters of a host. Clock and identifiers are the system's unless they are set.
+#[derive(Default)]
+pub struct RuntimeBuilder {
+    store: Option<Arc<dyn Store>>,
+    surfaces: Vec<Arc<dyn ComputeSurface>>,
+    infrastructure: Option<Arc<dyn InfrastructureEngine>>,
+    registry: Option<Arc<dyn ImageRegistry>>,
+    prober: Option<Arc<dyn HealthProber>>,
+    metrics: Option<Arc<dyn MetricSource>>,
+    jobs: Option<Arc<dyn JobRunner>>,
+    publisher: Option<Arc<dyn EventPublisher>>,
+    clock: Option<Arc<dyn Clock>>,
+    ids: Option<Arc<dyn IdGenerator>>,
+    options: HostOptions,
+}
+
+impl std::fmt::Debug for RuntimeBuilder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("RuntimeBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Why a runtime could not be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A port has no adapter.
+    #[error("no adapter was chosen for {port}: call `RuntimeBuilder::{method}`")]
+    Missing {
+        /// The port, in words.
+        port: &'static str,
+        /// The builder's method.
+        method: &'static str,
+    },
+    /// Two surfaces are of one kind.
+    #[error("two surfaces are of kind `{kind}`: give one of each")]
+    TwoSurfaces {
+        /// The kind.
+        kind: runtime_domain::surface::SurfaceKind,
+    },
+}
+
+impl RuntimeBuilder {
+    /// Where state is kept.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Where workloads run; one of each kind.
+    #[must_use]
+    pub fn surface(mut self, surface: Arc<dyn ComputeSurface>) -> Self {
+        self.surfaces.push(surface);
+        self
+    }
+
+    /// What creates environments.
+    #[must_use]
+    pub fn infrastructure(mut self, engine: Arc<dyn InfrastructureEngine>) -> Self {
+        self.infrastructure = Some(engine);
+        self
+    }
+
+    /// Where images come from.
+    #[must_use]
+    pub fn registry(mut self, registry: Arc<dyn ImageRegistry>) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// What asks workloads over HTTP.
+    #[must_use]
+    pub fn prober(mut self, prober: Arc<dyn HealthProber>) -> Self {
+        self.prober = Some(prober);
+        self
+    }
+
+    /// What the traffic shows.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Arc<dyn MetricSource>) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// What runs jobs.
+    #[must_use]
+    pub fn jobs(mut self, jobs: Arc<dyn JobRunner>) -> Self {
+        self.jobs = Some(jobs);
+        self
+    }
+
+    /// Where events go.
+    #[must_use]
+    pub fn publisher(mut self, publisher: Arc<dyn EventPublisher>) -> Self {
+        self.publisher = Some(publisher);
+        self
+    }
+
+    /// What tells the time, for tests and simulation.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// What makes identifiers, for tests and simulation.
+    #[must_use]
+    pub fn ids(mut self, ids: Arc<dyn IdGenerator>) -> Self {
+        self.ids = Some(ids);
+        self
+    }
+
+    /// How the host behaves.
+    #[must_use]
+    pub fn options(mut self, options: HostOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The runtime.
+    ///
+    /// # Errors
+    /// A port without an adapter, by name, or two surfaces of one kind.
+    pub fn build(self) -> Result<Runtime, BuildError> {
+        let mut surfaces: BTreeMap<_, Arc<dyn ComputeSurface>> = BTreeMap::new();
+        for surface in self.surfaces {
+            let kind = surface.capabilities().kind;
+            if surfaces.insert(kind, surface).is_some() {
+                return Err(BuildError::TwoSurfaces { kind });
+            }
+        }
+        if surfaces.is_empty() {
+            return Err(BuildError::Missing { port: "a compute surface", method: "surface" });
+        }
+        let ports = Ports {
+            store: chosen(self.store, "the store", "store")?,
+            surfaces,
+            infrastructure: chosen(self.infrastructure, "the infrastructure engine", "infrastructure")?,
+            registry: chosen(self.registry, "the image registry", "registry")?,
+            prober: chosen(self.prober, "the health prober", "prober")?,
+            metrics: chosen(self.metrics, "the metric source", "metrics")?,
+            jobs: chosen(self.jobs, "the job runner", "jobs")?,
+            publisher: chosen(self.publisher, "the event publisher", "publisher")?,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            ids: self.ids.unwrap_or_else(|| Arc::new(UuidV7Generator::new())),
+        };
+        Ok(Runtime { services: Services::new(Host::new(ports, self.options)) })
+    }
+}
+
+fn chosen<P>(port: Option<P>, name: &'static str, method: &'static str) -> Result<P, BuildError> {
+    port.ok_or(BuildError::Missing { port: name, method })
+}

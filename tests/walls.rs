@@ -1,0 +1,111 @@
+//! The walls of ARCHITECTURE.md, read from the tree itself: each test fails when someone builds through one.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The normal dependencies of every package of the workspace.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--all-features", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo metadata runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let normal = |package: &serde_json::Value| {
+        let dependencies = package["dependencies"].as_array().expect("dependencies").iter();
+        let normal = dependencies.filter(|dependency| dependency["kind"].is_null());
+        normal.map(|dependency| dependency["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    packages
+        .iter()
+        .map(|package| (package["name"].as_str().expect("a name").to_owned(), normal(package)))
+        .collect()
+}
+
+fn adapters() -> BTreeSet<String> {
+    let folders = std::fs::read_dir(root().join("runtime-adapters")).expect("the adapters' folder");
+    folders
+        .map(|folder| format!("runtime-{}", folder.expect("a folder").file_name().to_string_lossy()))
+        .collect()
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let family = dependencies();
+    let adapters = adapters();
+    assert!(adapters.len() >= 6, "the adapters are found: {adapters:?}");
+    let own = |name: &str| -> BTreeSet<&str> {
+        let all = family.get(name).unwrap_or_else(|| panic!("{name} is a package")).iter();
+        all.map(String::as_str).filter(|name| family.contains_key(*name)).collect()
+    };
+    assert_eq!(own("runtime-domain"), BTreeSet::new());
+    assert_eq!(own("runtime-ports"), BTreeSet::from(["runtime-domain"]));
+    assert_eq!(own("runtime-services"), BTreeSet::from(["runtime-domain", "runtime-ports"]));
+    let below: BTreeSet<&str> = BTreeSet::from(["runtime-domain", "runtime-ports"]);
+    for adapter in &adapters {
+        assert!(own(adapter).is_subset(&below), "{adapter} knows ports and domain only: {:?}", own(adapter));
+    }
+    assert!(own("runtime-testkit").is_subset(&below), "{:?}", own("runtime-testkit"));
+}
+
+#[test]
+fn the_domain_depends_on_four_crates_and_on_no_standard_library() {
+    let allowed = ["chrono", "serde", "thiserror", "uuid"].map(str::to_owned);
+    assert_eq!(dependencies().get("runtime-domain"), Some(&BTreeSet::from(allowed)));
+    let lib = std::fs::read_to_string(root().join("runtime-domain/src/lib.rs")).expect("the domain's root");
+    assert!(lib.lines().any(|line| line == "#![no_std]"), "the domain is no_std");
+    for file in rust_files(&root().join("runtime-domain/src")) {
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        let named = text.lines().find(|line| line.trim_start().starts_with("extern crate std"));
+        assert_eq!(named, None, "{} brings the standard library back", file.display());
+    }
+}
+
+#[test]
+fn modules_are_files_beside_their_folder() {
+    let folders =
+        ["runtime-domain", "runtime-ports", "runtime-services", "runtime-testkit", "runtime-adapters", "src"];
+    let files = folders.iter().flat_map(|folder| rust_files(&root().join(folder)));
+    let strays: Vec<PathBuf> =
+        files.filter(|file| file.file_name().is_some_and(|name| name == "mod.rs")).collect();
+    assert_eq!(strays, Vec::<PathBuf>::new());
+}
+
+#[test]
+fn every_context_of_the_domain_has_the_same_rooms() {
+    for context in ["environment", "deployment", "inventory", "tenancy"] {
+        for room in
+            ["state.rs", "command.rs", "event.rs", "decide.rs", "evolve.rs", "refusal.rs", "record.rs"]
+        {
+            let file = root().join("runtime-domain/src").join(context).join(room);
+            assert!(file.is_file(), "{} is missing", file.display());
+        }
+    }
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                if path.file_name().is_none_or(|name| name != "target") {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
