@@ -38,7 +38,9 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use command::{DeploymentCommand, EffectOutcome, JobReport, Release, RequestDeployment, RequestRollback};
+pub use command::{
+    DeploymentCommand, EffectOutcome, JobReport, Release, RequestDeployment, RequestRollback, SeenRevisions,
+};
 pub use event::{DeploymentEvent, PauseCause, Requested as DeploymentRequested, RollbackCause};
 pub use evidence::{DeployedVersion, RollbackPoint};
 pub use record::RuntimeDeploymentRecord;

@@ -7,13 +7,14 @@ use runtime_domain::claim::Claim;
 use runtime_domain::component::ImageReference;
 use runtime_domain::deployment::{
     DeployedVersion, DeploymentCommand, DeploymentEvent, DeploymentRefusal, DeploymentStatus, Release,
-    RequestDeployment, RequestRollback, RollbackPoint, RuntimeDeployment,
+    RequestDeployment, RequestRollback, RollbackPoint, RuntimeDeployment, SeenRevisions,
 };
 use runtime_domain::environment::Admission;
 use runtime_domain::id::{DeploymentId, EnvironmentId};
 use runtime_domain::rollout::{HealthGate, PlanRefusal, RolloutPlan};
 use runtime_domain::scope::TenantScope;
-use runtime_domain::value::{ModuleId, Name, Replicas};
+use runtime_domain::surface::ComponentKey;
+use runtime_domain::value::{ModuleId, Name};
 use runtime_ports::store::{HistoryEntry, LoadError, Loaded, Page, Query, Repository, TenantStore};
 
 use crate::environments::{AdmissionError, EnvironmentService};
@@ -168,7 +169,7 @@ impl DeploymentService {
                 target,
                 admission,
                 previous: standing.points()?,
-                capacities: standing.capacities.clone(),
+                seen: standing.seen.clone(),
                 numbers: standing.numbers(),
                 surfaces: self.host.capabilities(),
             };
@@ -417,7 +418,7 @@ impl DeploymentService {
             release,
             admission,
             previous: standing.points()?,
-            capacities: standing.capacities.clone(),
+            seen: standing.seen.clone(),
             numbers: standing.numbers(),
             surfaces: self.host.capabilities(),
         })
@@ -437,32 +438,34 @@ impl DeploymentService {
             }
             let completed = newest(store, environment, module, &[DeploymentStatus::Completed.name()]).await?;
             if let Some(completed) = completed {
-                if let Some(replicas) = self.capacity(store, &completed.aggregate, module).await {
-                    standing.capacities.insert(module.clone(), replicas);
-                }
                 standing.serving.insert(module.clone(), completed);
             }
+            let seen = self.seen(store, environment, module).await;
+            standing.seen.insert(module.clone(), seen);
         }
         Ok(standing)
     }
 
-    /// At which capacity the surface was last asked to run what serves. Without an answer the release's own number stands.
-    async fn capacity(
+    /// What the surfaces show of a component. One that cannot be looked at shows nothing; the release's own numbers stand then.
+    async fn seen(
         &self,
         store: &dyn TenantStore,
-        serving: &RuntimeDeployment,
+        environment: EnvironmentId,
         module: &ModuleId,
-    ) -> Option<Replicas> {
-        let component = serving.release().components.get(module)?;
-        let surface = self.host.surface(component.surface)?;
-        let key = runtime_domain::surface::ComponentKey {
-            tenant: store.scope().tenant(),
-            environment: serving.environment_id(),
-            module: module.clone(),
-        };
-        let seen = surface.observe(&key).await.ok()?;
-        let revision = runtime_domain::component::RevisionId::new(module.clone(), serving.id());
-        Replicas::new(seen.revisions.get(&revision)?.wanted).ok()
+    ) -> SeenRevisions {
+        let key = ComponentKey { tenant: store.scope().tenant(), environment, module: module.clone() };
+        let mut seen = SeenRevisions::new();
+        for surface in self.host.ports().surfaces.values() {
+            match self.host.bounded("surface.observe", surface.observe(&key)).await {
+                Ok(shown) => {
+                    seen.extend(
+                        shown.revisions.into_iter().map(|(revision, shown)| (revision, shown.wanted)),
+                    );
+                }
+                Err(error) => tracing::warn!(%key, %error, "a component could not be looked at"),
+            }
+        }
+        seen
     }
 }
 
@@ -471,7 +474,7 @@ impl DeploymentService {
 struct Standing {
     newest: BTreeMap<ModuleId, Loaded<RuntimeDeployment>>,
     serving: BTreeMap<ModuleId, Loaded<RuntimeDeployment>>,
-    capacities: BTreeMap<ModuleId, Replicas>,
+    seen: BTreeMap<ModuleId, SeenRevisions>,
 }
 
 impl Standing {

@@ -16,6 +16,7 @@ use runtime_ports::publisher::EventPublisher;
 use runtime_ports::registry::ImageRegistry;
 use runtime_ports::store::Store;
 use runtime_ports::surface::ComputeSurface;
+use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 
 /// The adapters that a host has chosen.
 #[derive(Clone)]
@@ -64,6 +65,8 @@ pub struct HostOptions {
     pub inventory_poll: Span,
     /// How long to look for new work at the most, where nothing announces it.
     pub idle: Span,
+    /// How long one call of a port may take before its outcome counts as unknown. Unpacking a large image is one call.
+    pub call_timeout: Span,
     /// How long shutting down waits for work in flight before it is handed back.
     pub drain: Span,
 }
@@ -77,6 +80,7 @@ impl Default for HostOptions {
             poll: Span::from_millis(250),
             inventory_poll: Span::from_secs(1),
             idle: Span::from_secs(1),
+            call_timeout: Span::from_secs(300),
             drain: Span::from_secs(10),
         }
     }
@@ -135,6 +139,24 @@ impl Host {
     /// The surface of this kind.
     pub(crate) fn surface(&self, kind: SurfaceKind) -> Option<&Arc<dyn ComputeSurface>> {
         self.inner.ports.surfaces.get(&kind)
+    }
+
+    /// A port's answer, or that none came in time: then the call may or may not have done what it should.
+    pub(crate) async fn bounded<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = PortResult<T>>,
+    ) -> PortResult<T> {
+        let limit = self.options().call_timeout;
+        tokio::select! {
+            biased;
+            answer = call => answer,
+            () = self.ports().clock.sleep_until(limit.after(self.now())) => {
+                let message = format!("no answer within {limit}: it may or may not have been done");
+                let error = PortError::new(PortErrorKind::TimedOut, operation, message);
+                Err(error.with_retry(Retry::OutcomeUnknown))
+            }
+        }
     }
 
     pub(crate) fn operator(&self, reconciler: &'static str) -> OperatorScope {

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::EvidenceRef;
-use crate::component::{ComponentSpec, ReleaseReference};
+use crate::component::{ComponentSpec, ReleaseReference, RevisionId};
 use crate::deployment::RollbackPoint;
 use crate::environment::Admission;
 use crate::id::{AggregateKind, ConfigurationId, DeploymentId};
@@ -16,7 +16,7 @@ use crate::rollout::gate::{GateSpec, ProbeResult};
 use crate::rollout::{DeploymentStrategy, GateIndex, RolloutLimits, Track};
 use crate::scope::Actor;
 use crate::surface::{ComponentObservation, EffectId, SurfaceCapabilities, SurfaceKind};
-use crate::value::{ModuleId, Name, Replicas};
+use crate::value::{ModuleId, Name};
 
 /// What is to be rolled out, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,10 @@ pub struct Release {
     pub configuration_id: Option<ConfigurationId>,
 }
 
+/// The revisions of a component that exist on its surface, each with the number of replicas that it was last asked for. What serves now is
+/// restored at the capacity that is seen here; what nobody remembers is retired with it.
+pub type SeenRevisions = BTreeMap<RevisionId, u16>;
+
 /// Asks for a rollout. Consumes the evidence that it is allowed and of what it goes back to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RequestDeployment {
@@ -49,8 +53,8 @@ pub struct RequestDeployment {
     pub admission: Admission,
     /// What serves now: the newest Completed deployment of each component that has one.
     pub previous: Vec<RollbackPoint>,
-    /// At which capacity what serves now was last seen, where it was.
-    pub capacities: BTreeMap<ModuleId, Replicas>,
+    /// What the surfaces show of each component.
+    pub seen: BTreeMap<ModuleId, SeenRevisions>,
     /// The number of this deployment for each component: one more than the newest one's, however that ended.
     pub numbers: BTreeMap<ModuleId, u32>,
     /// What the host's surfaces can do.
@@ -69,8 +73,8 @@ pub struct RequestRollback {
     pub admission: Admission,
     /// What serves now.
     pub previous: Vec<RollbackPoint>,
-    /// At which capacity what serves now was last seen.
-    pub capacities: BTreeMap<ModuleId, Replicas>,
+    /// What the surfaces show of each component.
+    pub seen: BTreeMap<ModuleId, SeenRevisions>,
     /// As in [`RequestDeployment::numbers`].
     pub numbers: BTreeMap<ModuleId, u32>,
     /// What the host's surfaces can do.

@@ -43,6 +43,8 @@ pub struct PlanInput<'i> {
     pub components: &'i BTreeMap<ModuleId, ComponentSpec>,
     /// What serves now, by component; absent where the component is new.
     pub restore_points: &'i BTreeMap<ModuleId, RestorePoint>,
+    /// What else is still there of each component: left over by a deployment that could not clean up.
+    pub leftovers: &'i BTreeMap<ModuleId, BTreeSet<RevisionId>>,
     /// How.
     pub strategy: &'i DeploymentStrategy,
     /// Judged by what.
@@ -184,33 +186,31 @@ fn verification(input: PlanInput<'_>, gates: &mut Gates) -> Segment {
     Segment { kind: SegmentKind::Verification, tracks }
 }
 
+/// What a deployment that could not clean up has left goes first, then, after its delay, what served before.
 fn retirement(input: PlanInput<'_>) -> Segment {
     let delay = match input.strategy {
         DeploymentStrategy::RollingHealthGated(_) => Span::ZERO,
         DeploymentStrategy::BlueGreen(blue_green) => blue_green.retirement_delay,
         DeploymentStrategy::Canary(canary) => canary.retirement_delay,
     };
-    let tracks = input
-        .components
-        .values()
-        .filter_map(|component| Some((component, input.restore_points.get(&component.module)?)))
-        .map(|(component, point)| {
-            let new = RevisionId::new(component.module.clone(), input.deployment);
-            let old = point.revision.clone();
-            let retire = Stage::changing(Change::Retire { revision: old.clone() })
+    let tracks = input.components.values().map(|component| {
+        let new = RevisionId::new(component.module.clone(), input.deployment);
+        let retire = |old: &RevisionId| {
+            Stage::changing(Change::Retire { revision: old.clone() })
                 .once([
                     Condition::Unrouted { revision: old.clone() },
-                    Condition::Ready { revision: new, at_least: 1 },
+                    Condition::Ready { revision: new.clone(), at_least: 1 },
                 ])
-                .until([Condition::Gone { revision: old }]);
-            let mut stages = Vec::new();
-            if !delay.is_zero() {
-                stages.push(Stage::holding(Hold::For(delay), Vec::new()));
-            }
-            stages.push(retire);
-            (Track::Component(component.module.clone()), stages)
-        })
-        .collect();
+                .until([Condition::Gone { revision: old.clone() }])
+        };
+        let old = input.restore_points.get(&component.module).map(|point| &point.revision);
+        let delay = (!delay.is_zero() && old.is_some()).then(|| Stage::holding(Hold::For(delay), Vec::new()));
+        let leftovers = input.leftovers.get(&component.module).into_iter().flatten();
+        let leftovers = leftovers.filter(|revision| **revision != new && Some(*revision) != old);
+        let stages = leftovers.map(&retire).chain(delay).chain(old.map(&retire)).collect();
+        (Track::Component(component.module.clone()), stages)
+    });
+    let tracks = tracks.collect();
     Segment { kind: SegmentKind::Retirement, tracks }
 }
 

@@ -169,21 +169,23 @@ impl Round<'_> {
     }
 
     async fn perform(&self, effect: &Effect) -> Result<EffectOutcome, PassError> {
-        let done = match (&effect.change, &effect.module) {
-            (EffectChange::Job(job), _) => {
-                let request = JobRequest {
-                    effect: effect.id,
-                    fence: self.lease.token,
-                    tenant: self.scope.tenant(),
-                    environment: self.loaded.aggregate.environment_id(),
-                    job: job.clone(),
-                };
-                self.host.ports().jobs.start(&request).await
+        let call = async {
+            match (&effect.change, &effect.module) {
+                (EffectChange::Job(job), _) => {
+                    let request = JobRequest {
+                        effect: effect.id,
+                        fence: self.lease.token,
+                        tenant: self.scope.tenant(),
+                        environment: self.loaded.aggregate.environment_id(),
+                        job: job.clone(),
+                    };
+                    self.host.ports().jobs.start(&request).await
+                }
+                (EffectChange::Surface(change), Some(module)) => self.change(effect, module, change).await,
+                (EffectChange::Surface(_), None) => Ok(()),
             }
-            (EffectChange::Surface(change), Some(module)) => self.change(effect, module, change).await,
-            (EffectChange::Surface(_), None) => Ok(()),
         };
-        match done {
+        match self.host.bounded("reconcile.perform", call).await {
             Ok(()) => Ok(EffectOutcome::Done),
             Err(error) if error.kind() == PortErrorKind::Fenced => Err(PassError::LeaseLost),
             Err(error) => {
@@ -243,7 +245,11 @@ impl Round<'_> {
                 for target in targets {
                     let request =
                         ProbeRequest { address: target.clone(), path: path.clone(), timeout: *timeout };
-                    let answer = match self.host.ports().prober.probe(&request).await {
+                    let answer = match self
+                        .host
+                        .bounded("prober.probe", self.host.ports().prober.probe(&request))
+                        .await
+                    {
                         Ok(ProbeAnswer::Answered { status, .. }) => Ok(status),
                         Ok(ProbeAnswer::Silent { reason }) => Err(reason),
                         Err(error) => Err(super::in_words(&error)),
@@ -260,12 +266,16 @@ impl Round<'_> {
                     since: *since,
                     until: self.host.now(),
                 };
-                let reading =
-                    self.host.ports().metrics.read(&query).await.map_err(|error| super::in_words(&error));
+                let reading = self
+                    .host
+                    .bounded("metrics.read", self.host.ports().metrics.read(&query))
+                    .await
+                    .map_err(|error| super::in_words(&error));
                 Some(DeploymentCommand::RecordReading { gate: *gate, reading })
             }
             Look::Job { gate, effect } => {
-                let state = self.host.ports().jobs.state(self.scope.tenant(), *effect).await;
+                let looked = self.host.ports().jobs.state(self.scope.tenant(), *effect);
+                let state = self.host.bounded("jobs.state", looked).await;
                 let report = match state {
                     Ok(JobState::Running) => JobReport::Running,
                     Ok(JobState::Succeeded) => JobReport::Succeeded,
@@ -286,7 +296,7 @@ impl Round<'_> {
 
     async fn observe(&self, module: &ModuleId) -> Option<ComponentObservation> {
         let seen = match self.surface(module) {
-            Ok(surface) => surface.observe(&self.key(module)).await,
+            Ok(surface) => self.host.bounded("surface.observe", surface.observe(&self.key(module))).await,
             Err(error) => Err(error),
         };
         seen.inspect_err(|error| tracing::warn!(%module, %error, "a component could not be looked at")).ok()

@@ -33,7 +33,9 @@ impl EnvironmentReconciler {
     }
 
     async fn provision(&self, environment: &RuntimeEnvironment) -> EnvironmentCommand {
-        match self.host.ports().infrastructure.up(&environment.blueprint()).await {
+        let blueprint = environment.blueprint();
+        let call = self.host.ports().infrastructure.up(&blueprint);
+        match self.host.bounded("infrastructure.up", call).await {
             Ok(resources) => EnvironmentCommand::RecordProvisioned { resources },
             Err(error) => {
                 let (reason, retry_at) = self.failure(&error);
@@ -49,7 +51,7 @@ impl EnvironmentReconciler {
         lease: &Lease,
         environment: &RuntimeEnvironment,
     ) -> EnvironmentCommand {
-        match self.clear(scope, lease, environment).await {
+        match self.host.bounded("environment.clear", self.clear(scope, lease, environment)).await {
             Ok(()) => EnvironmentCommand::RecordDecommissioned,
             Err(error) => {
                 let (reason, retry_at) = self.failure(&error);

@@ -32,7 +32,7 @@ impl InventoryReconciler {
         let Some(surface) = self.host.surface(service.version().compute_target) else {
             return InventoryCommand::MarkUnobserved;
         };
-        match surface.observe(&key).await {
+        match self.host.bounded("surface.observe", surface.observe(&key)).await {
             Ok(observation) => InventoryCommand::RecordObservation { observation },
             Err(error) => {
                 tracing::warn!(%key, %error, "a component could not be looked at");

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::aggregate::Decision;
 use crate::component::RevisionId;
-use crate::deployment::command::{Release, RequestDeployment, RequestRollback};
+use crate::deployment::command::{Release, RequestDeployment, RequestRollback, SeenRevisions};
 use crate::deployment::decide::Decided;
 use crate::deployment::event::{DeploymentEvent, Requested};
 use crate::deployment::evidence::RollbackPoint;
@@ -28,9 +28,9 @@ impl RuntimeDeployment {
     /// # Errors
     /// The plan cannot be made, or evidence is about something else.
     pub fn request(command: RequestDeployment) -> Decided {
-        let RequestDeployment { deployment_id, release, admission, previous, capacities, numbers, surfaces } =
+        let RequestDeployment { deployment_id, release, admission, previous, seen, numbers, surfaces } =
             command;
-        Beginning { deployment_id, admission, previous, capacities, numbers, surfaces }
+        Beginning { deployment_id, admission, previous, seen, numbers, surfaces }
             .begin(release, Purpose::Rollout)
     }
 
@@ -40,8 +40,7 @@ impl RuntimeDeployment {
     /// The target serves already, or has a component that nothing of serves now; the plan cannot be made; evidence is about something
     /// else.
     pub fn request_rollback(command: RequestRollback) -> Decided {
-        let RequestRollback { deployment_id, target, admission, previous, capacities, numbers, surfaces } =
-            command;
+        let RequestRollback { deployment_id, target, admission, previous, seen, numbers, surfaces } = command;
         if (target.tenant, target.environment) != (admission.tenant(), admission.environment()) {
             return Err(DeploymentRefusal::ForeignEvidence);
         }
@@ -60,8 +59,7 @@ impl RuntimeDeployment {
         }
         let release = fast(&target, &surfaces);
         let purpose = Purpose::Rollback { to: target.deployment };
-        Beginning { deployment_id, admission, previous, capacities, numbers, surfaces }
-            .begin(release, purpose)
+        Beginning { deployment_id, admission, previous, seen, numbers, surfaces }.begin(release, purpose)
     }
 }
 
@@ -84,7 +82,7 @@ struct Beginning {
     deployment_id: DeploymentId,
     admission: Admission,
     previous: Vec<RollbackPoint>,
-    capacities: BTreeMap<ModuleId, Replicas>,
+    seen: BTreeMap<ModuleId, SeenRevisions>,
     numbers: BTreeMap<ModuleId, u32>,
     surfaces: BTreeMap<SurfaceKind, SurfaceCapabilities>,
 }
@@ -108,6 +106,11 @@ impl Beginning {
             deployment: self.deployment_id,
             components: &release.components,
             restore_points: &restore_points,
+            leftovers: &self
+                .seen
+                .iter()
+                .map(|(module, seen)| (module.clone(), seen.keys().cloned().collect()))
+                .collect(),
             strategy: &release.strategy,
             gates: &release.gates,
             surfaces: &surfaces,
@@ -149,9 +152,9 @@ impl Beginning {
             .filter_map(|module| {
                 let point = newest(module)?;
                 let component = point.release.components.get(module)?.clone();
-                let seen = self.capacities.get(module).copied().unwrap_or(component.replicas);
-                let replicas = seen.max(component.replicas);
                 let revision = RevisionId::new(module.clone(), point.deployment);
+                let wanted = self.seen.get(module).and_then(|seen| seen.get(&revision)).copied().unwrap_or(0);
+                let replicas = component.replicas.max(Replicas::new(wanted).unwrap_or(Replicas::ONE));
                 Some((
                     module.clone(),
                     RestorePoint { revision, completed_at: point.completed_at, component, replicas },

@@ -250,3 +250,32 @@ fn components_that_depend_on_each_other_in_a_circle_are_refused_by_name() {
         RuntimeDeployment::request(request(1, release(vec![cart, pay], rolling(), vec![]), &[])).unwrap_err();
     assert_eq!(refusal, PlanRefusal::DependencyCycle { modules: "cart, pay".to_string() }.into());
 }
+
+// nomad#10098: three versions were live.
+#[test]
+fn what_an_earlier_deployment_left_behind_is_retired_by_the_next() {
+    let (mut world, first) = World::serving(release(vec![component("cart", 1, 3)], rolling(), vec![]));
+    let left = RevisionId::new(module("cart"), deployment_id(9));
+    world.revisions.insert(left.clone(), (2, digest(9)));
+    let mut asked = request(2, release(vec![component("cart", 2, 3)], blue_green(), vec![]), &[&first]);
+    asked.seen = [(module("cart"), [(old(), 3), (left, 2)].into())].into();
+    world.begin(RuntimeDeployment::request(asked).unwrap());
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::Completed);
+    world.assert_serves_alone(&new(), 3);
+}
+
+// argo-rollouts#3848: what a scaler did was forgotten.
+#[test]
+fn what_was_scaled_out_comes_back_at_that_capacity() {
+    let (mut world, first) = World::serving(release(vec![component("cart", 1, 2)], rolling(), vec![]));
+    world.revisions.insert(old(), (5, digest(1)));
+    let mut asked =
+        request(2, release(vec![component("cart", 2, 2)], canary(), vec![metric_gate("errors")]), &[&first]);
+    asked.seen = [(module("cart"), [(old(), 5)].into())].into();
+    world.begin(RuntimeDeployment::request(asked).unwrap());
+    world.metric = Some("0.5".parse().unwrap());
+    world.settle();
+    assert_eq!(world.status(), DeploymentStatus::RolledBack);
+    world.assert_serves_alone(&old(), 5);
+}

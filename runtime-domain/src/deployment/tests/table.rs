@@ -222,7 +222,7 @@ fn a_rollback_goes_to_an_earlier_completed_deployment_at_once() {
         target: target.rollback_point(crate::value::Revision(4)).unwrap(),
         admission: admission(),
         previous: vec![second.rollback_point(crate::value::Revision(5)).unwrap()],
-        capacities: Default::default(),
+        seen: Default::default(),
         numbers: [(module("cart"), 3)].into(),
         surfaces: surfaces(),
     };

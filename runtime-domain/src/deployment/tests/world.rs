@@ -134,7 +134,7 @@ pub(super) fn request(number: u128, release: Release, previous: &[&RuntimeDeploy
         release,
         admission: admission(),
         previous: points,
-        capacities: BTreeMap::new(),
+        seen: BTreeMap::new(),
         numbers,
         surfaces: surfaces(),
     }
@@ -205,11 +205,14 @@ impl World {
         release: Release,
         previous: &[&RuntimeDeployment],
     ) -> Result<(), DeploymentRefusal> {
-        let decision = RuntimeDeployment::request(request(number, release, previous))?;
+        self.begin(RuntimeDeployment::request(request(number, release, previous))?);
+        Ok(())
+    }
+
+    pub(super) fn begin(&mut self, decision: Decision<DeploymentEvent>) {
         self.deployment = None;
         self.history.clear();
         self.apply(decision);
-        Ok(())
     }
 
     pub(super) fn deployment(&self) -> &RuntimeDeployment {
