@@ -11,7 +11,7 @@
 //! | `tenantid`, `environmentid` | whose it is |
 //! | `correlationid`, `causationid` | the chain of work, and the event that caused this one (X-10) |
 //! | `traceparent` | the W3C trace context |
-//! | `sequence` | its number within the aggregate, in decimal: it rises, with gaps where unpublished events lie between |
+//! | `sequence` | its number within the aggregate, in twenty digits, so that it is ordered as a text, as CloudEvents' sequence asks: it rises, with gaps where unpublished events lie between |
 //!
 //! Reading is strict about these and lenient about the rest: attributes that this version does not know are passed over as long as
 //! their names are legal, so that a newer writer is understood.
@@ -96,7 +96,7 @@ impl<D: Serialize> Serialize for Envelope<D> {
         if let Some(trace_parent) = &self.trace_parent {
             map.serialize_entry("traceparent", trace_parent)?;
         }
-        map.serialize_entry("sequence", &alloc::format!("{}", self.sequence))?;
+        map.serialize_entry("sequence", &alloc::format!("{:020}", self.sequence))?;
         map.serialize_entry("data", &self.data)?;
         map.end()
     }

@@ -51,8 +51,8 @@ mod evolve;
 mod record;
 mod refusal;
 mod state;
-//TESTS
-//TESTSMOD
+#[cfg(test)]
+mod tests;
 
 pub use blueprint::{
     ComputeTarget, EnvironmentBlueprint, EnvironmentStage, IsolationModel, NetworkBoundary,

@@ -35,5 +35,7 @@ pub mod rollout;
 pub mod scope;
 pub mod surface;
 pub mod tenancy;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod value;

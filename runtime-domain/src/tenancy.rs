@@ -30,8 +30,8 @@ mod quota;
 mod record;
 mod refusal;
 mod state;
-//TESTS
-//TESTSMOD
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use command::{BindTenant, TenancyCommand};
 pub use event::{TenancyEvent, TenantBound};

@@ -145,6 +145,7 @@ fn rfc_3339(text: &str) -> Result<Timestamp, TextError> {
 }
 
 fn sequence(text: &str) -> Result<u64, TextError> {
-    decimal(text)
-        .ok_or_else(|| TextError::new(text, "a sequence", "a decimal number from 1, without leading zeros"))
+    decimal(text.trim_start_matches('0')).ok_or_else(|| {
+        TextError::new(text, "a sequence", "a decimal number from 1, with or without leading zeros")
+    })
 }

@@ -29,7 +29,7 @@ fn structured() -> Value {
         "correlationid": format!("cor_{ID}"),
         "causationid": format!("evt_{ID}"),
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        "sequence": "12",
+        "sequence": "00000000000000000012",
         "data": { "appinfoA": "abc", "appinfoB": 123, "appinfoC": true },
     })
 }
@@ -149,7 +149,8 @@ fn hostile_values_are_refused_with_their_attribute_named() {
         ("sequence", "0"),
         ("sequence", "-1"),
         ("sequence", "+1"),
-        ("sequence", "007"),
+        ("sequence", "000"),
+        ("sequence", "0x7"),
         ("sequence", "18446744073709551616"),
     ] {
         let refused = read(with(attribute, json!(value)));
@@ -210,7 +211,22 @@ fn a_trace_parent_tells_its_parts() {
     assert!(!unsampled.is_sampled());
 }
 
+#[test]
+fn a_sequence_without_leading_zeros_is_read_too() {
+    assert_eq!(read(with("sequence", json!("12"))).unwrap(), read(structured()).unwrap());
+}
+
 proptest! {
+    #[test]
+    fn sequences_are_ordered_as_texts_as_they_are_as_numbers(one in 1..=u64::MAX, shift in 0..64u32, other in 1..=u64::MAX) {
+        let one = (one >> shift).max(1);
+        let text = |sequence| {
+            let envelope = Envelope { sequence, ..read(structured()).unwrap() };
+            serde_json::to_value(&envelope).unwrap()["sequence"].as_str().unwrap().to_string()
+        };
+        prop_assert_eq!(text(one).cmp(&text(other)), one.cmp(&other));
+    }
+
     #[test]
     fn an_envelope_round_trips_through_its_json(
         ids in any::<[u128; 5]>(),

@@ -1,0 +1,15 @@
+//! Evidence is consumed by the command that takes it, and cannot be made of nothing.
+
+use runtime_domain::deployment::{DeployedVersion, RollbackPoint};
+use runtime_domain::environment::{Admission, HostedEnvironment};
+use runtime_domain::tenancy::BoundTenant;
+
+fn needs<T: Default>() {}
+
+fn main() {
+    needs::<Admission>();
+    needs::<HostedEnvironment>();
+    needs::<BoundTenant>();
+    needs::<DeployedVersion>();
+    needs::<RollbackPoint>();
+}
