@@ -8,9 +8,9 @@ use runtime_ports::store::{CommitError, LoadError};
 /// [`Retry::OutcomeUnknown`](runtime_ports::Retry::OutcomeUnknown).
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
-pub enum CommandError<R: std::error::Error + 'static> {
+pub enum CommandError<R: Refusal + 'static> {
     /// A rule refuses it; the refusal names the rule and what would be legal.
-    #[error("refused")]
+    #[error("refused to keep {}; to go on: {}", .0.rule(), .0.remedy())]
     Refused(#[source] R),
     /// This tenant has no such thing. Another tenant's is answered alike.
     #[error("{what} was not found")]
@@ -56,7 +56,7 @@ impl<R: Refusal + 'static> CommandError<R> {
     }
 }
 
-impl<R: std::error::Error + 'static> From<LoadError> for CommandError<R> {
+impl<R: Refusal + 'static> From<LoadError> for CommandError<R> {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Port(error) => Self::Port(error),
@@ -65,7 +65,7 @@ impl<R: std::error::Error + 'static> From<LoadError> for CommandError<R> {
     }
 }
 
-impl<R: std::error::Error + 'static> From<PortError> for CommandError<R> {
+impl<R: Refusal + 'static> From<PortError> for CommandError<R> {
     fn from(error: PortError) -> Self {
         Self::Port(error)
     }
