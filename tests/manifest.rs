@@ -42,7 +42,8 @@ fn the_examples_parse() {
 #[test]
 fn the_manifest_of_the_documentation_parses() {
     let lines = include_str!("../src/manifest.rs").lines().map_while(|line| line.strip_prefix("//!"));
-    let inside = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).skip_while(|line| *line != "```yaml");
+    let inside =
+        lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).skip_while(|line| *line != "```yaml");
     let yaml: Vec<_> = inside.skip(1).take_while(|line| *line != "```").collect();
     let manifest = parse(&yaml.join("\n")).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(manifest.components.len(), 2);
@@ -67,7 +68,8 @@ fn an_unknown_choice_is_refused_with_the_ones_there_are() {
 
 #[test]
 fn a_missing_field_is_refused_with_its_name() {
-    refused("    image: shop/cart:1.4.2\n", "", 5, &["image"]);
+    // The line is in the component that lacks it.
+    refused("    image: shop/cart:1.4.2\n", "", 7, &["missing field `image`"]);
 }
 
 #[test]
@@ -91,11 +93,11 @@ fn a_value_of_another_type_is_refused_with_the_wanted_one() {
 
 #[test]
 fn a_name_that_is_given_twice_is_refused() {
-    refused("release: shop-1", "release: shop-1\nrelease: shop-2", 2, &["release"]);
+    refused("release: shop-1", "release: shop-1\nrelease: shop-2", 2, &["release", "duplicate"]);
     let twice = "replicas: 2\n    replicas: 3";
-    refused("replicas: 2", twice, 8, &["replicas"]);
+    refused("replicas: 2", twice, 8, &["replicas", "duplicate"]);
     let other = "components:\n  cart:\n    image: shop/cart:1.0.0\n    version: 1.0.0";
-    refused("components:", other, 6, &["cart"]);
+    refused("components:", other, 7, &["cart", "duplicate"]);
 }
 
 #[test]
