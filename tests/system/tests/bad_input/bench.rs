@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use factory_runtime::domain::id::AggregateKind;
 use factory_runtime::domain::surface::{ComponentKey, ComponentObservation};
 use factory_runtime::embedded::{Embedded, EmbeddedOptions};
 use factory_runtime::manifest;
@@ -17,16 +18,14 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use factory_runtime::domain::id::AggregateKind;
-
 /// How long anything may take that a test waits for; far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The component that serves.
-pub const WEB: &str = "web";
+pub(crate) const WEB: &str = "web";
 
 /// A runtime at work in a folder of its own. Whatever runs in it ends with it.
-pub struct Bench {
+pub(crate) struct Bench {
     folder: TempDir,
     open: Open,
     scope: TenantScope,
@@ -62,11 +61,11 @@ impl Open {
 }
 
 /// What is listed of every deployment: which, how it is, and at which revision.
-pub type Listing = Vec<(DeploymentId, DeploymentStatus, u64)>;
+pub(crate) type Listing = Vec<(DeploymentId, DeploymentStatus, u64)>;
 
 impl Bench {
     /// Version 1.0.0 serves.
-    pub async fn with_a_release() -> Self {
+    pub(crate) async fn with_a_release() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let open = Open::new(EmbeddedOptions::new(folder.path())).await;
         let runtime = open.embedded.runtime().clone();
@@ -87,7 +86,7 @@ impl Bench {
         let environment = environment.aggregate.id();
         let bench = Self { folder, open, scope, environment };
         until("the environment is provisioned", async || {
-            bench.runtime().environments().admit(&bench.scope, bench.environment).await.ok()
+            bench.runtime().environments().admit(&bench.scope, bench.environment).await.is_ok().then_some(())
         })
         .await;
         bench.pack("1.0.0", "").await;
@@ -95,35 +94,35 @@ impl Bench {
         bench
     }
 
-    pub fn runtime(&self) -> &Runtime {
+    pub(crate) fn runtime(&self) -> &Runtime {
         self.open.embedded.runtime()
     }
 
-    pub fn embedded(&self) -> &Embedded {
+    pub(crate) fn embedded(&self) -> &Embedded {
         &self.open.embedded
     }
 
-    pub fn scope(&self) -> &TenantScope {
+    pub(crate) fn scope(&self) -> &TenantScope {
         &self.scope
     }
 
-    pub fn environment(&self) -> EnvironmentId {
+    pub(crate) fn environment(&self) -> EnvironmentId {
         self.environment
     }
 
     /// A path in the runtime's folder.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Ends the host and starts another on the same folder, with options that are changed. Workloads go on meanwhile.
-    pub async fn reopen(&mut self, change: impl FnOnce(EmbeddedOptions) -> EmbeddedOptions) {
+    pub(crate) async fn reopen(&mut self, change: impl FnOnce(EmbeddedOptions) -> EmbeddedOptions) {
         self.open.close().await;
         self.open = Open::new(change(EmbeddedOptions::new(self.folder.path()))).await;
     }
 
     /// Packs a version of the workload as `test/web:VERSION`.
-    pub async fn pack(&self, version: &str, mode: &str) {
+    pub(crate) async fn pack(&self, version: &str, mode: &str) {
         let reference = ImageReference::new(&format!("test/web:{version}")).expect("a reference");
         let image = ImageSource::new(reference, ["/workload"])
             .executable("/workload", env!("CARGO_BIN_EXE_factory-runtime-test-workload"))
@@ -133,20 +132,20 @@ impl Bench {
     }
 
     /// What is deployed; parsed from `yaml`.
-    pub async fn resolve(&self, yaml: &str) -> Result<Release, String> {
+    pub(crate) async fn resolve(&self, yaml: &str) -> Result<Release, String> {
         let manifest = manifest::parse(yaml).expect("a manifest");
         self.runtime().deployments().resolve(&manifest).await.map_err(|error| in_words(&error))
     }
 
     /// Asks for a release and follows it to its end.
-    pub async fn deploy(&self, release: Release) -> RuntimeDeployment {
+    pub(crate) async fn deploy(&self, release: Release) -> RuntimeDeployment {
         let deployments = self.runtime().deployments();
         let requested = deployments.request(&self.scope, self.environment, release).await;
         self.ended(requested.expect("accepted").aggregate.id()).await
     }
 
     /// A deployment, once it has ended.
-    pub async fn ended(&self, id: DeploymentId) -> RuntimeDeployment {
+    pub(crate) async fn ended(&self, id: DeploymentId) -> RuntimeDeployment {
         until("the deployment ends", async || {
             let deployment = self.runtime().deployments().deployment(&self.scope, id).await.expect("there");
             deployment.status().is_final().then_some(deployment)
@@ -155,7 +154,7 @@ impl Bench {
     }
 
     /// Deploys a release that rolls back, and gives the explanation of its end.
-    pub async fn rolls_back(&self, release: Release) -> String {
+    pub(crate) async fn rolls_back(&self, release: Release) -> String {
         let deployment = self.deploy(release).await;
         let history = self.history(deployment.id()).await;
         assert_eq!(deployment.status(), DeploymentStatus::RolledBack, "{history:#?}");
@@ -163,7 +162,7 @@ impl Bench {
     }
 
     /// Every event of a deployment with its body and explanation, oldest first.
-    pub async fn history(&self, id: DeploymentId) -> Vec<(String, String)> {
+    pub(crate) async fn history(&self, id: DeploymentId) -> Vec<(String, String)> {
         let history = self.runtime().deployments().history(&self.scope, id, 0, 1_000).await.expect("read");
         history
             .into_iter()
@@ -172,7 +171,7 @@ impl Bench {
     }
 
     /// Deploys a version that is fine.
-    pub async fn deploy_well(&self, version: &str) {
+    pub(crate) async fn deploy_well(&self, version: &str) {
         let release = self.resolve(&release_of(version)).await.expect("resolved");
         let deployment = self.deploy(release).await;
         let history = self.history(deployment.id()).await;
@@ -181,15 +180,15 @@ impl Bench {
     }
 
     /// The deployments of the tenant.
-    pub async fn listing(&self) -> Listing {
+    pub(crate) async fn listing(&self) -> Listing {
         let query = Query::all(AggregateKind::RuntimeDeployment).limited_to(100);
         let page = self.runtime().deployments().deployments(&self.scope, query).await.expect("listed");
         let listed = page.items.into_iter();
-        listed.map(|it| (it.aggregate.id(), it.aggregate.status(), it.revision.get())).collect()
+        listed.map(|it| (it.aggregate.id(), it.aggregate.status(), it.revision.0)).collect()
     }
 
     /// Asserts that 1.0.0 serves, that nothing is in flight, and that a good release is accepted and completed.
-    pub async fn is_unharmed(&self) {
+    pub(crate) async fn is_unharmed(&self) {
         assert_eq!(self.answer().await, "1.0.0", "the previous release serves");
         let busy = self.runtime().deployments().is_busy(&self.scope, self.environment).await;
         assert!(!busy.expect("read"), "something is in flight");
@@ -197,7 +196,7 @@ impl Bench {
         self.deploy_well("9.0.0").await;
     }
 
-    pub fn key(&self, module: &str) -> ComponentKey {
+    pub(crate) fn key(&self, module: &str) -> ComponentKey {
         ComponentKey {
             tenant: self.scope.tenant(),
             environment: self.environment,
@@ -206,12 +205,12 @@ impl Bench {
     }
 
     /// What the surface sees of a component.
-    pub async fn observe(&self, module: &str) -> ComponentObservation {
+    pub(crate) async fn observe(&self, module: &str) -> ComponentObservation {
         self.embedded().surface().observe(&self.key(module)).await.expect("observed")
     }
 
     /// What a client of the component gets.
-    pub async fn answer(&self) -> String {
+    pub(crate) async fn answer(&self) -> String {
         let endpoint = self.observe(WEB).await.endpoint.expect("an endpoint");
         get(endpoint.trim_start_matches("http://"), "/").await.expect("an answer")
     }
@@ -219,20 +218,26 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        let surface = self.open.embedded.clone();
         self.open.stop.cancel();
-        // A test that failed must not leave processes either.
+        let (embedded, folder) = (self.open.embedded.clone(), self.folder.path().to_owned());
+        // A test that failed must not leave processes either, wherever it failed.
         tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(async {
-                drop(surface.surface().destroy_all().await);
-                surface.close().await;
+            tokio::runtime::Handle::current().block_on(async move {
+                let ended = embedded.surface().destroy_all().await;
+                embedded.close().await;
+                if ended.is_err()
+                    && let Ok(again) = Embedded::open(folder).await
+                {
+                    drop(again.surface().destroy_all().await);
+                    again.close().await;
+                }
             });
         });
     }
 }
 
 /// A release of one component at a version.
-pub fn release_of(version: &str) -> String {
+pub(crate) fn release_of(version: &str) -> String {
     format!(
         "release: web-{version}
 strategy: {{ rolling-health-gated: {{}} }}
@@ -248,7 +253,7 @@ components:
 }
 
 /// The body that is answered to a request.
-pub async fn get(address: &str, path: &str) -> std::io::Result<String> {
+pub(crate) async fn get(address: &str, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
@@ -259,7 +264,7 @@ pub async fn get(address: &str, path: &str) -> std::io::Result<String> {
 }
 
 /// Looks again and again until there is something, for a long time.
-pub async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     let looking = async {
         let mut beat = tokio::time::interval(Duration::from_millis(25));
         loop {
@@ -273,7 +278,7 @@ pub async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
 }
 
 /// An error with its causes.
-pub fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -285,14 +290,14 @@ pub fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Asserts that a text says all of this.
 #[track_caller]
-pub fn says(text: &str, parts: &[&str]) {
+pub(crate) fn says(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "`{part}` is not said in: {text}");
     }
 }
 
 /// A port that another program has.
-pub fn taken_port() -> (TcpListener, u16) {
+pub(crate) fn taken_port() -> (TcpListener, u16) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
     (listener, port)

@@ -42,10 +42,8 @@ async fn a_manifest_that_makes_no_plan_is_refused_with_what_would() {
     let yaml = release_of("1.0.0") + &component("cart", "absent");
     says(&refused(&bench, &yaml, Rule::Content).await, &["`cart`", "`absent`", "add `absent`"]);
 
-    let nothing = release_of("1.0.0").replace(
-        "rolling-health-gated: {}",
-        "rolling-health-gated: { max_surge: 0, max_unavailable: 0 }",
-    );
+    let nothing = release_of("1.0.0")
+        .replace("rolling-health-gated: {}", "rolling-health-gated: { max_surge: 0, max_unavailable: 0 }");
     says(&refused(&bench, &nothing, Rule::Content).await, &["nothing can be replaced", "set max_surge"]);
 
     let falling = release_of("1.0.0").replace(
