@@ -4,11 +4,13 @@
 //! Workloads are operating-system processes behind a traffic-splitting proxy; they outlive the host and are adopted by the next
 //! [`Embedded::open`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use runtime_directory::DirectoryEngine;
-use runtime_http_prober::{AllowList, HttpProber};
+use runtime_domain::surface::ComponentKey;
+use runtime_http_prober::HttpProber;
 use runtime_memory::InProcessBus;
 use runtime_oci_layout::OciLayout;
 use runtime_ports::clock::{Clock, IdGenerator};
@@ -19,6 +21,9 @@ use runtime_sqlite::SqliteStore;
 use runtime_system::{SystemClock, UuidV7Generator};
 
 use crate::runtime::{BuildError, Runtime};
+
+pub use runtime_http_prober::AllowList;
+pub use runtime_sqlite::{Durability, SqliteOptions};
 
 /// A runtime on the embedded adapters, and the adapters themselves. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -48,6 +53,8 @@ pub struct EmbeddedOptions {
     folder: PathBuf,
     host: HostOptions,
     egress: AllowList,
+    store: SqliteOptions,
+    endpoint_ports: BTreeMap<ComponentKey, u16>,
 }
 
 impl EmbeddedOptions {
@@ -55,7 +62,13 @@ impl EmbeddedOptions {
     /// else.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let egress = AllowList::builder().allow_loopback().build();
-        Self { folder: folder.into(), host: HostOptions::default(), egress }
+        Self {
+            folder: folder.into(),
+            host: HostOptions::default(),
+            egress,
+            store: SqliteOptions::default(),
+            endpoint_ports: BTreeMap::new(),
+        }
     }
 
     /// How the host behaves.
@@ -68,6 +81,20 @@ impl EmbeddedOptions {
     #[must_use]
     pub fn egress(self, egress: AllowList) -> Self {
         Self { egress, ..self }
+    }
+
+    /// How the store keeps what it is given: what a commit survives, how large it may grow.
+    #[must_use]
+    pub fn store(self, store: SqliteOptions) -> Self {
+        Self { store, ..self }
+    }
+
+    /// The loopback port on which a component must be reachable. Without one a component gets a free port at first, and keeps it. Where
+    /// another program has the port, deployments of the component wait for it and roll back at their progress deadline.
+    #[must_use]
+    pub fn endpoint_port(mut self, component: ComponentKey, port: u16) -> Self {
+        self.endpoint_ports.insert(component, port);
+        self
     }
 }
 
@@ -85,7 +112,7 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`].
     pub async fn open_with(options: EmbeddedOptions) -> Result<Self, OpenError> {
-        let EmbeddedOptions { folder, host, egress } = options;
+        let EmbeddedOptions { folder, host, egress, store, endpoint_ports } = options;
         std::fs::create_dir_all(&folder).map_err(|error| {
             let message =
                 format!("the folder {} cannot be created: choose one that can be written", folder.display());
@@ -93,19 +120,18 @@ impl Embedded {
         })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Generator::new());
-        let store = SqliteStore::open(folder.join("store.db"))?;
+        let store = SqliteStore::open_with(folder.join("store.db"), store)?;
         let registry = OciLayout::create(folder.join("images"))?;
         let prober = Arc::new(HttpProber::new(egress));
-        let surface = Arc::new(
-            ProcessSurface::open(ProcessSurfaceOptions::new(
-                folder.join("workloads"),
-                Arc::new(registry.clone()),
-                prober.clone(),
-                clock.clone(),
-                ids.clone(),
-            ))
-            .await?,
+        let mut workloads = ProcessSurfaceOptions::new(
+            folder.join("workloads"),
+            Arc::new(registry.clone()),
+            prober.clone(),
+            clock.clone(),
+            ids.clone(),
         );
+        workloads.endpoint_ports = endpoint_ports;
+        let surface = Arc::new(ProcessSurface::open(workloads).await?);
         let bus = InProcessBus::new();
         let runtime = Runtime::builder()
             .store(Arc::new(store.clone()))

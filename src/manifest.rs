@@ -53,6 +53,6 @@ impl ManifestSyntaxError {
 pub fn parse(yaml: &str) -> Result<ReleaseManifest, ManifestSyntaxError> {
     serde_saphyr::from_str(yaml).map_err(|error| ManifestSyntaxError {
         line: error.location().map(|location| location.line()),
-        message: error.to_string(),
+        message: error.render_with_formatter(&serde_saphyr::UserMessageFormatter),
     })
 }

@@ -44,8 +44,8 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// Set when the host stops. Workloads stay.
     pub(crate) stop: CancellationToken,
-    /// Keeps other hosts out of the folder for as long as any task may still write to it.
-    pub(crate) _lock: File,
+    /// Keeps other hosts out of the folder for as long as any task may still write to it: until the end of a shutdown.
+    pub(crate) lock: File,
 }
 
 /// A change that an effect makes to one component.

@@ -101,11 +101,15 @@ impl ProcessSurface {
     }
 
     /// Stops serving and supervising, and returns once every task has ended. Requests under way may finish within the grace of the
-    /// options. Workloads and jobs go on, and the next host that opens the folder adopts them.
+    /// options. Workloads and jobs go on, and the next host that opens the folder adopts them; it may do so from now on, even while
+    /// this value still exists. Shutting down twice is not an error.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        if let Err(error) = self.shared.lock.unlock() {
+            tracing::warn!(%error, "the surface's folder stays locked until the surface is dropped");
+        }
     }
 
     /// Drains and stops every component and ends every job of an environment, and removes all that is kept of them. Repeating it
@@ -114,6 +118,7 @@ impl ProcessSurface {
     /// # Errors
     /// What the file system refused, and a shutdown in between; repeating it goes on from there.
     pub async fn destroy_environment(&self, tenant: TenantId, environment: EnvironmentId) -> PortResult<()> {
+        self.is_open(TEAR_DOWN)?;
         let there = |key: &ComponentKey| key.tenant == tenant && key.environment == environment;
         self.tear_down(self.components_where(there)).await?;
         self.jobs.tear_down(TEAR_DOWN, |job| job.tenant == tenant && job.environment == environment).await
@@ -124,6 +129,7 @@ impl ProcessSurface {
     /// # Errors
     /// As [`destroy_environment`](Self::destroy_environment).
     pub async fn destroy_all(&self) -> PortResult<()> {
+        self.is_open(TEAR_DOWN)?;
         self.tear_down(self.components_where(|_| true)).await?;
         self.jobs.tear_down(TEAR_DOWN, |_| true).await?;
         let shared = Arc::clone(&self.shared);
@@ -135,6 +141,15 @@ impl ProcessSurface {
     /// The effect that put a component's present routes in force; `None` where it has none.
     pub fn routed_by(&self, key: &ComponentKey) -> Option<EffectId> {
         self.component(key).and_then(|component| component.proxy.table().effect)
+    }
+
+    /// After a shutdown the folder may be another host's.
+    fn is_open(&self, operation: &'static str) -> PortResult<()> {
+        if self.shared.stop.is_cancelled() {
+            let message = "the surface was shut down: open it again";
+            return Err(PortError::new(PortErrorKind::Unavailable, operation, message));
+        }
+        Ok(())
     }
 
     async fn tear_down(&self, components: Vec<Arc<Component>>) -> PortResult<()> {
@@ -200,7 +215,7 @@ async fn begin(options: ProcessSurfaceOptions, stop: CancellationToken) -> PortR
         surface,
         tasks: TaskTracker::new(),
         stop,
-        _lock: lock,
+        lock,
     })
 }
 

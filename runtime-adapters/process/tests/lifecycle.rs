@@ -357,3 +357,17 @@ async fn a_folder_is_one_host_s_at_a_time() {
     assert_eq!(refused.kind(), PortErrorKind::Unavailable);
     assert!(refused.message().contains("another host"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_surface_that_was_shut_down_leaves_the_folder_to_the_next_and_touches_nothing_in_it() {
+    let mut stage = Stage::new().await;
+    stage.serve(1, "", 1).await;
+    stage.surface().shutdown().await;
+    let options = stage.options();
+    let next = ProcessSurface::open(options).await.expect("the folder is let go of");
+    let refused = stage.surface().destroy_all().await.expect_err("it is the next one's");
+    assert_eq!(refused.kind(), PortErrorKind::Unavailable);
+    assert_eq!(next.observe(&key()).await.expect("observed").revisions.len(), 1);
+    assert_eq!(stage.processes().len(), 1);
+    next.destroy_all().await.expect("destroyed");
+}

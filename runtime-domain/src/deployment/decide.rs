@@ -10,6 +10,7 @@ use crate::deployment::command::{DeploymentCommand, EffectOutcome, JobReport};
 use crate::deployment::event::{DeploymentEvent, PauseCause, RollbackCause};
 use crate::deployment::refusal::DeploymentRefusal;
 use crate::deployment::state::{DeploymentState, DeploymentStatus, RuntimeDeployment};
+use crate::reason::reported;
 use crate::rollout::gate::{GateCheck, GateStatus};
 use crate::rollout::progress::EffectState;
 use crate::rollout::{GateIndex, Hold, Sample, SegmentKind, Track};
@@ -316,7 +317,7 @@ impl RuntimeDeployment {
             let wait = Span::from_millis(250).times(1 << attempts.min(7)).min(LONGEST_BACKOFF);
             let event = DeploymentEvent::EffectDeferred {
                 effect,
-                reason: reason.to_string(),
+                reason: reported(reason),
                 not_before: wait.after(now),
             };
             Decision::of(vec![event], format!("it will be tried again in {wait}: {reason}"))

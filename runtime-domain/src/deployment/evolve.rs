@@ -111,12 +111,10 @@ impl RuntimeDeployment {
             DeploymentEvent::EffectPerformed { effect } => {
                 self.outcome(*effect, &EffectState::Performed { at })?;
             }
-            DeploymentEvent::EffectDeferred { effect, not_before, .. } => {
+            DeploymentEvent::EffectDeferred { effect, reason, not_before } => {
                 let attempts = self.attempts(*effect)?.saturating_add(1);
-                self.outcome(
-                    *effect,
-                    &EffectState::Intended { effect: *effect, attempts, not_before: *not_before },
-                )?;
+                let (effect, not_before, trouble) = (*effect, *not_before, Some(reason.clone()));
+                self.outcome(effect, &EffectState::Intended { effect, attempts, not_before, trouble })?;
             }
             DeploymentEvent::GateSampled { gate, sample } => self.gate_mut(*gate)?.count(sample, at),
             DeploymentEvent::GateApproved { gate, by } => self.gate_mut(*gate)?.update_tally(|tally| {
@@ -247,7 +245,7 @@ impl RuntimeDeployment {
         effect: EffectId,
         at: Timestamp,
     ) -> Option<()> {
-        let intended = EffectState::Intended { effect, attempts: 0, not_before: at };
+        let intended = EffectState::Intended { effect, attempts: 0, not_before: at, trouble: None };
         self.intentions = effect.ordinal;
         if let Some(gate) = job {
             self.gate_mut(gate)?.update_tally(|tally| {

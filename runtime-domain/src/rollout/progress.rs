@@ -1,6 +1,7 @@
 //! Where a plan stands, and what to do next.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,9 @@ pub enum EffectState {
         attempts: u16,
         /// Not before.
         not_before: Timestamp,
+        /// Why the last try was without success.
+        #[serde(default)]
+        trouble: Option<String>,
     },
     /// It was accepted.
     Performed {

@@ -9,6 +9,7 @@ use crate::deployment::decide::Because;
 use crate::deployment::event::{DeploymentEvent, PauseCause, RollbackCause};
 use crate::deployment::refusal::DeploymentRefusal;
 use crate::deployment::state::{DeploymentState, RollingBack, RuntimeDeployment};
+use crate::reason::reported;
 use crate::rollout::gate::{Conclusion, GateCheck, GateStatus};
 use crate::rollout::plan::{Change, Condition};
 use crate::rollout::progress::{Cursor, EffectState, REASSERT_AFTER};
@@ -133,11 +134,21 @@ impl RuntimeDeployment {
                 reason,
             ));
         }
-        Some(
-            self.giving_up(RollbackCause::DeadlinePassed {
-                waited_for: format!("{waited_for} within {limit}"),
-            }),
-        )
+        let waited_for = match self.trouble(place) {
+            Some(trouble) => reported(&format!("{waited_for} within {limit}: {trouble}")),
+            None => format!("{waited_for} within {limit}"),
+        };
+        Some(self.giving_up(RollbackCause::DeadlinePassed { waited_for }))
+    }
+
+    /// What is known to be in the way: what the surface answered, or what it sees of the new revision.
+    fn trouble<'p>(&self, place: &'p Place<'_>) -> Option<&'p str> {
+        if let EffectState::Intended { trouble, .. } = &place.cursor.effect {
+            return trouble.as_deref();
+        }
+        let seen = place.seen?;
+        let revision = RevisionId::new(seen.key.module.clone(), self.deployment_id);
+        seen.revisions.get(&revision)?.trouble.as_deref()
     }
 
     fn backward(

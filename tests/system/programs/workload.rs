@@ -1,0 +1,58 @@
+//! The workload of the system's tests: answers `/` with `$VERSION` and `/pid` with its process, on `$PORT`.
+//!
+//! `MODE` makes it misbehave: `never-ready` answers `/ready` with 503, `exits` ends at once with code 3, `stubborn` ignores `SIGTERM`;
+//! several are separated by commas.
+
+use std::convert::Infallible;
+use std::io::{Error, Write as _};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+fn is(mode: &str) -> bool {
+    variable("MODE").split(',').any(|one| one == mode)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::io::Result<()> {
+    if is("exits") {
+        writeln!(std::io::stderr(), "no licence was found")?;
+        std::process::exit(3);
+    }
+    let mut termination = signal(SignalKind::terminate())?;
+    let port: u16 = variable("PORT").parse().map_err(Error::other)?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => drop(tokio::spawn(serve(accepted?.0))),
+            _ = termination.recv(), if !is("stubborn") => return Ok(()),
+        }
+    }
+}
+
+async fn serve(stream: TcpStream) {
+    // A client that leaves is no concern of the workload.
+    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await);
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (status, text) = match request.uri().path() {
+        "/ready" if is("never-ready") => (StatusCode::SERVICE_UNAVAILABLE, "not yet".to_owned()),
+        "/ready" => (StatusCode::OK, "ready".to_owned()),
+        "/pid" => (StatusCode::OK, std::process::id().to_string()),
+        _ => (StatusCode::OK, variable("VERSION")),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    Ok(response)
+}

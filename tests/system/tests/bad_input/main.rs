@@ -1,0 +1,10 @@
+//! Bad input: each is told clearly, harms nothing that is stored or serves, and does not stand in the way of good input afterwards.
+//!
+//! Every test begins with version 1.0.0 serving and ends with [`Bench::is_unharmed`]: 1.0.0 answered all the while, nothing is left in
+//! flight, and a good release goes through.
+
+mod bench;
+mod images;
+mod machine;
+mod manifests;
+mod workloads;
