@@ -78,7 +78,9 @@ async fn run(arguments: Arguments) -> Result<bool, Failure> {
         tokio::signal::ctrl_c().await?;
         stage.leave().await;
     } else {
-        stage.remove().await?;
+        let removed = stage.remove().await;
+        let held = held?;
+        return removed.map(|()| held);
     }
     held
 }

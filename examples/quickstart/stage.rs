@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Failure;
 
 /// How long anything may take that the story waits for outside a rollout.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An embedded runtime at work.
 pub struct Stage {

@@ -348,16 +348,39 @@ impl DeploymentService {
     /// # Errors
     /// The store failed.
     pub async fn is_busy(&self, scope: &TenantScope, environment: EnvironmentId) -> Result<bool, LoadError> {
-        let in_flight: Vec<&str> = DeploymentStatus::ALL
+        Ok(!self.in_flight(scope, environment, 1).await?.is_empty())
+    }
+
+    /// Aborts deployments of the environment that are in flight, and tells whether there was any.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn abort_all(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        reason: &str,
+    ) -> Result<bool, DeploymentError> {
+        let in_flight = self.in_flight(scope, environment, 1_000).await?;
+        for loaded in &in_flight {
+            self.abort(scope, loaded.aggregate.id(), reason.to_owned()).await?;
+        }
+        Ok(!in_flight.is_empty())
+    }
+
+    async fn in_flight(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        limit: u32,
+    ) -> Result<Vec<Loaded<RuntimeDeployment>>, LoadError> {
+        let statuses: Vec<&str> = DeploymentStatus::ALL
             .into_iter()
             .filter(|status| !status.is_final())
             .map(DeploymentStatus::name)
             .collect();
-        let query = Query::all(RuntimeDeployment::KIND)
-            .in_environment(environment)
-            .with_status(&in_flight)
-            .limited_to(1);
-        Ok(!self.deployments(scope, query).await?.items.is_empty())
+        let query = Query::all(RuntimeDeployment::KIND).in_environment(environment).with_status(&statuses);
+        Ok(self.deployments(scope, query.limited_to(limit)).await?.items)
     }
 
     async fn command(

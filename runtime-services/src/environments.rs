@@ -203,7 +203,7 @@ impl EnvironmentService {
         self.command(scope, environment, &command).await
     }
 
-    /// Removes an environment with everything in it. It accepts no deployment from now on; those in flight end first.
+    /// Removes an environment with everything in it. It accepts no deployment from now on; those in flight are aborted, and end first.
     ///
     /// # Errors
     /// It is not there, or is being provisioned.

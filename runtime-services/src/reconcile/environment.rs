@@ -142,8 +142,9 @@ impl Task for EnvironmentReconciler {
                 ProvisioningStatus::ProvisioningFailed => EnvironmentCommand::RetryProvisioning,
                 ProvisioningStatus::Provisioning => self.provision(&loaded.aggregate).await,
                 ProvisioningStatus::Decommissioning => {
-                    let is_busy = self.deployments.is_busy(&scope, loaded.aggregate.id()).await;
-                    if is_busy.map_err(PassError::failed)? {
+                    let reason = "its environment is being decommissioned";
+                    let aborted = self.deployments.abort_all(&scope, loaded.aggregate.id(), reason).await;
+                    if aborted.map_err(PassError::failed)? {
                         let at = self.host.options().poll.after(self.host.now());
                         return Ok(Passed::Until { seen: loaded.revision, at });
                     }
