@@ -127,9 +127,11 @@ impl RuntimeEnvironment {
     fn changed(mut self, change: &EnvironmentChange, at: Timestamp) -> Option<Self> {
         let is_fixed = change.stage.is_some() || change.region.is_some() || change.name.is_some();
         match &mut self.state {
-            EnvironmentState::Requested(_) => {}
+            EnvironmentState::Requested(state) if state.attempts == 0 => {}
             _ if is_fixed => return None,
-            EnvironmentState::Provisioning(_) | EnvironmentState::ProvisioningFailed(_) => {}
+            EnvironmentState::Requested(_)
+            | EnvironmentState::Provisioning(_)
+            | EnvironmentState::ProvisioningFailed(_) => {}
             EnvironmentState::Provisioned(state) => {
                 state.pending = Some(PendingChange { since: at, retry_at: Some(at), failure: None });
             }

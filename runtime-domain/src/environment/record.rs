@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, RecordError};
 use crate::environment::decide::is_destination;
-use crate::environment::{EnvironmentStage, EnvironmentState, IsolationModel, RuntimeEnvironment};
+use crate::environment::{
+    EnvironmentStage, EnvironmentState, IsolationModel, PendingChange, ProvisionedResources,
+    RuntimeEnvironment,
+};
 use crate::id::{EnvironmentId, ProjectId, TenantId};
 use crate::reason;
 use crate::surface::SurfaceKind;
@@ -109,11 +112,15 @@ impl RuntimeEnvironment {
             }
             // While a change waits, the resources are still those of the blueprint before it.
             EnvironmentState::Provisioned(state) => match &state.pending {
-                Some(pending) => pending.failure.as_deref().and_then(kept),
+                Some(pending) => stray(&self.surfaces, &state.resources)
+                    .map(|why| ("ENV-1", why))
+                    .or_else(|| asleep(pending))
+                    .or_else(|| pending.failure.as_deref().and_then(kept)),
                 None => self.misfit(&state.resources).map(|misfit| ("ENV-1", misfit)),
             },
             EnvironmentState::Decommissioning(state) => self
                 .leaving()
+                .or_else(|| stray(&self.surfaces, state.resources.as_ref()?).map(|why| ("LIFECYCLE", why)))
                 .or_else(|| kept(&state.reason))
                 .or_else(|| state.failure.as_deref().and_then(kept)),
             EnvironmentState::Decommissioned(state) => self.leaving().or_else(|| kept(&state.reason)),
@@ -124,6 +131,27 @@ impl RuntimeEnvironment {
         self.is_protected
             .then(|| ("LIFECYCLE", "it is protected from deletion, and is being or was deleted".to_string()))
     }
+}
+
+/// What cannot be of resources that were brought about for an earlier blueprint: surfaces are only ever added to it.
+fn stray(surfaces: &BTreeSet<SurfaceKind>, resources: &ProvisionedResources) -> Option<String> {
+    let targets: BTreeSet<SurfaceKind> =
+        resources.compute_targets.iter().map(|target| target.surface).collect();
+    if targets.is_empty() || targets.len() != resources.compute_targets.len() {
+        return Some("its surfaces and what was provisioned for them do not agree".to_string());
+    }
+    if let Some(stray) = targets.difference(surfaces).next() {
+        return Some(format!("surface {stray} was never asked for"));
+    }
+    if !resources.network_boundary.egress_allow_list.iter().all(|destination| is_destination(destination)) {
+        return Some("its network boundary lets out to what is no destination".to_string());
+    }
+    resources.stack_ref.trim().is_empty().then(|| "nothing refers to what was provisioned".to_string())
+}
+
+fn asleep(pending: &PendingChange) -> Option<(&'static str, String)> {
+    (pending.retry_at.is_none() && pending.failure.is_none())
+        .then(|| ("LIFECYCLE", "a change waits for a person, and never failed".to_string()))
 }
 
 fn begun(attempts: u32) -> Option<(&'static str, String)> {

@@ -1,5 +1,6 @@
 //! The table of the context's docs, and what holds for every history.
 
+mod admit;
 mod rules;
 mod table;
 

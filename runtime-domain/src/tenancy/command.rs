@@ -2,8 +2,9 @@
 
 use alloc::string::String;
 
+use crate::aggregate::EvidenceRef;
 use crate::environment::{HostedEnvironment, IsolationModel};
-use crate::id::{TenantBindingId, TenantId};
+use crate::id::{AggregateKind, TenantBindingId, TenantId};
 use crate::tenancy::{PartitionAssignment, ResourceQuota};
 
 /// Asks for a tenant's place in an environment. Its natural key is the tenant and the environment (TEN-3).
@@ -21,6 +22,17 @@ pub struct BindTenant {
     pub quota: ResourceQuota,
     /// Its partitions.
     pub partitions: PartitionAssignment,
+}
+
+impl BindTenant {
+    /// The fact that the request rests on: its commit re-checks that the environment is still at exactly this revision.
+    pub fn evidence(&self) -> EvidenceRef {
+        EvidenceRef {
+            kind: AggregateKind::RuntimeEnvironment,
+            id: self.environment.environment().uuid(),
+            revision: self.environment.at(),
+        }
+    }
 }
 
 /// What may be asked of an existing binding.

@@ -5,9 +5,10 @@ use alloc::string::{String, ToString};
 
 use proptest::prelude::*;
 
-use crate::aggregate::{Aggregate, DomainEvent};
+use crate::aggregate::{Aggregate, DomainEvent, EvidenceRef};
 use crate::claim::{Claim, ClaimMode, ClaimSpace};
 use crate::environment::{HostedEnvironment, IsolationModel};
+use crate::id::AggregateKind;
 use crate::refusal::{Refusal, Rule};
 use crate::tenancy::*;
 use crate::testing::{Answer, Told, answer, assert_refused, assert_schema_is_kept, at, id};
@@ -148,6 +149,16 @@ fn a_released_tenant_proves_nothing() {
     let proof = told.now().prove(Revision(2)).unwrap();
     assert_eq!((proof.tenant(), proof.environment(), proof.at()), (id(2), id(1), Revision(2)));
     assert_eq!((proof.binding(), proof.isolation_model()), (id(5), IsolationModel::Pool));
+}
+
+#[test]
+fn a_request_to_bind_names_the_environment_and_the_revision_it_rests_on() {
+    let expected = EvidenceRef {
+        kind: AggregateKind::RuntimeEnvironment,
+        id: id::<crate::id::kind::Environment>(1).uuid(),
+        revision: Revision(3),
+    };
+    assert_eq!(bind(IsolationModel::Pool).evidence(), expected);
 }
 
 #[test]

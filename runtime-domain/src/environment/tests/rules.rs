@@ -214,6 +214,82 @@ fn a_record_that_was_edited_by_hand_is_refused() {
     });
 }
 
+/// A Provisioned environment with a change that waits to be applied.
+fn with_a_change_that_waits() -> Told<RuntimeEnvironment> {
+    let mut told = in_state(EnvironmentStage::Dev, ProvisioningStatus::Provisioned);
+    let surfaces = Some(BTreeSet::from([SurfaceKind::Process, SurfaceKind::Kubernetes]));
+    let change = EnvironmentChange { surfaces, ..EnvironmentChange::default() };
+    told.command(&EnvironmentCommand::ChangeEnvironment(change), 10).unwrap();
+    told
+}
+
+#[test]
+fn a_record_whose_change_waits_is_not_believed_about_surfaces_that_nobody_asked_for() {
+    let told = with_a_change_that_waits();
+    let stray = serde_json::json!({ "surface": "functions", "resource_ids": [] });
+    let twice = serde_json::json!({ "surface": "process", "resource_ids": [] });
+    for target in [stray, twice] {
+        assert_refused(told.now(), "ENV-1", |record| {
+            let targets = &mut record["state"]["Provisioned"]["resources"]["compute_targets"];
+            targets.as_array_mut().unwrap().push(target);
+        });
+    }
+    assert_refused(told.now(), "ENV-1", |record| {
+        record["state"]["Provisioned"]["resources"]["compute_targets"] = serde_json::json!([]);
+    });
+    assert_refused(told.now(), "ENV-1", |record| {
+        record["state"]["Provisioned"]["resources"]["stack_ref"] = serde_json::json!(" ");
+    });
+    assert_refused(told.now(), "ENV-1", |record| {
+        let boundary = &mut record["state"]["Provisioned"]["resources"]["network_boundary"];
+        boundary["egress_allow_list"] = serde_json::json!(["no good"]);
+    });
+}
+
+#[test]
+fn a_record_whose_change_would_wait_for_ever_without_a_reason_is_refused() {
+    assert_refused(with_a_change_that_waits().now(), "LIFECYCLE", |record| {
+        record["state"]["Provisioned"]["pending"]["retry_at"] = serde_json::Value::Null;
+    });
+}
+
+#[test]
+fn a_record_is_not_believed_about_what_is_taken_down_that_was_never_asked_for() {
+    let mut told = with_a_change_that_waits();
+    told.command(&decommission(), 11).unwrap();
+    told.check_replay_and_record();
+    assert_refused(told.now(), "LIFECYCLE", |record| {
+        let targets = &mut record["state"]["Decommissioning"]["resources"]["compute_targets"];
+        let stray = serde_json::json!({ "surface": "functions", "resource_ids": ["of-another"] });
+        targets.as_array_mut().unwrap().push(stray);
+    });
+}
+
+#[test]
+fn no_event_moves_an_environment_once_provisioning_was_tried() {
+    let mut retried = in_state(EnvironmentStage::Dev, ProvisioningStatus::ProvisioningFailed);
+    retried.command(&EnvironmentCommand::RetryProvisioning, 600).unwrap();
+    let fixed = [
+        EnvironmentChange { stage: Some(EnvironmentStage::Prod), ..EnvironmentChange::default() },
+        EnvironmentChange { region: Some(name("northeurope")), ..EnvironmentChange::default() },
+        EnvironmentChange { name: Some(name("store")), ..EnvironmentChange::default() },
+    ];
+    for change in fixed {
+        let event = EnvironmentEvent::EnvironmentChanged { change };
+        let fresh = asked_for(EnvironmentStage::Dev);
+        assert!(RuntimeEnvironment::evolve(fresh.state, &event, at(601)).is_ok(), "{event:?}");
+        let tried =
+            ProvisioningStatus::ALL.into_iter().filter(|status| *status != ProvisioningStatus::Requested);
+        let tried = tried.map(|status| in_state(EnvironmentStage::Dev, status));
+        for told in tried.chain([retried.clone()]) {
+            assert!(
+                RuntimeEnvironment::evolve(told.state.clone(), &event, at(601)).is_err(),
+                "{event:?}: {told:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn destinations_are_hosts_with_or_without_a_port() {
     for text in ["localhost", "api.example.com:443", "10.0.0.1", "10.0.0.1:80", "[::1]:8080", "[fe80::1]"] {
