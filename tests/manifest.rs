@@ -1,4 +1,5 @@
 //! Manifests as texts: what is good parses, what is wrong is refused with the line and the rule.
+
 #![cfg(feature = "manifest")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 

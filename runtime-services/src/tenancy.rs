@@ -1,9 +1,9 @@
 //! Tenant bindings: what callers may ask.
 
-use runtime_domain::aggregate::{Aggregate, EvidenceRef};
+use runtime_domain::aggregate::Aggregate;
 use runtime_domain::claim::Claim;
 use runtime_domain::environment::IsolationModel;
-use runtime_domain::id::{AggregateKind, EnvironmentId, TenantBindingId};
+use runtime_domain::id::{EnvironmentId, TenantBindingId};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::tenancy::{
     BindTenant, BindingStatus, PartitionAssignment, ResourceQuota, RuntimeTenantBinding, TenancyCommand,
@@ -85,11 +85,7 @@ impl TenancyService {
                 let decision = bound.aggregate.bind_again(&command).map_err(CommandError::Refused)?;
                 return Ok(Done { changed: false, ..done(bound, decision.explanation) });
             }
-            let facts = [EvidenceRef {
-                kind: AggregateKind::RuntimeEnvironment,
-                id: wanted.environment.uuid(),
-                revision: command.environment.at(),
-            }];
+            let facts = [command.evidence()];
             let now = self.host.now();
             let decision = RuntimeTenantBinding::bind(&command, now).map_err(CommandError::Refused)?;
             match commit::<RuntimeTenantBinding>(
