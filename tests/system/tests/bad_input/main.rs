@@ -1,13 +1,8 @@
 //! Bad input: each is told clearly, harms nothing that is stored or serves, and does not stand in the way of good input afterwards.
 //!
-<<<<<<< HEAD
-//! Every test begins with version 1.0.0 serving and ends with [`Bench::is_unharmed`]: 1.0.0 answered all the while, nothing is left in
-//! flight, and a good release goes through.
-=======
 //! Every test begins with version 1.0.0 serving. Where bad input is refused or rolled back, it ends with `Bench::is_unharmed`: 1.0.0
 //! still answers, nothing is left in flight, and a good release goes through.
 
->>>>>>> badinput
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 mod bench;
