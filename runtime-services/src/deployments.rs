@@ -2,32 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use runtime_domain::aggregate::{Aggregate, Decision};
-use runtime_domain::claim::Claim;
+use runtime_domain::aggregate::{Aggregate, Decision, EvidenceRef};
 use runtime_domain::component::ImageReference;
 use runtime_domain::deployment::{
     DeployedVersion, DeploymentCommand, DeploymentEvent, DeploymentRefusal, DeploymentStatus, Release,
-    RequestDeployment, RequestRollback, RollbackPoint, RuntimeDeployment, SeenRevisions,
+    RequestDeployment, RequestRollback, RuntimeDeployment,
 };
 use runtime_domain::environment::Admission;
 use runtime_domain::id::{DeploymentId, EnvironmentId};
 use runtime_domain::rollout::{HealthGate, PlanRefusal, RolloutPlan};
 use runtime_domain::scope::TenantScope;
-use runtime_domain::surface::ComponentKey;
 use runtime_domain::value::{ModuleId, Name};
 use runtime_ports::store::{HistoryEntry, LoadError, Loaded, Page, Query, Repository, TenantStore};
 
 use crate::environments::{AdmissionError, EnvironmentService};
-use crate::error::{CommandError, Refused, sort};
+use crate::error::CommandError;
+use crate::existing::{self, TRIES};
 use crate::host::Host;
 use crate::manifest::{ManifestError, ReleaseManifest};
 use crate::unit::{Done, Grounds, commit};
 
+mod standing;
+
+use standing::{Standing, newest, retry_or_refuse};
+
 /// What goes wrong with a deployment's command.
 pub type DeploymentError = CommandError<DeploymentRefusal>;
-
-/// How often a command is decided again because others changed what it rests on.
-const TRIES: usize = 8;
 
 /// What a request would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl DeploymentService {
     ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
         for _ in 0..TRIES {
             let store = self.host.ports().store.for_tenant(scope);
-            let standing = self.standing(&*store, environment, release.components.keys()).await?;
+            let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
             if let Some(same) = standing.brings(&release) {
                 let explanation = "this release is in flight or serves already".to_owned();
                 return Ok(Done {
@@ -99,24 +99,13 @@ impl DeploymentService {
                     explanation,
                 });
             }
+            standing.nothing_in_flight()?;
             let admission = self.admission(scope, environment).await?;
             let request = self.rollout(release.clone(), admission, &standing)?;
             let facts = request.evidence();
-            let now = self.host.now();
             let decision = RuntimeDeployment::request(request).map_err(CommandError::Refused)?;
-            match commit::<RuntimeDeployment>(
-                &self.host,
-                &*store,
-                None,
-                &decision,
-                Grounds::exactly(&facts),
-                now,
-            )
-            .await
-            {
-                Ok(Some(loaded)) => return Ok(done(loaded, &decision)),
-                Ok(None) => return Err(CommandError::Contended),
-                Err(error) => retry_or_refuse(error, &release)?,
+            if let Some(done) = self.begin(&*store, &decision, &facts, &release).await? {
+                return Ok(done);
             }
         }
         Err(CommandError::Contended)
@@ -133,7 +122,7 @@ impl DeploymentService {
         release: Release,
     ) -> Result<DeploymentPreview, DeploymentError> {
         let store = self.host.ports().store.for_tenant(scope);
-        let standing = self.standing(&*store, environment, release.components.keys()).await?;
+        let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
         let admission = self.admission(scope, environment).await?;
         let decision = RuntimeDeployment::request(self.rollout(release, admission, &standing)?);
         let events = decision.map_err(CommandError::Refused)?.events;
@@ -156,13 +145,14 @@ impl DeploymentService {
     ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
         for _ in 0..TRIES {
             let store = self.host.ports().store.for_tenant(scope);
-            let loaded = self.find(&*store, to).await?;
+            let loaded = find(&*store, to).await?;
             if loaded.aggregate.environment_id() != environment {
-                return Err(not_found(to));
+                return Err(CommandError::NotFound { what: format!("deployment {to}") });
             }
             let target = loaded.aggregate.rollback_point(loaded.revision).map_err(CommandError::Refused)?;
             let release = target.release().clone();
-            let standing = self.standing(&*store, environment, release.components.keys()).await?;
+            let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
+            standing.nothing_in_flight()?;
             let admission = self.admission(scope, environment).await?;
             let request = RequestRollback {
                 deployment_id: DeploymentId::from_uuid(self.host.ports().ids.next()),
@@ -174,21 +164,9 @@ impl DeploymentService {
                 surfaces: self.host.capabilities(),
             };
             let facts = request.evidence();
-            let now = self.host.now();
             let decision = RuntimeDeployment::request_rollback(request).map_err(CommandError::Refused)?;
-            match commit::<RuntimeDeployment>(
-                &self.host,
-                &*store,
-                None,
-                &decision,
-                Grounds::exactly(&facts),
-                now,
-            )
-            .await
-            {
-                Ok(Some(loaded)) => return Ok(done(loaded, &decision)),
-                Ok(None) => return Err(CommandError::Contended),
-                Err(error) => retry_or_refuse(error, &release)?,
+            if let Some(done) = self.begin(&*store, &decision, &facts, &release).await? {
+                return Ok(done);
             }
         }
         Err(CommandError::Contended)
@@ -296,7 +274,7 @@ impl DeploymentService {
         deployment: DeploymentId,
     ) -> Result<RuntimeDeployment, DeploymentError> {
         let store = self.host.ports().store.for_tenant(scope);
-        Ok(self.find(&*store, deployment).await?.aggregate)
+        Ok(find(&*store, deployment).await?.aggregate)
     }
 
     /// A page of the tenant's deployments; [`Query::all`] and its filters say which. The query's kind is set here.
@@ -383,37 +361,32 @@ impl DeploymentService {
         Ok(self.deployments(scope, query.limited_to(limit)).await?.items)
     }
 
+    /// Commits a deployment's beginning; `None` where others have changed what it rests on, so that it must be decided again.
+    async fn begin(
+        &self,
+        store: &dyn TenantStore,
+        decision: &Decision<DeploymentEvent>,
+        facts: &[EvidenceRef],
+        release: &Release,
+    ) -> Result<Option<Done<RuntimeDeployment>>, DeploymentError> {
+        let now = self.host.now();
+        match commit::<RuntimeDeployment>(&self.host, store, None, decision, Grounds::exactly(facts), now)
+            .await
+        {
+            Ok(begun) => Ok(begun.map(|loaded| Done::of(loaded, decision))),
+            Err(error) => retry_or_refuse(error, release).map(|()| None),
+        }
+    }
+
     async fn command(
         &self,
         scope: &TenantScope,
         deployment: DeploymentId,
         command: &DeploymentCommand,
     ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
-        let store = self.host.ports().store.for_tenant(scope);
-        for _ in 0..TRIES {
-            let loaded = self.find(&*store, deployment).await?;
-            let now = self.host.now();
-            let decision = loaded.aggregate.decide(command, now).map_err(CommandError::Refused)?;
-            match commit(&self.host, &*store, Some(loaded), &decision, Grounds::default(), now).await {
-                Ok(Some(loaded)) => return Ok(done(loaded, &decision)),
-                Ok(None) => return Err(not_found(deployment)),
-                Err(error) => match sort(error) {
-                    Refused::Again => {}
-                    Refused::Claim(_) => return Err(CommandError::Contended),
-                    Refused::Stop(error) => return Err(CommandError::Port(error)),
-                },
-            }
-        }
-        Err(CommandError::Contended)
-    }
-
-    async fn find(
-        &self,
-        store: &dyn TenantStore,
-        deployment: DeploymentId,
-    ) -> Result<Loaded<RuntimeDeployment>, DeploymentError> {
-        let found = Repository::<RuntimeDeployment>::new(store).load(deployment.uuid()).await?;
-        found.ok_or_else(|| not_found(deployment))
+        let what = format!("deployment {deployment}");
+        let decide = |found: &RuntimeDeployment, now| found.decide(command, now);
+        existing::command(&self.host, scope, deployment.uuid(), &what, decide).await
     }
 
     async fn admission(
@@ -446,148 +419,13 @@ impl DeploymentService {
             surfaces: self.host.capabilities(),
         })
     }
-
-    /// What is known about the components now.
-    async fn standing(
-        &self,
-        store: &dyn TenantStore,
-        environment: EnvironmentId,
-        modules: impl Iterator<Item = &ModuleId>,
-    ) -> Result<Standing, DeploymentError> {
-        let mut standing = Standing::default();
-        for module in modules {
-            if let Some(newest) = newest(store, environment, module, &[]).await? {
-                standing.newest.insert(module.clone(), newest);
-            }
-            let completed = newest(store, environment, module, &[DeploymentStatus::Completed.name()]).await?;
-            if let Some(completed) = completed {
-                standing.serving.insert(module.clone(), completed);
-            }
-            let seen = self.seen(store, environment, module).await;
-            standing.seen.insert(module.clone(), seen);
-        }
-        Ok(standing)
-    }
-
-    /// What the surfaces show of a component. One that cannot be looked at shows nothing; the release's own numbers stand then.
-    async fn seen(
-        &self,
-        store: &dyn TenantStore,
-        environment: EnvironmentId,
-        module: &ModuleId,
-    ) -> SeenRevisions {
-        let key = ComponentKey { tenant: store.scope().tenant(), environment, module: module.clone() };
-        let mut seen = SeenRevisions::new();
-        for surface in self.host.ports().surfaces.values() {
-            match self.host.bounded("surface.observe", surface.observe(&key)).await {
-                Ok(shown) => {
-                    seen.extend(
-                        shown.revisions.into_iter().map(|(revision, shown)| (revision, shown.wanted)),
-                    );
-                }
-                Err(error) => tracing::warn!(%key, %error, "a component could not be looked at"),
-            }
-        }
-        seen
-    }
 }
 
-/// The newest deployments of a set of components.
-#[derive(Debug, Default)]
-struct Standing {
-    newest: BTreeMap<ModuleId, Loaded<RuntimeDeployment>>,
-    serving: BTreeMap<ModuleId, Loaded<RuntimeDeployment>>,
-    seen: BTreeMap<ModuleId, SeenRevisions>,
-}
-
-impl Standing {
-    fn numbers(&self) -> BTreeMap<ModuleId, u32> {
-        let numbers = self.newest.iter().map(|(module, newest)| {
-            let number = newest.aggregate.numbers().get(module).copied().unwrap_or(0);
-            (module.clone(), number + 1)
-        });
-        numbers.collect()
-    }
-
-    fn points(&self) -> Result<Vec<RollbackPoint>, DeploymentError> {
-        let mut seen = std::collections::BTreeSet::new();
-        let completed = self.serving.values().filter(|loaded| seen.insert(loaded.aggregate.id()));
-        let points = completed.map(|loaded| loaded.aggregate.rollback_point(loaded.revision));
-        points.collect::<Result<_, _>>().map_err(CommandError::Refused)
-    }
-
-    /// The deployment that brings exactly this release to every one of its components, in flight or serving.
-    fn brings(&self, release: &Release) -> Option<Loaded<RuntimeDeployment>> {
-        let first = self.newest.values().next()?;
-        let is_alive =
-            !first.aggregate.status().is_final() || first.aggregate.status() == DeploymentStatus::Completed;
-        let is_same = first.aggregate.brings(release)
-            && self.newest.len() == release.components.len()
-            && self.newest.values().all(|other| other.aggregate.id() == first.aggregate.id());
-        (is_alive && is_same).then(|| first.clone())
-    }
-}
-
-async fn newest(
+async fn find(
     store: &dyn TenantStore,
-    environment: EnvironmentId,
-    module: &ModuleId,
-    statuses: &[&str],
-) -> Result<Option<Loaded<RuntimeDeployment>>, LoadError> {
-    let query = Query::all(RuntimeDeployment::KIND)
-        .in_environment(environment)
-        .about(module.clone())
-        .with_status(statuses)
-        .limited_to(1);
-    let page = Repository::<RuntimeDeployment>::new(store).query(query).await?;
-    Ok(page.items.into_iter().next())
-}
-
-fn not_found(deployment: DeploymentId) -> DeploymentError {
-    CommandError::NotFound { what: format!("deployment {deployment}") }
-}
-
-fn done(loaded: Loaded<RuntimeDeployment>, decision: &Decision<DeploymentEvent>) -> Done<RuntimeDeployment> {
-    Done {
-        aggregate: loaded.aggregate,
-        revision: loaded.revision,
-        changed: !decision.is_unchanged(),
-        explanation: decision.explanation.clone(),
-    }
-}
-
-/// A held claim tells which rule refuses the request; what was merely changed by others is tried again.
-fn retry_or_refuse(
-    error: runtime_ports::store::CommitError,
-    release: &Release,
-) -> Result<(), DeploymentError> {
-    match sort(error) {
-        Refused::Again => Ok(()),
-        Refused::Stop(error) => Err(CommandError::Port(error)),
-        Refused::Claim(claim) => {
-            let refusal = release.components.values().find_map(|component| refusal_of(&claim, component));
-            match refusal {
-                Some(refusal) => Err(CommandError::Refused(refusal)),
-                // Another deployment was requested and ended in between: its number is taken.
-                None => Ok(()),
-            }
-        }
-    }
-}
-
-fn refusal_of(
-    claim: &Claim,
-    component: &runtime_domain::component::ComponentSpec,
-) -> Option<DeploymentRefusal> {
-    let module = component.module.clone();
-    let digest = component.tuple.image.digest().clone();
-    if claim.key.starts_with("in-flight/") && claim.key.ends_with(&format!("/{module}")) {
-        Some(DeploymentRefusal::InFlight { module })
-    } else if claim.key.starts_with("quarantine/") && claim.key.ends_with(&format!("/{module}/{digest}")) {
-        Some(DeploymentRefusal::Quarantined { module, digest })
-    } else {
-        None
-    }
+    deployment: DeploymentId,
+) -> Result<Loaded<RuntimeDeployment>, DeploymentError> {
+    existing::find(store, deployment.uuid(), &format!("deployment {deployment}")).await
 }
 
 impl From<PlanRefusal> for DeploymentError {

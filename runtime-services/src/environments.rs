@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use runtime_domain::aggregate::{Aggregate, Decision};
+use runtime_domain::aggregate::Aggregate;
 use runtime_domain::claim::Claim;
 use runtime_domain::environment::{
-    Admission, EnvironmentChange, EnvironmentCommand, EnvironmentEvent, EnvironmentRefusal, EnvironmentStage,
+    Admission, EnvironmentChange, EnvironmentCommand, EnvironmentRefusal, EnvironmentStage,
     HostedEnvironment, IsolationModel, ProvisionRuntimeEnvironment, RuntimeEnvironment,
 };
 use runtime_domain::id::{EnvironmentId, ProjectId};
@@ -17,6 +17,7 @@ use runtime_ports::infrastructure::ResourcePreview;
 use runtime_ports::store::{HistoryEntry, LoadError, Loaded, Page, Query, Repository, TenantStore};
 
 use crate::error::{CommandError, Refused, sort};
+use crate::existing::{self, TRIES};
 use crate::host::Host;
 use crate::unit::{Done, Grounds, commit};
 
@@ -57,8 +58,6 @@ pub struct NewEnvironment {
     pub egress_allow_list: BTreeSet<String>,
 }
 
-const TRIES: usize = 8;
-
 /// Provisions, tells of and decommissions environments.
 #[derive(Debug, Clone)]
 pub struct EnvironmentService {
@@ -85,14 +84,14 @@ impl EnvironmentService {
             let command = self.new_command(scope, &wanted);
             if let Some(found) = self.named(&*store, wanted.project_id, &wanted.name).await? {
                 let decision = found.aggregate.provision_again(&command).map_err(CommandError::Refused)?;
-                return Ok(done(found, &decision));
+                return Ok(Done::of(found, &decision));
             }
             let now = self.host.now();
             let decision = RuntimeEnvironment::provision(&command, now).map_err(CommandError::Refused)?;
             match commit::<RuntimeEnvironment>(&self.host, &*store, None, &decision, Grounds::default(), now)
                 .await
             {
-                Ok(Some(loaded)) => return Ok(done(loaded, &decision)),
+                Ok(Some(loaded)) => return Ok(Done::of(loaded, &decision)),
                 Ok(None) => return Err(CommandError::Contended),
                 Err(error) => match sort(error) {
                     // Someone else asked for the same one in between.
@@ -226,7 +225,9 @@ impl EnvironmentService {
         environment: EnvironmentId,
     ) -> Result<RuntimeEnvironment, EnvironmentError> {
         let store = self.host.ports().store.for_tenant(scope);
-        Ok(find(&*store, environment).await?.aggregate)
+        let what = format!("environment {environment}");
+        let found: Loaded<RuntimeEnvironment> = existing::find(&*store, environment.uuid(), &what).await?;
+        Ok(found.aggregate)
     }
 
     /// A page of the tenant's environments. The query's kind is set here.
@@ -299,45 +300,8 @@ impl EnvironmentService {
         environment: EnvironmentId,
         command: &EnvironmentCommand,
     ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
-        let store = self.host.ports().store.for_tenant(scope);
-        for _ in 0..TRIES {
-            let loaded = find(&*store, environment).await?;
-            let now = self.host.now();
-            let decision = loaded.aggregate.decide(command, now).map_err(CommandError::Refused)?;
-            match commit(&self.host, &*store, Some(loaded), &decision, Grounds::default(), now).await {
-                Ok(Some(loaded)) => return Ok(done(loaded, &decision)),
-                Ok(None) => return Err(not_found(environment)),
-                Err(error) => match sort(error) {
-                    Refused::Again => {}
-                    Refused::Claim(_) => return Err(CommandError::Contended),
-                    Refused::Stop(error) => return Err(CommandError::Port(error)),
-                },
-            }
-        }
-        Err(CommandError::Contended)
-    }
-}
-
-async fn find(
-    store: &dyn TenantStore,
-    environment: EnvironmentId,
-) -> Result<Loaded<RuntimeEnvironment>, EnvironmentError> {
-    let found = Repository::<RuntimeEnvironment>::new(store).load(environment.uuid()).await?;
-    found.ok_or_else(|| not_found(environment))
-}
-
-fn not_found(environment: EnvironmentId) -> EnvironmentError {
-    CommandError::NotFound { what: format!("environment {environment}") }
-}
-
-fn done(
-    loaded: Loaded<RuntimeEnvironment>,
-    decision: &Decision<EnvironmentEvent>,
-) -> Done<RuntimeEnvironment> {
-    Done {
-        aggregate: loaded.aggregate,
-        revision: loaded.revision,
-        changed: !decision.is_unchanged(),
-        explanation: decision.explanation.clone(),
+        let what = format!("environment {environment}");
+        let decide = |found: &RuntimeEnvironment, now| found.decide(command, now);
+        existing::command(&self.host, scope, environment.uuid(), &what, decide).await
     }
 }

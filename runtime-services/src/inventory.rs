@@ -16,13 +16,12 @@ use runtime_ports::store::{CommitError, LoadError, Loaded, Query, Repository, Te
 use crate::deployments::DeploymentService;
 use crate::error::{CommandError, Refused, sort};
 use crate::events::{Listener, failed, opened, scope_of};
+use crate::existing::TRIES;
 use crate::host::Host;
 use crate::unit::{Grounds, commit};
 
 /// What goes wrong with an inventory command.
 pub type InventoryError = CommandError<InventoryRefusal>;
-
-const TRIES: usize = 8;
 
 /// Tells what runs, and keeps the record of it.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
 //! | how events leave | `relay.rs` |
-//! | how a decision becomes a commit | `unit.rs` |
+//! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
 
 pub mod deployments;
 pub mod environments;
@@ -30,6 +30,7 @@ pub mod services;
 pub mod tenancy;
 
 mod events;
+mod existing;
 mod reconcile;
 mod relay;
 mod unit;

@@ -9,17 +9,16 @@ use runtime_domain::tenancy::{
     BindTenant, BindingStatus, PartitionAssignment, ResourceQuota, RuntimeTenantBinding, TenancyCommand,
     TenancyRefusal,
 };
-use runtime_ports::store::{Loaded, Query, Repository};
+use runtime_ports::store::{Query, Repository};
 
 use crate::environments::{AdmissionError, EnvironmentService};
 use crate::error::{CommandError, Refused, sort};
+use crate::existing::{self, TRIES};
 use crate::host::Host;
 use crate::unit::{Done, Grounds, commit};
 
 /// What goes wrong with a tenant binding's command.
 pub type TenancyError = CommandError<TenancyRefusal>;
-
-const TRIES: usize = 8;
 
 /// Binds tenants to environments.
 #[derive(Debug, Clone)]
@@ -83,7 +82,7 @@ impl TenancyService {
             let page = Repository::<RuntimeTenantBinding>::new(&*store).query(query).await?;
             if let Some(bound) = page.items.into_iter().next() {
                 let decision = bound.aggregate.bind_again(&command).map_err(CommandError::Refused)?;
-                return Ok(Done { changed: false, ..done(bound, decision.explanation) });
+                return Ok(Done::of(bound, &decision));
             }
             let facts = [command.evidence()];
             let now = self.host.now();
@@ -98,7 +97,7 @@ impl TenancyService {
             )
             .await
             {
-                Ok(Some(loaded)) => return Ok(done(loaded, decision.explanation)),
+                Ok(Some(loaded)) => return Ok(Done::of(loaded, &decision)),
                 Ok(None) => return Err(CommandError::Contended),
                 Err(error) => self.refused(error, scope, wanted.environment)?,
             }
@@ -153,28 +152,8 @@ impl TenancyService {
         binding: TenantBindingId,
         command: &TenancyCommand,
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
-        let not_found = || CommandError::NotFound { what: format!("tenant binding {binding}") };
-        let store = self.host.ports().store.for_tenant(scope);
-        for _ in 0..TRIES {
-            let loaded = Repository::<RuntimeTenantBinding>::new(&*store).load(binding.uuid()).await?;
-            let loaded = loaded.ok_or_else(not_found)?;
-            let now = self.host.now();
-            let decision = loaded.aggregate.decide(command, now).map_err(CommandError::Refused)?;
-            let changed = !decision.is_unchanged();
-            match commit(&self.host, &*store, Some(loaded), &decision, Grounds::default(), now).await {
-                Ok(Some(loaded)) => return Ok(Done { changed, ..done(loaded, decision.explanation) }),
-                Ok(None) => return Err(not_found()),
-                Err(error) => match sort(error) {
-                    Refused::Again => {}
-                    Refused::Claim(_) => return Err(CommandError::Contended),
-                    Refused::Stop(error) => return Err(CommandError::Port(error)),
-                },
-            }
-        }
-        Err(CommandError::Contended)
+        let what = format!("tenant binding {binding}");
+        let decide = |found: &RuntimeTenantBinding, now| found.decide(command, now);
+        existing::command(&self.host, scope, binding.uuid(), &what, decide).await
     }
-}
-
-fn done(loaded: Loaded<RuntimeTenantBinding>, explanation: String) -> Done<RuntimeTenantBinding> {
-    Done { aggregate: loaded.aggregate, revision: loaded.revision, changed: true, explanation }
 }

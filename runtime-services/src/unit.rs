@@ -28,6 +28,17 @@ pub struct Done<A> {
     pub explanation: String,
 }
 
+impl<A: Aggregate> Done<A> {
+    pub(crate) fn of(loaded: Loaded<A>, decision: &Decision<A::Event>) -> Self {
+        Self {
+            aggregate: loaded.aggregate,
+            revision: loaded.revision,
+            changed: !decision.is_unchanged(),
+            explanation: decision.explanation.clone(),
+        }
+    }
+}
+
 /// What a commit rests on besides the aggregate itself.
 #[derive(Debug, Default)]
 pub(crate) struct Grounds<'g> {
