@@ -1,0 +1,277 @@
+//! Images: references as people write them, and digests that name exactly one content.
+
+use alloc::string::{String, ToString};
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::{TextError, parsed_text};
+
+/// The digest of an image: `sha256:` and 64 lower-case hexadecimal digits. It names exactly one content.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageDigest(String);
+
+impl ImageDigest {
+    /// Parses a digest.
+    ///
+    /// # Errors
+    /// Not `sha256:` followed by 64 lower-case hexadecimal digits.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        parsed_text(text, "an image digest", "`sha256:` and 64 lower-case hexadecimal digits", |text| {
+            text.strip_prefix("sha256:").is_some_and(|hex| {
+                hex.len() == 64
+                    && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+            })
+        })
+        .map(Self)
+    }
+
+    /// The whole digest, algorithm included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The hexadecimal digits alone.
+    pub fn hex(&self) -> &str {
+        self.0.get(7..).unwrap_or_default()
+    }
+
+    /// The first twelve digits, for people.
+    pub fn short(&self) -> &str {
+        self.hex().get(..12).unwrap_or_default()
+    }
+}
+
+impl TryFrom<String> for ImageDigest {
+    type Error = TextError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+impl FromStr for ImageDigest {
+    type Err = TextError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+impl From<ImageDigest> for String {
+    fn from(digest: ImageDigest) -> Self {
+        digest.0
+    }
+}
+impl fmt::Display for ImageDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A reference to an image as people write it: `shop/cart:1.4.2`, `shop/cart@sha256:…`, with or without a registry.
+///
+/// A tag can move; a deployment resolves it to an [`ImageDigest`] once, when it is requested.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageReference {
+    repository: String,
+    tag: Option<String>,
+    digest: Option<ImageDigest>,
+}
+
+impl ImageReference {
+    /// Parses a reference: a repository (with an optional registry host and port), then `:tag`, `@digest` or both.
+    ///
+    /// # Errors
+    /// Upper-case letters, empty path parts, `..`, a bad tag or digest, neither tag nor digest, or more than 255 characters.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        let refused = || {
+            TextError::new(
+                text,
+                "an image reference",
+                "repository:tag or repository@sha256:digest, the repository in lower case, such as shop/cart:1.4.2",
+            )
+        };
+        if text.len() > 255 {
+            return Err(refused());
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(ImageDigest::new(digest).map_err(|_| refused())?)),
+            None => (text, None),
+        };
+        let (repository, tag) = match rest.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+            _ => (rest, None),
+        };
+        let legal =
+            is_repository(repository) && tag.is_none_or(is_tag) && (tag.is_some() || digest.is_some());
+        if !legal {
+            return Err(refused());
+        }
+        Ok(Self { repository: repository.to_string(), tag: tag.map(ToString::to_string), digest })
+    }
+
+    /// The repository, with its registry host where one was given.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag, if one was given.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, if one was given.
+    pub fn digest(&self) -> Option<&ImageDigest> {
+        self.digest.as_ref()
+    }
+
+    /// The same repository and tag, pinned to `digest`.
+    #[must_use]
+    pub fn pinned(&self, digest: ImageDigest) -> PinnedImage {
+        PinnedImage { reference: Self { digest: Some(digest.clone()), ..self.clone() }, digest }
+    }
+}
+
+fn is_repository(text: &str) -> bool {
+    let mut parts = text.split('/');
+    let Some(first) = parts.next() else { return false };
+    let (host, port) = first.split_once(':').map_or((first, None), |(host, port)| (host, Some(port)));
+    let port_is_legal =
+        port.is_none_or(|port| text.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0));
+    port_is_legal && is_path_part(host) && parts.all(is_path_part)
+}
+
+fn is_path_part(part: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    !part.is_empty()
+        && part.bytes().all(|byte| alphanumeric(byte) || matches!(byte, b'.' | b'_' | b'-'))
+        && part.bytes().next().is_some_and(alphanumeric)
+        && part.bytes().last().is_some_and(alphanumeric)
+        && !part.contains("..")
+}
+
+fn is_tag(tag: &str) -> bool {
+    (1..=128).contains(&tag.len())
+        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && tag.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(formatter, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(formatter, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+impl TryFrom<String> for ImageReference {
+    type Error = TextError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+impl FromStr for ImageReference {
+    type Err = TextError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+impl From<ImageReference> for String {
+    fn from(reference: ImageReference) -> Self {
+        reference.to_string()
+    }
+}
+
+/// An image whose content is known: a reference that carries its digest. What runs is always one of these.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "ImageReference", into = "ImageReference")]
+pub struct PinnedImage {
+    reference: ImageReference,
+    digest: ImageDigest,
+}
+
+impl PinnedImage {
+    /// The reference, which carries the digest.
+    pub fn reference(&self) -> &ImageReference {
+        &self.reference
+    }
+
+    /// The digest.
+    pub fn digest(&self) -> &ImageDigest {
+        &self.digest
+    }
+}
+
+impl TryFrom<ImageReference> for PinnedImage {
+    type Error = TextError;
+    fn try_from(reference: ImageReference) -> Result<Self, Self::Error> {
+        match reference.digest.clone() {
+            Some(digest) => Ok(Self { reference, digest }),
+            None => Err(TextError::new(
+                &reference.to_string(),
+                "a pinned image",
+                "repository@sha256:digest, since a tag can move",
+            )),
+        }
+    }
+}
+impl From<PinnedImage> for ImageReference {
+    fn from(image: PinnedImage) -> Self {
+        image.reference
+    }
+}
+impl fmt::Display for PinnedImage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reference.fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+    #[test]
+    fn image_references_parse_as_registries_read_them() {
+        for text in ["cart:1", "shop/cart:1.4.2", "localhost:5000/cart:1", "shop/cart:latest"] {
+            assert_eq!(ImageReference::new(text).map(|it| it.to_string()).as_deref(), Ok(text));
+        }
+        let pinned = format!("shop/cart@{DIGEST}");
+        assert_eq!(ImageReference::new(&pinned).map(|it| it.to_string()), Ok(pinned));
+    }
+
+    #[test]
+    fn image_references_that_could_escape_or_mislead_are_refused() {
+        for text in [
+            "",
+            "cart",
+            "../cart:1",
+            "shop/../cart:1",
+            "Shop/cart:1",
+            "cart:",
+            "/cart:1",
+            "cart@sha256:12",
+            "a:0/b:1",
+        ] {
+            assert!(ImageReference::new(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_references_never_panic_and_what_parses_round_trips(text in "[a-zA-Z0-9:/@._-]{0,80}") {
+            if let Ok(reference) = ImageReference::new(&text) {
+                prop_assert_eq!(reference.to_string(), text);
+            }
+        }
+    }
+}
