@@ -33,7 +33,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const MODULE: &str = "web";
 /// How often the world is looked at.
-const BEAT: Duration = Duration::from_millis(25);
+const BEAT: Duration = Duration::from_millis(5);
 /// How long anything may take outside a rollout.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -242,21 +242,18 @@ impl House {
 
 /// The effects that were performed more than once, or without being intended before.
 fn doubled<'e>(events: impl Iterator<Item = &'e DeploymentEvent>) -> Vec<String> {
-    let mut open: BTreeMap<EffectId, bool> = BTreeMap::new();
+    let mut is_open: BTreeMap<EffectId, bool> = BTreeMap::new();
     let mut doubled = Vec::new();
     for event in events {
-        match event {
-            DeploymentEvent::EffectIntended { effect, .. } => {
-                if open.insert(*effect, true).is_some() {
-                    doubled.push(format!("{effect} was intended twice"));
-                }
-            }
-            DeploymentEvent::EffectPerformed { effect } => {
-                if open.insert(*effect, false) != Some(true) {
-                    doubled.push(format!("{effect} was performed twice, or not intended"));
-                }
-            }
-            _ => {}
+        let (effect, is_intention) = match event {
+            DeploymentEvent::EffectIntended { effect, .. } => (*effect, true),
+            DeploymentEvent::EffectPerformed { effect } => (*effect, false),
+            _ => continue,
+        };
+        let before = is_open.insert(effect, is_intention);
+        let expected = if is_intention { None } else { Some(true) };
+        if before != expected {
+            doubled.push(format!("{effect} was intended or performed twice, or not in this order"));
         }
     }
     doubled

@@ -5,6 +5,7 @@
 //! nobody meanwhile. `CRASH_SEED` repeats a run's moments, `CRASH_POINTS` says how many rollouts are to be hit.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 mod steady;
 mod theatre;
@@ -12,14 +13,16 @@ mod theatre;
 use std::time::{Duration, Instant};
 
 use crate::steady::Requests;
-use crate::theatre::{Ended, Point, Random, Theatre};
+use crate::theatre::{Cue, Ended, Point, Random, Theatre};
 
 /// How many replicas each release has.
 const REPLICAS: usize = 2;
 /// The longest time from the start of a host to its death, in milliseconds.
 const LONGEST: u64 = 1_800;
+/// About how many events a rollout has.
+const MOST_EVENTS: u64 = 40;
 /// How long a host opens its folder, packs and provisions at first, in milliseconds.
-const FIRST_STEPS: u64 = 500;
+const FIRST_STEPS: u64 = 150;
 
 /// The version that serves, and its revision.
 type Serving = (u64, String);
@@ -71,6 +74,7 @@ gates:
         bound: {{ at-most: "0.05" }}
         min_samples: 10
         interval: 250ms
+        failure_limit: 2
   migration:
     at: before-rollout
     check:
@@ -96,8 +100,8 @@ async fn a_host_that_is_killed_at_any_point_of_a_rollout_leaves_one_that_the_nex
     let first = Round::new(0);
     let script = theatre.script(&first.release(), &first.manifest(&theatre));
     for _ in 0..3 {
-        let moment = Duration::from_millis(random.below(FIRST_STEPS));
-        println!("round  0 killed after {}", theatre.host(&script).await.kill_after(moment).await);
+        let cue = Cue::After(Duration::from_millis(random.below(FIRST_STEPS)));
+        println!("round  0 killed after {}", theatre.host(&script).await.kill_at(cue).await);
     }
     let mut host = theatre.host(&script).await;
     let ended = host.end().await;
@@ -135,8 +139,12 @@ async fn play(theatre: &Theatre, round: &Round, random: &mut Random, before: &Se
     let begun = Instant::now();
     let mut points = Vec::new();
     for _ in 0..=random.below(4) / 3 {
-        let moment = Duration::from_millis(random.below(LONGEST));
-        points.push(theatre.host(&script).await.kill_after(moment).await);
+        // By time most deaths come in waits; by events, in the midst of work.
+        let cue = match random.below(2) {
+            0 => Cue::After(Duration::from_millis(random.below(LONGEST))),
+            _ => Cue::Event(1 + random.below(MOST_EVENTS)),
+        };
+        points.push(theatre.host(&script).await.kill_at(cue).await);
     }
     let mut host = theatre.host(&script).await;
     let ended = host.end().await;

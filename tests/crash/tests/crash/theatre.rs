@@ -153,13 +153,22 @@ pub(crate) struct Ended {
     told: Vec<String>,
 }
 
+/// When a host is to be killed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cue {
+    /// So long after its start.
+    After(Duration),
+    /// As soon as it has told so many events, or the rollout's end.
+    Event(u64),
+}
+
 /// Where a host was when it was killed.
 #[derive(Debug)]
 pub(crate) enum Point {
     /// It had told nothing yet: it was opening its folder, packing or provisioning.
     Opening,
-    /// It had told this event last.
-    Within(String),
+    /// It had told so many events, and this one last.
+    Within(u64, String),
     /// The rollout had ended.
     Ended,
 }
@@ -167,7 +176,7 @@ pub(crate) enum Point {
 impl Point {
     /// Whether the rollout was in flight.
     pub(crate) fn is_within(&self) -> bool {
-        matches!(self, Self::Within(_))
+        matches!(self, Self::Within(..))
     }
 }
 
@@ -175,7 +184,7 @@ impl fmt::Display for Point {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Opening => formatter.write_str("opening"),
-            Self::Within(event) => formatter.write_str(event),
+            Self::Within(number, event) => write!(formatter, "{number}: {event}"),
             Self::Ended => formatter.write_str("its end"),
         }
     }
@@ -194,19 +203,28 @@ impl Host {
         Some(serde_json::from_str(&line).expect("the host writes JSON"))
     }
 
-    /// Kills the host alone, after a time. Answers where it was.
-    pub(crate) async fn kill_after(mut self, moment: Duration) -> Point {
-        let mut point = Point::Opening;
-        let deadline = tokio::time::Instant::now() + moment;
-        while let Ok(line) = tokio::time::timeout_at(deadline, self.line()).await {
+    /// Kills the host alone. Answers where it was.
+    pub(crate) async fn kill_at(mut self, cue: Cue) -> Point {
+        let (longest, most) = match cue {
+            Cue::After(moment) => (moment, u64::MAX),
+            Cue::Event(number) => (LONGEST_ROLLOUT, number),
+        };
+        let deadline = tokio::time::Instant::now() + longest;
+        let (mut told, mut point) = (0, Point::Opening);
+        while told < most {
+            let Ok(line) = tokio::time::timeout_at(deadline, self.line()).await else { break };
             let Some(line) = line else {
                 let status = self.child.wait().await.expect("the host has ended");
                 panic!("the host ended by itself, with {status}, after {point}");
             };
+            told += 1;
             point = match line["event"].as_str() {
-                Some(event) => Point::Within(event.to_owned()),
+                Some(event) => Point::Within(told, event.to_owned()),
                 None => Point::Ended,
             };
+            if matches!(cue, Cue::Event(_)) && matches!(point, Point::Ended) {
+                break;
+            }
         }
         self.child.kill().await.expect("the host is killed");
         point
