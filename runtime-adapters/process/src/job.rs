@@ -3,6 +3,9 @@
 //! A job runs below a small shell script that writes down its exit code, so that its end is known even where no host watched it. The
 //! script gets the command as positional parameters and never interprets any of it. A job's record is written before it is spawned
 //! and is kept until its environment is torn down: that is what makes a second start of the same effect do nothing.
+//!
+//! A host may die between the record and the process. So the script's first step is to create a file that only one can create: where it
+//! is missing the command was never run, and the next start may try again; should two scripts meet, the second gives up.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,9 +33,11 @@ const START: &str = "job.start";
 const STATE: &str = "job.state";
 const OPEN: &str = "surface.open";
 
-/// Runs the command that is given as parameters after the first, and writes its exit code to the file that the first one names. The code
-/// counts only with the line's end behind it, so that a half-written one is none.
-const SCRIPT: &str = r#"status=$1; shift; "$@"; code=$?; printf '%s\n' "$code" >"$status"; exit "$code""#;
+/// Creates the file that the first parameter names, or gives up where it exists; runs the command that is given as parameters after the
+/// second, and writes its exit code to the file that the second one names. The code counts only with the line's end behind it, so that a
+/// half-written one is none.
+const SCRIPT: &str = r#"begun=$1; status=$2; shift 2; set -C; true 2>/dev/null >"$begun" || exit 125; set +C
+"$@"; code=$?; printf '%s\n' "$code" >"$status"; exit "$code""#;
 
 /// How long a job that ran out of its time may take to end before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -73,11 +78,21 @@ impl JobFolder {
     fn status(&self) -> PathBuf {
         self.0.join("status")
     }
+    fn begun(&self) -> PathBuf {
+        self.0.join("begun")
+    }
     fn timed_out(&self) -> PathBuf {
         self.0.join("timed-out")
     }
     fn log(&self) -> PathBuf {
         self.0.join("output.log")
+    }
+
+    /// The job's record, unless its host died before the command was run: then nothing was started.
+    fn started(&self) -> io::Result<Option<JobRecord>> {
+        let record = state::read::<JobRecord>(&self.record())?;
+        let is_begun = self.begun().try_exists()?;
+        Ok(record.filter(|record| is_begun || record.process.is_some()))
     }
 
     /// The exit code, where the job's end was written down.
@@ -192,7 +207,7 @@ impl Jobs {
             if seen.is_none_or(|seen| seen < fence) {
                 state::write(&at.fence(), &FenceRecord { fence })?;
             }
-            Ok((seen, at.record().exists()))
+            Ok((seen, at.started()?.is_some()))
         })
         .await
         .map_err(|error| {
@@ -220,7 +235,7 @@ impl Jobs {
         line: &CommandLine,
     ) -> io::Result<(Running, Option<ProcessIdentity>)> {
         let mut arguments = vec!["-c".to_owned(), SCRIPT.to_owned(), "factory-job".to_owned()];
-        for path in [&folder.status(), &line.program] {
+        for path in [&folder.begun(), &folder.status(), &line.program] {
             let text = path.to_str().ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidInput, "the surface's folder must have a UTF-8 path")
             })?;
@@ -273,7 +288,7 @@ impl Jobs {
         let _nobody_starts = self.starting.lock().await;
         let folder = JobFolder::of(&self.shared.options.root, tenant, effect);
         blocking(move || {
-            let Some(record) = state::read::<JobRecord>(&folder.record())? else {
+            let Some(record) = folder.started()? else {
                 return Ok(JobState::Absent);
             };
             let alive = record.process.as_ref().is_some_and(os::is_alive);

@@ -176,3 +176,51 @@ async fn a_destroyed_environment_takes_its_jobs_with_it() {
     assert_eq!(stage.processes(), Vec::<u32>::new());
     assert_eq!(state(&stage, &request).await, JobState::Absent);
 }
+
+/// What is on disk where a host died after it wrote the job down and before it knew the process.
+fn forget_the_process(stage: &Stage, request: &JobRequest) -> std::path::PathBuf {
+    let deployment = stage.root().join("jobs").join(request.tenant.to_string());
+    let folder =
+        deployment.join(request.effect.deployment.to_string()).join(request.effect.ordinal.to_string());
+    let text = std::fs::read_to_string(folder.join("job.json")).expect("its record");
+    let mut record: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let process = record.pointer_mut("/process").expect("its process is kept");
+    *process = serde_json::Value::Null;
+    std::fs::write(folder.join("job.json"), record.to_string()).expect("written");
+    std::fs::remove_file(folder.join("status")).expect("its exit code is kept");
+    folder
+}
+
+#[tokio::test]
+async fn a_job_whose_host_died_before_its_command_was_run_is_started_by_the_next() {
+    let mut stage = Stage::new().await;
+    let file = stage.root().join("runs").display().to_string();
+    let request = request(1, json!({ "RUNS": file }));
+    stage.surface().start(&request).await.expect("started");
+    assert_eq!(ended(&stage, &request).await, JobState::Succeeded);
+    stage.shutdown().await;
+    let folder = forget_the_process(&stage, &request);
+    std::fs::remove_file(folder.join("begun")).expect("that it was begun is kept");
+    let before = runs(&stage).len();
+    stage.open().await;
+    assert_eq!(state(&stage, &request).await, JobState::Absent);
+    stage.surface().start(&request).await.expect("started");
+    assert_eq!(ended(&stage, &request).await, JobState::Succeeded);
+    assert_eq!(runs(&stage).len(), before + 1);
+}
+
+#[tokio::test]
+async fn a_job_whose_command_was_run_is_not_started_again_though_its_process_is_not_known() {
+    let mut stage = Stage::new().await;
+    let file = stage.root().join("runs").display().to_string();
+    let request = request(1, json!({ "RUNS": file }));
+    stage.surface().start(&request).await.expect("started");
+    assert_eq!(ended(&stage, &request).await, JobState::Succeeded);
+    stage.shutdown().await;
+    forget_the_process(&stage, &request);
+    let before = runs(&stage).len();
+    stage.open().await;
+    stage.surface().start(&request).await.expect("it was started before");
+    assert!(matches!(state(&stage, &request).await, JobState::Unknown { .. }));
+    assert_eq!(runs(&stage).len(), before);
+}
