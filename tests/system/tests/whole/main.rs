@@ -1,3 +1,5 @@
+//! The whole at work: the rules that callers meet, and bad input.
+//!
 //! Bad input: each is told clearly, harms nothing that is stored or serves, and does not stand in the way of good input afterwards.
 //!
 //! Every test begins with version 1.0.0 serving. Where bad input is refused or rolled back, it ends with `Bench::is_unharmed`: 1.0.0
@@ -9,4 +11,5 @@ mod bench;
 mod images;
 mod machine;
 mod manifests;
+mod rules;
 mod workloads;
