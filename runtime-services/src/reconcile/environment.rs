@@ -44,42 +44,49 @@ impl EnvironmentReconciler {
         }
     }
 
-    /// Everything that runs goes first, then what it runs on. Each step may be done again.
+    /// Everything that runs goes first, then what it runs on. Each step may be done again. `None` where something still runs: it was told to
+    /// go, and is looked for again.
     async fn take_down(
         &self,
         scope: &TenantScope,
         lease: &Lease,
         environment: &RuntimeEnvironment,
-    ) -> EnvironmentCommand {
-        match self.host.bounded("environment.clear", self.clear(scope, lease, environment)).await {
-            Ok(()) => EnvironmentCommand::RecordDecommissioned,
+    ) -> Option<EnvironmentCommand> {
+        let call = self.clear(scope, lease, environment);
+        match self.host.bounded("environment.clear", call).await {
+            Ok(true) => Some(EnvironmentCommand::RecordDecommissioned),
+            Ok(false) => None,
             Err(error) => {
                 let (reason, retry_at) = self.failure(&error);
-                EnvironmentCommand::RecordDecommissioningFailed {
-                    reason,
-                    retry_at: retry_at.unwrap_or_else(|| self.later()),
-                }
+                let retry_at = retry_at.unwrap_or_else(|| self.later());
+                Some(EnvironmentCommand::RecordDecommissioningFailed { reason, retry_at })
             }
         }
     }
 
+    /// Whether nothing is left. What runs is told to go; only when none of it is seen any more are its resources destroyed.
     async fn clear(
         &self,
         scope: &TenantScope,
         lease: &Lease,
         environment: &RuntimeEnvironment,
-    ) -> Result<(), PortError> {
+    ) -> Result<bool, PortError> {
         let id = environment.id();
+        let mut is_empty = true;
         for surface in self.host.ports().surfaces.values() {
             for component in surface.list(scope.tenant(), id).await? {
                 for revision in component.revisions.keys() {
+                    is_empty = false;
                     let effect = EffectId { deployment: revision.deployment, ordinal: u32::MAX };
                     let context = EffectContext { effect, fence: lease.token };
                     surface.retire(context, &component.key, revision).await?;
                 }
             }
         }
-        self.host.ports().infrastructure.destroy(scope.tenant(), id).await
+        if is_empty {
+            self.host.ports().infrastructure.destroy(scope.tenant(), id).await?;
+        }
+        Ok(is_empty)
     }
 
     fn failure(&self, error: &PortError) -> (String, Option<Timestamp>) {
@@ -144,11 +151,14 @@ impl Task for EnvironmentReconciler {
                 ProvisioningStatus::Decommissioning => {
                     let reason = "its environment is being decommissioned";
                     let aborted = self.deployments.abort_all(&scope, loaded.aggregate.id(), reason).await;
-                    if aborted.map_err(PassError::failed)? {
+                    let in_flight = aborted.map_err(PassError::failed)?;
+                    let command =
+                        if in_flight { None } else { self.take_down(&scope, lease, &loaded.aggregate).await };
+                    let Some(command) = command else {
                         let at = self.host.options().poll.after(self.host.now());
                         return Ok(Passed::Until { seen: loaded.revision, at });
-                    }
-                    self.take_down(&scope, lease, &loaded.aggregate).await
+                    };
+                    command
                 }
                 // A change of what is provisioned waits to be applied.
                 ProvisioningStatus::Provisioned if loaded.aggregate.wake_at().is_some() => {
