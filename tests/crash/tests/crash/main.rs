@@ -6,7 +6,10 @@
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
-#![allow(clippy::print_stdout, reason = "the seed and the points are what a failure is repeated and understood by")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the seed and the points are what a failure is repeated and understood by"
+)]
 
 mod steady;
 mod theatre;
