@@ -7,6 +7,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stdout, reason = "the rounds are the proof: `--nocapture` shows them")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the seed and the points are what a failure is repeated and understood by"
+)]
 
 mod steady;
 mod theatre;
