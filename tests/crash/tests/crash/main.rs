@@ -5,7 +5,6 @@
 //! nobody meanwhile. `CRASH_SEED` repeats a run's moments, `CRASH_POINTS` says how many rollouts are to be hit.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::print_stdout, reason = "the rounds are the proof: `--nocapture` shows them")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 #![allow(
     clippy::print_stdout,
