@@ -132,24 +132,49 @@ fn every_command_of_people_in_every_state_is_answered_as_the_table_says() {
     }
 }
 
+/// What reconcilers report, each as it would come for the deployment's first effect and first gate.
+fn reports(world: &World) -> Vec<DeploymentCommand> {
+    let effect = EffectId { deployment: deployment_id(2), ordinal: 1 };
+    vec![
+        DeploymentCommand::RecordIntention { track: Track::Component(module("cart")), job: None },
+        DeploymentCommand::RecordOutcome { effect, outcome: EffectOutcome::Done },
+        DeploymentCommand::RecordObservation { observation: world.observe(&module("cart")) },
+        DeploymentCommand::RecordProbes { gate: GateIndex(0), results: vec![] },
+        DeploymentCommand::RecordReading { gate: GateIndex(0), reading: Err("gone".to_string()) },
+        DeploymentCommand::RecordJob { gate: GateIndex(0), report: JobReport::Succeeded },
+        DeploymentCommand::Tick,
+    ]
+}
+
+#[test]
+fn every_report_in_every_state_that_is_not_final_is_counted_only_where_it_is_waited_for() {
+    use Answer::{Changes, Same};
+    let table = [
+        // An approval is waited for: nothing was intended yet.
+        (DeploymentStatus::Requested, [Same, Same, Same, Same, Same, Same, Same]),
+        // The first effect is intended: its outcome is what is waited for.
+        (DeploymentStatus::InProgress, [Same, Changes, Same, Same, Same, Same, Same]),
+        // What was under way when it was paused may still end; nothing else counts.
+        (DeploymentStatus::Paused, [Same, Changes, Same, Same, Same, Same, Same]),
+        // The way back begins with an intention of its own; the outcome of a forward effect is late.
+        (DeploymentStatus::RollingBack, [Changes, Same, Same, Same, Same, Same, Same]),
+    ];
+    for (status, answers) in table {
+        let world = in_state(status);
+        for (report, expected) in reports(&world).into_iter().zip(answers) {
+            let decision = world.deployment().decide(&report, world.now).unwrap();
+            let answer = if decision.is_unchanged() { Same } else { Changes };
+            assert_eq!(answer, expected, "{} while {status:?}", report.name());
+        }
+    }
+}
+
 #[test]
 fn late_reports_change_nothing_once_a_deployment_has_ended() {
     let ended = DeploymentStatus::ALL.into_iter().filter(|status| status.is_final());
     for status in ended {
         let world = in_state(status);
-        let reports = [
-            DeploymentCommand::RecordIntention { track: Track::Component(module("cart")), job: None },
-            DeploymentCommand::RecordOutcome {
-                effect: EffectId { deployment: deployment_id(2), ordinal: 1 },
-                outcome: EffectOutcome::Done,
-            },
-            DeploymentCommand::RecordObservation { observation: world.observe(&module("cart")) },
-            DeploymentCommand::RecordProbes { gate: GateIndex(0), results: vec![] },
-            DeploymentCommand::RecordReading { gate: GateIndex(0), reading: Err("gone".to_string()) },
-            DeploymentCommand::RecordJob { gate: GateIndex(0), report: JobReport::Succeeded },
-            DeploymentCommand::Tick,
-        ];
-        for report in reports {
+        for report in reports(&world) {
             let decision =
                 world.deployment().decide(&report, Span::from_secs(999_999).after(world.now)).unwrap();
             assert!(decision.is_unchanged(), "{} while {status:?}", report.name());
