@@ -9,7 +9,7 @@ use runtime_ports::{PortError, PortErrorKind, PortResult};
 /// removing it would let two processes lock two different files of one name.
 #[derive(Debug)]
 pub(crate) struct OwnerLock {
-    _file: File,
+    file: File,
 }
 
 impl OwnerLock {
@@ -23,7 +23,7 @@ impl OwnerLock {
         beside.push(".lock");
         let file = create(Path::new(&beside)).map_err(|error| unusable(path, error))?;
         match file.try_lock() {
-            Ok(()) => Ok((Self { _file: file }, real)),
+            Ok(()) => Ok((Self { file }, real)),
             Err(TryLockError::WouldBlock) => Err(PortError::new(
                 PortErrorKind::Unavailable,
                 "store.open",
@@ -33,6 +33,15 @@ impl OwnerLock {
                 ),
             )),
             Err(TryLockError::Error(error)) => Err(unusable(path, error)),
+        }
+    }
+}
+
+impl Drop for OwnerLock {
+    /// Lets go at once. Closing the file alone would not: a process that was forked and has not begun its own program yet has it open too.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "a database's lock was not let go of: it is when the process ends");
         }
     }
 }
@@ -54,4 +63,21 @@ fn unusable(path: &Path, error: std::io::Error) -> PortError {
         ),
     )
     .caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_free_again_though_a_forked_process_still_has_its_file_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let (lock, _) = OwnerLock::acquire(&path).unwrap();
+        let as_forked = lock.file.try_clone().unwrap();
+        assert_eq!(OwnerLock::acquire(&path).map(drop).unwrap_err().kind(), PortErrorKind::Unavailable);
+        drop(lock);
+        OwnerLock::acquire(&path).unwrap();
+        drop(as_forked);
+    }
 }
