@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! <root>/<tenant>/.lock                               one writer per tenant, across processes
-//! <root>/<tenant>/<environment>/.factory-runtime.json the mark of this engine: it removes nothing without it
+//! <root>/<tenant>/<environment>/.factory-runtime.json the mark of this engine: it removes no environment without it
 //!                              /environment.json      the blueprint, what was provisioned, and whether that is complete
 //!                              /targets/<surface>/state, artifacts, logs
 //! ```
