@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::component::{HttpPath, JobSpec, RevisionId};
 use crate::metric::MetricName;
 use crate::rollout::gate::{Conclusion, GateCheck, GateIndex, GatePoint, HealthGate};
-use crate::rollout::plan::{Change, Hold, RolloutPlan, Segment, SegmentKind, Stage, Track};
+use crate::rollout::plan::{Change, RolloutPlan, Segment, SegmentKind, Stage, Track};
 use crate::surface::EffectId;
 use crate::time::{Span, Timestamp};
 use crate::value::ModuleId;
@@ -415,14 +415,4 @@ impl Cursor {
         };
         Self { stage: index, entered_at: now, deadline_from: now, effect, released: false }
     }
-}
-
-/// Whether a stage is one that waits for a person.
-pub fn waits_for_people(stage: &Stage, gates: &[HealthGate]) -> bool {
-    stage.hold == Hold::UntilResumed
-        || stage.gates.iter().any(|index| {
-            gates
-                .get(usize::from(index.0))
-                .is_some_and(|gate| matches!(gate.check, GateCheck::Approval(_)) && !gate.has_passed())
-        })
 }
