@@ -13,7 +13,10 @@ use core::marker::PhantomData;
 use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use crate::value::ModuleId;
 
 /// What an identifier identifies. Implemented by the marker types in [`kind`] only.
 pub trait IdKind: sealed::Sealed + 'static {
@@ -275,6 +278,20 @@ pub type CorrelationId = Id<kind::Correlation>;
 /// Identifies a host that takes leases.
 pub type HostId = Id<kind::Host>;
 
+impl ServiceId {
+    /// The identifier of a component in an environment. It is derived, so that secrets can be bound and scaling policies applied before
+    /// the first deployment brings the component, and so that every host that hears of it first calls it the same.
+    pub fn of(environment: EnvironmentId, module: &ModuleId) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"factory.runtime/service/1\0");
+        hash.update(environment.uuid().as_bytes());
+        hash.update(module.as_str().as_bytes());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(hash.finalize()).for_each(|(byte, hashed)| *byte = hashed);
+        Self::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+}
+
 /// The kind of an aggregate: which of the nine contexts a stored record belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum AggregateKind {
@@ -377,5 +394,17 @@ mod tests {
         for kind in AggregateKind::ALL {
             assert_eq!(kind.name().parse::<AggregateKind>(), Ok(kind));
         }
+    }
+
+    #[test]
+    fn a_service_has_one_identifier_in_an_environment_and_keeps_it_across_versions() {
+        let of = |environment: u128, module: &str| {
+            ServiceId::of(Id::from_uuid(Uuid::from_u128(environment)), &ModuleId::new(module).unwrap())
+        };
+        assert_eq!(of(1, "orders"), of(1, "orders"));
+        assert_ne!(of(1, "orders"), of(2, "orders"));
+        assert_ne!(of(1, "orders"), of(1, "orders-2"));
+        // Stored identifiers rest on this: it must never change.
+        assert_eq!(of(1, "orders").to_string(), "svc_f0c57f4b0ea18c6b8b3578efc82a233f");
     }
 }

@@ -20,19 +20,25 @@
 extern crate alloc;
 
 pub mod aggregate;
+pub mod calendar;
 pub mod claim;
 pub mod component;
+pub mod configuration;
 pub mod deployment;
+pub mod drift;
 pub mod envelope;
 pub mod environment;
 pub mod health;
 pub mod id;
 pub mod inventory;
 pub mod metric;
+pub mod promotion;
 mod reason;
 pub mod refusal;
 pub mod rollout;
+pub mod scaling;
 pub mod scope;
+pub mod secrets;
 pub mod surface;
 pub mod tenancy;
 #[cfg(test)]

@@ -38,14 +38,48 @@ pub enum Rule {
     Ten2,
     /// One binding per tenant and environment.
     Ten3,
+    /// A configuration's version is strictly monotonic per environment.
+    Cfg1,
+    /// A configuration entry never holds a secret value.
+    Cfg2,
+    /// A published configuration never changes.
+    Cfg3,
+    /// A secret binding refers to a vault only.
+    Sec1,
+    /// A rotation makes a new version and keeps the binding's identity.
+    Sec2,
+    /// A secret binding belongs to one tenant and one environment.
+    Sec3,
+    /// The fewest replicas are not more than the most.
+    Scl1,
+    /// Scale to zero on event-driven targets only.
+    Scl2,
+    /// A scaling policy applies to exactly one service.
+    Scl3,
+    /// No finding is Resolved without a remediation or an accepted exception.
+    Drf1,
+    /// Findings with the same hash are one finding.
+    Drf2,
+    /// What is desired comes from authoritative state, and says which revision.
+    Drf3,
     /// Every command is scoped to a tenant.
     X1,
     /// Commands are idempotent on their natural key.
     X3,
+    /// A deployment applies configuration and secret versions atomically.
+    X6,
+    /// No secret value is anywhere but in its vault.
+    X11,
+    /// Events leave in the canonical envelope.
+    X14,
     /// The life cycle: the command does not fit the present state.
     Lifecycle,
     /// A rolled-back digest stays quarantined until it is released on purpose.
     Quarantine,
+    /// The calendar is closed to this kind of change.
+    Calendar,
+    /// The release has not earned its way from the stages before.
+    Promotion,
     /// The command's own content breaks a rule of its type.
     Content,
     /// The surface cannot do what the plan would need.
@@ -71,10 +105,27 @@ impl Rule {
             Self::Ten1 => "TEN-1",
             Self::Ten2 => "TEN-2",
             Self::Ten3 => "TEN-3",
+            Self::Cfg1 => "CFG-1",
+            Self::Cfg2 => "CFG-2",
+            Self::Cfg3 => "CFG-3",
+            Self::Sec1 => "SEC-1",
+            Self::Sec2 => "SEC-2",
+            Self::Sec3 => "SEC-3",
+            Self::Scl1 => "SCL-1",
+            Self::Scl2 => "SCL-2",
+            Self::Scl3 => "SCL-3",
+            Self::Drf1 => "DRF-1",
+            Self::Drf2 => "DRF-2",
+            Self::Drf3 => "DRF-3",
             Self::X1 => "X-1",
             Self::X3 => "X-3",
+            Self::X6 => "X-6",
+            Self::X11 => "X-11",
+            Self::X14 => "X-14",
             Self::Lifecycle => "LIFECYCLE",
             Self::Quarantine => "QUARANTINE",
+            Self::Calendar => "CALENDAR",
+            Self::Promotion => "PROMOTION",
             Self::Content => "CONTENT",
             Self::Capability => "CAPABILITY",
         }

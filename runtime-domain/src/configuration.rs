@@ -1,0 +1,1 @@
+//! Versioned sets of runtime configuration.

@@ -1,0 +1,1 @@
+//! Divergence between what runs and what Git or Pulumi says should run.

@@ -1,0 +1,1 @@
+//! How a release earns its way from stage to stage.

@@ -1,0 +1,1 @@
+//! How a running service scales against live telemetry and objectives.
