@@ -26,7 +26,7 @@ pub struct Registered {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "PascalCase")]
 pub enum InventoryUpdate {
-    /// The record exists.
+    /// The record exists, or exists again after it was retired.
     Registered(Registered),
     /// A deployment brought another version.
     VersionRecorded {
@@ -64,7 +64,7 @@ pub enum InventoryEvent {
         /// When.
         observed_at: Timestamp,
     },
-    /// The component is gone for good. Published.
+    /// The component is gone, until a deployment brings it again. Published.
     RuntimeServiceRetired {
         /// Why.
         reason: String,
