@@ -35,12 +35,12 @@
 //! provisioned environment stays Provisioned while its change is applied, and while that fails. ⁴ as Provisioning once it was tried.
 //!
 //! Invariants, each with the place that keeps it:
-//! - **ENV-1** no deployment unless Provisioned: only a Provisioned environment hands out an [`Admission`]; its revision is
+//! - **ENV-1** (evidence): no deployment unless Provisioned: only a Provisioned environment hands out an [`Admission`]; its revision is
 //!   checked again when the deployment is committed.
-//! - **ENV-2** region and stage never change once provisioned: from the moment provisioning has begun, since resources may
+//! - **ENV-2** (check): region and stage never change once provisioned: from the moment provisioning has begun, since resources may
 //!   already stand there. Kept by `decide.rs`; applied by no event in those states (`evolve.rs`).
-//! - **ENV-3** prod needs a tenant binding: an [`Admission`] to prod takes a [`BoundTenant`](crate::tenancy::BoundTenant).
-//! - **X-3** asking twice gives one: [`Claim::environment_name`](crate::claim::Claim::environment_name), held until Decommissioned.
+//! - **ENV-3** (evidence): prod needs a tenant binding: an [`Admission`] to prod takes a [`BoundTenant`](crate::tenancy::BoundTenant).
+//! - **X-3** (claim): asking twice gives one: [`Claim::environment_name`](crate::claim::Claim::environment_name), held until Decommissioned.
 
 mod blueprint;
 mod command;

@@ -1,4 +1,6 @@
 //! Who acts, for which tenant, and as part of what.
+//!
+//! - **X-1** (type): only a host's authentication makes a [`TenantScope`]: it cannot be deserialised, defaulted or derived from a request.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;

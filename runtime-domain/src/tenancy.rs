@@ -14,12 +14,12 @@
 //! *same* means accepted and nothing changes; adjusting to the quota that is allocated is *same*, too.
 //!
 //! Invariants, each with the place that keeps it:
-//! - **TEN-1** a silo binding has its environment to itself: [`Claim::occupancy`](crate::claim::Claim::occupancy), exclusive for a
+//! - **TEN-1** (claim): a silo binding has its environment to itself: [`Claim::occupancy`](crate::claim::Claim::occupancy), exclusive for a
 //!   silo, shared by the others; and no two tenants share a partition that is one's own:
 //!   [`Claim::partition`](crate::claim::Claim::partition). The isolation model is the environment's, shown by
 //!   [`HostedEnvironment`](crate::environment::HostedEnvironment).
-//! - **TEN-3** one binding per tenant and environment: [`Claim::tenant_binding`](crate::claim::Claim::tenant_binding), held until Released.
-//! - **X-1** a silo is bound by its environment's own tenant only.
+//! - **TEN-3** (claim): one binding per tenant and environment: [`Claim::tenant_binding`](crate::claim::Claim::tenant_binding), held until Released.
+//! - **X-1** (evidence): a silo is bound by its environment's own tenant only.
 
 mod command;
 mod decide;

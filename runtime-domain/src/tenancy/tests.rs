@@ -90,6 +90,7 @@ fn every_command_in_every_state_is_answered_as_the_table_says() {
     }
 }
 
+/// Shows TEN-3, X-3.
 #[test]
 fn binding_again_gives_the_same_binding_or_says_what_differs() {
     let same = BindTenant { tenant_binding_id: id(77), ..bind(IsolationModel::Silo) };
@@ -100,6 +101,7 @@ fn binding_again_gives_the_same_binding_or_says_what_differs() {
     assert_eq!(answer(&released().now().bind_again(&same)), Answer::Refused(Rule::Lifecycle));
 }
 
+/// Shows TEN-1.
 #[test]
 fn the_isolation_is_the_environments() {
     let models = [IsolationModel::Silo, IsolationModel::Pool, IsolationModel::Shared];
@@ -112,6 +114,7 @@ fn the_isolation_is_the_environments() {
     }
 }
 
+/// Shows X-1.
 #[test]
 fn a_silo_takes_no_tenant_but_its_own_and_a_pool_takes_others() {
     let foreign = |model| BindTenant { tenant_id: id(8), ..bind(model) };
@@ -121,6 +124,7 @@ fn a_silo_takes_no_tenant_but_its_own_and_a_pool_takes_others() {
     assert_eq!(answer(&pool), Answer::Changes);
 }
 
+/// Shows TEN-1, TEN-3.
 #[test]
 fn a_silo_occupies_its_environment_alone_and_the_others_share_it() {
     for (model, mode) in [

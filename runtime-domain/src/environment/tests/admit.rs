@@ -45,6 +45,7 @@ fn expected(status: ProvisioningStatus, stage: EnvironmentStage, binding: Bindin
     }
 }
 
+/// Shows ENV-1, ENV-3, X-1.
 #[test]
 fn a_deployment_is_admitted_exactly_where_the_rules_say() {
     let mut admitted = Vec::new();

@@ -101,6 +101,7 @@ impl Run {
 }
 
 proptest! {
+    /// Shows SVC-2.
     #[test]
     fn a_service_never_runs_without_a_ready_instance(told in told()) {
         let mut run = Run::begin();
@@ -159,6 +160,7 @@ proptest! {
         }
     }
 
+    /// Shows SVC-3.
     #[test]
     fn what_was_seen_never_gets_older_and_the_owner_never_changes(told in told()) {
         let mut run = Run::begin();

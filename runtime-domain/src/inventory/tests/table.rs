@@ -103,6 +103,7 @@ fn recording_the_same_version_again_changes_nothing() {
     assert!(decision.is_unchanged());
 }
 
+/// Shows SVC-1, SVC-3, X-1.
 #[test]
 fn foreign_evidence_is_refused_by_the_rule_it_would_break() {
     let service = registered();
@@ -118,6 +119,7 @@ fn foreign_evidence_is_refused_by_the_rule_it_would_break() {
     }
 }
 
+/// Shows X-1.
 #[test]
 fn an_observation_of_another_component_is_refused() {
     let own = observation(1, [], None);
@@ -281,6 +283,7 @@ fn evidence_names_the_deployment_and_its_revision() {
     assert_eq!(InventoryCommand::MarkUnobserved.evidence(), None);
 }
 
+/// Shows SVC-2.
 #[test]
 fn a_running_event_without_a_ready_instance_does_not_apply() {
     let service = one(1, 1, &[NotReady]);
@@ -302,6 +305,7 @@ fn events_out_of_order_do_not_apply() {
     assert!(RuntimeService::evolve(Some(registered()), &seen, at(1)).is_err(), "nothing was seen before");
 }
 
+/// Shows SVC-1, SVC-2.
 #[test]
 fn hostile_records_are_refused_by_the_rule_they_break() {
     let record = |service: &RuntimeService| serde_json::to_value(service.to_record()).unwrap();
