@@ -11,6 +11,7 @@ use crate::value::{Measure, Name};
 
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricName {
     /// The share of requests answered with 5xx or not at all, 0 to 1.

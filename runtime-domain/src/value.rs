@@ -48,8 +48,9 @@ pub(crate) fn is_dns_label(text: &str, longest: usize) -> bool {
 
 /// A name that every surface accepts: a lower-case DNS label of 1 to 40 characters that begins with a letter.
 ///
-/// Names environments, modules, gates and jobs. The type parameter keeps them apart.
+/// Names environments, modules, gates and jobs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
@@ -126,6 +127,7 @@ impl fmt::Display for Revision {
 
 /// A number of replicas that serve: at least one, so that no path scales what serves to nothing by mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "u16", into = "u16")]
 pub struct Replicas(NonZeroU16);
 
@@ -189,6 +191,7 @@ impl RangeError {
 
 /// A share of traffic in whole percent, 0 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Percent(u8);
 

@@ -10,6 +10,7 @@ use crate::value::{TextError, parsed_text};
 
 /// The digest of an image: `sha256:` and 64 lower-case hexadecimal digits. It names exactly one content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageDigest(String);
 
@@ -71,6 +72,7 @@ impl fmt::Display for ImageDigest {
 ///
 /// A tag can move; a deployment resolves it to an [`ImageDigest`] once, when it is requested.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageReference {
     repository: String,
@@ -188,6 +190,7 @@ impl From<ImageReference> for String {
 
 /// An image whose content is known: a reference that carries its digest. What runs is always one of these.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "ImageReference", into = "ImageReference")]
 pub struct PinnedImage {
     reference: ImageReference,

@@ -36,6 +36,7 @@ pub struct ProvisionRuntimeEnvironment {
 
 /// What should be different. `None` leaves as it is; a whole list replaces the whole list.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvironmentChange {
     /// Another name; only before provisioning has begun, since what is provisioned carries it.

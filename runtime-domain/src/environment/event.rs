@@ -14,6 +14,7 @@ use crate::value::{Name, Region};
 
 /// What an environment begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnvironmentRequested {
     /// The environment.
     pub environment_id: EnvironmentId,
@@ -37,6 +38,7 @@ pub struct EnvironmentRequested {
 
 /// What happens to an environment. Exhaustive, so that a new event breaks the build of who must handle it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum EnvironmentEvent {
     /// It was asked for and accepted.

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 /// What a record begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Registered {
     /// The record.
     pub service_id: ServiceId,
@@ -24,6 +25,7 @@ pub struct Registered {
 
 /// What changed in the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "change", rename_all = "PascalCase")]
 pub enum InventoryUpdate {
     /// The record exists, or exists again after it was retired.
@@ -55,6 +57,7 @@ pub enum InventoryUpdate {
 
 /// What happens to an inventory record. Exhaustive, so that a new event breaks the build of who must handle it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum InventoryEvent {
     /// The inventory has changed. Published.

@@ -21,6 +21,7 @@ use crate::value::{Measure, ModuleId, Name};
 
 /// A gate as a release declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GateSpec {
     /// Its name, unique within the release.
     pub name: Name,
@@ -35,6 +36,7 @@ pub struct GateSpec {
 
 /// When a gate is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum GatePoint {
     /// Before anything is touched: approvals, then jobs such as migrations, in the order they are declared.
@@ -49,6 +51,7 @@ pub enum GatePoint {
 
 /// What a gate asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum GateCheck {
     /// Enough instances are ready. Every new revision has this gate; a release does not declare it.
@@ -65,6 +68,7 @@ pub enum GateCheck {
 
 /// Asks every ready instance of the judged revision, or the component's endpoint after the rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProbeCheck {
     /// The path.
@@ -88,6 +92,7 @@ pub struct ProbeCheck {
 
 /// Compares a metric of the judged revision alone with a bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MetricCheck {
     /// What is measured, since the stage began.
@@ -126,6 +131,7 @@ const fn default_samples() -> u64 {
 
 /// What is wanted of a metric's value, in the metric's unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Bound {
     /// It is this or less.
@@ -155,6 +161,7 @@ impl fmt::Display for Bound {
 
 /// Asks people: n of m.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalCheck {
     /// How many different people must approve; at least one.
@@ -166,10 +173,12 @@ pub struct ApprovalCheck {
 
 /// Points to a gate within its deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GateIndex(pub u16);
 
 /// A gate within a deployment: what it asks, of which revision, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HealthGate {
     /// The declared name; the readiness gate is called `readiness`.
     pub name: Name,
@@ -185,6 +194,7 @@ pub struct HealthGate {
 
 /// How far a gate has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum GateStatus {
     /// Its stage has not begun, or nothing was sampled yet.
@@ -209,6 +219,7 @@ pub enum GateStatus {
 
 /// What a gate has counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tally {
     /// When the newest sample was taken.
     pub sampled_at: Option<Timestamp>,
@@ -230,6 +241,7 @@ pub struct Tally {
 
 /// One look at what a gate judges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Sample {
     /// As wanted.

@@ -11,6 +11,7 @@ use crate::tenancy::{PartitionAssignment, ResourceQuota};
 
 /// What a binding begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TenantBound {
     /// The binding.
     pub tenant_binding_id: TenantBindingId,
@@ -28,6 +29,7 @@ pub struct TenantBound {
 
 /// What happens to a tenant binding. Exhaustive, so that a new event breaks the build of who must handle it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum TenancyEvent {
     /// The tenant has its place. Published.

@@ -11,6 +11,7 @@ use crate::value::{Name, TextError};
 
 /// How much a tenant may use of an environment: exact whole units, so that sums never round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "QuotaUnits", into = "QuotaUnits")]
 pub struct ResourceQuota {
     units: QuotaUnits,
@@ -18,6 +19,7 @@ pub struct ResourceQuota {
 
 /// The stored form of a quota, before it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct QuotaUnits {
     cpu_millicores: u64,
@@ -110,6 +112,7 @@ pub struct QuotaAllocation {
 
 /// Names a partition of an environment: a namespace, a network segment, a schema or a key prefix. A [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartitionKey(Name);
 
 impl PartitionKey {
@@ -145,6 +148,7 @@ impl fmt::Display for PartitionKey {
 
 /// The partitions that a tenant is assigned.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PartitionAssignment {
     /// Where its workloads run and reach each other.
