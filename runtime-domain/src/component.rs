@@ -15,6 +15,8 @@ use crate::time::Span;
 use crate::value::{ModuleId, Name, Replicas, TextError, parsed_text};
 
 mod image;
+#[cfg(test)]
+mod tests;
 
 pub use image::{ImageDigest, ImageReference, PinnedImage};
 
