@@ -38,7 +38,7 @@ mod record;
 mod refusal;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use command::{
     DeploymentCommand, EffectOutcome, JobReport, Release, RequestDeployment, RequestRollback, SeenRevisions,

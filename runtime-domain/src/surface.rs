@@ -3,6 +3,9 @@
 //! One state machine drives every surface: operating-system processes, Kubernetes, Container Apps, Functions, App Service.
 //! A surface says what it can in [`SurfaceCapabilities`]; a plan that needs more is refused before anything moves.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;

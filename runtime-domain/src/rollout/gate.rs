@@ -4,6 +4,9 @@
 //! them pause the rollout for a person instead of guessing. A gate is bound to the revision it judges, so that a new revision never
 //! inherits a verdict.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -102,6 +105,9 @@ pub struct MetricCheck {
     /// Fewer requests than this are no basis for a verdict.
     #[serde(default = "default_samples")]
     pub min_samples: u64,
+    /// How old the newest sample may be: a reading of traffic that has stopped is no basis for a verdict either.
+    #[serde(default = "default_freshness")]
+    pub freshness: Span,
     /// How often it is read.
     #[serde(default = "default_interval")]
     pub interval: Span,
@@ -127,6 +133,9 @@ const fn default_inconclusive() -> u16 {
 }
 const fn default_samples() -> u64 {
     1
+}
+const fn default_freshness() -> Span {
+    Span::from_secs(60)
 }
 
 /// What is wanted of a metric's value, in the metric's unit.
@@ -271,20 +280,29 @@ impl Sample {
 }
 
 impl MetricCheck {
-    /// Judges a reading. No value, too few samples or an error are unknown.
-    pub fn judge(&self, reading: &Result<MetricReading, String>) -> Sample {
-        match reading {
-            Err(error) => Sample::Unknown { seen: format!("{} could not be read: {error}", self.metric) },
-            Ok(MetricReading { value: Some(value), samples, .. }) if *samples >= self.min_samples => {
-                let seen = format!("{} {value} over {samples} samples, wanted {}", self.metric, self.bound);
-                if self.bound.holds(*value) { Sample::Success { seen } } else { Sample::Failure { seen } }
+    /// Judges a reading. An error, no value, too few samples, or samples of which the newest is too old or has no time: all are unknown.
+    pub fn judge(&self, reading: &Result<MetricReading, String>, now: Timestamp) -> Sample {
+        let metric = &self.metric;
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(error) => return Sample::Unknown { seen: format!("{metric} could not be read: {error}") },
+        };
+        let Some(value) = reading.value.filter(|_| reading.samples >= self.min_samples) else {
+            let seen = format!("{metric} has {} samples of at least {}", reading.samples, self.min_samples);
+            return Sample::Unknown { seen };
+        };
+        match reading.newest.map(|newest| Span::between(newest, now)) {
+            None => Sample::Unknown { seen: format!("{metric} does not say how old its samples are") },
+            Some(age) if age > self.freshness => {
+                let seen =
+                    format!("the newest sample of {metric} is {age} old, and {} is fresh", self.freshness);
+                Sample::Unknown { seen }
             }
-            Ok(reading) => Sample::Unknown {
-                seen: format!(
-                    "{} has {} samples of at least {}",
-                    self.metric, reading.samples, self.min_samples
-                ),
-            },
+            Some(_) => {
+                let samples = reading.samples;
+                let seen = format!("{metric} {value} over {samples} samples, wanted {}", self.bound);
+                if self.bound.holds(value) { Sample::Success { seen } } else { Sample::Failure { seen } }
+            }
         }
     }
 }
