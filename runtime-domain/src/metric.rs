@@ -63,3 +63,20 @@ pub struct MetricReading {
     /// The newest data that went into it; a reading that is old is as good as none.
     pub newest: Option<Timestamp>,
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::testing::name;
+
+    #[test]
+    fn a_metric_is_called_the_same_everywhere() {
+        use MetricName::{Custom, ErrorRate, LatencyP50, LatencyP99, RequestRate};
+        for metric in [ErrorRate, LatencyP50, LatencyP99, RequestRate] {
+            assert_eq!(serde_json::to_value(&metric).unwrap(), metric.to_string());
+        }
+        assert_eq!(Custom(name("queue-age")).to_string(), "queue-age");
+    }
+}

@@ -240,3 +240,31 @@ pub trait Refusal: core::error::Error + PartialEq {
     /// What the caller could do so that the command is accepted.
     fn remedy(&self) -> String;
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn every_rule_of_the_specification_has_its_number_and_says_what_it_keeps() {
+        let numbered: Vec<&str> =
+            Rule::ALL.into_iter().filter(|rule| rule.is_numbered()).map(Rule::number).collect();
+        let expected = [
+            "ENV-1", "ENV-2", "ENV-3", "SVC-1", "SVC-2", "SVC-3", "DEP-1", "DEP-2", "DEP-3", "CFG-1",
+            "CFG-2", "CFG-3", "SEC-1", "SEC-2", "SEC-3", "TEN-1", "TEN-2", "TEN-3", "HLT-1", "HLT-2",
+            "HLT-3", "SCL-1", "SCL-2", "SCL-3", "DRF-1", "DRF-2", "DRF-3", "X-1", "X-3", "X-6", "X-11",
+            "X-14",
+        ];
+        assert_eq!(numbered, expected);
+        let named: Vec<&str> =
+            Rule::ALL.into_iter().filter(|rule| !rule.is_numbered()).map(Rule::number).collect();
+        assert_eq!(named, ["LIFECYCLE", "QUARANTINE", "CALENDAR", "PROMOTION", "CONTENT", "CAPABILITY"]);
+        for rule in Rule::ALL {
+            assert!(rule.statement().ends_with('.') && rule.statement().len() > 20, "{rule}");
+            assert_eq!(rule.to_string(), rule.number());
+        }
+    }
+}
