@@ -136,6 +136,7 @@ async fn a_prod_environment_takes_no_deployment_before_its_tenant_is_bound() {
         isolation_model: IsolationModel::Silo,
         surfaces: [SurfaceKind::Process].into(),
         egress_allow_list: [].into(),
+        capacity: ResourceQuota::LARGEST,
     };
     let asked = runtime.environments().provision(bench.scope(), wanted).await.expect("accepted");
     let environment = asked.aggregate.id();
