@@ -17,8 +17,8 @@
 //! | AdjustQuota to more that is not reserved | LIFECYCLE | TEN-2 | TEN-2 | TEN-2 | LIFECYCLE |
 //! | CordonTenant | LIFECYCLE | yes | same | same | LIFECYCLE |
 //! | UncordonTenant | LIFECYCLE | same | yes | LIFECYCLE | LIFECYCLE |
-//! | ProtectFromRelease | yes | yes | yes | LIFECYCLE | LIFECYCLE |
-//! | Unprotect | yes | yes | yes | same | LIFECYCLE |
+//! | ProtectFromRelease | LIFECYCLE | yes | yes | LIFECYCLE | LIFECYCLE |
+//! | Unprotect | same | yes | yes | same | LIFECYCLE |
 //! | BeginMove | LIFECYCLE | yes³ | LIFECYCLE | same⁴ | LIFECYCLE |
 //! | RecordMoveStep | LIFECYCLE | LIFECYCLE | LIFECYCLE | yes⁵ | LIFECYCLE |
 //! | AbortMove | LIFECYCLE | same | LIFECYCLE | yes⁶ | LIFECYCLE |

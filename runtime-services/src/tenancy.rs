@@ -213,8 +213,7 @@ impl TenancyService {
         binding: TenantBindingId,
         protected: bool,
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
-        let command =
-            if protected { TenancyCommand::ProtectFromRelease } else { TenancyCommand::Unprotect };
+        let command = if protected { TenancyCommand::ProtectFromRelease } else { TenancyCommand::Unprotect };
         self.command(scope, binding, &command).await
     }
 

@@ -128,7 +128,10 @@ pub enum EnvironmentRefusal {
     #[error("the quota is of another tenant or environment")]
     ForeignQuota,
     /// A reservation ends at a time that cannot be.
-    #[error("the reservation ends now or before, or more than {} from now", crate::environment::QuotaLedger::LONGEST_RESERVATION)]
+    #[error(
+        "the reservation ends now or before, or more than {} from now",
+        crate::environment::QuotaLedger::LONGEST_RESERVATION
+    )]
     BadExpiry,
     /// Too many bindings hold something.
     #[error("{} bindings hold a quota, and no more can", crate::environment::QuotaLedger::MOST_BINDINGS)]
@@ -213,7 +216,9 @@ impl Refusal for EnvironmentRefusal {
             Self::NotReserved { .. } => "reserve it again, then claim and commit it in time".to_string(),
             Self::NotCommitted { .. } => "reserve it, bind the tenant, then commit it".to_string(),
             Self::StillHeld { .. } => "release the tenant, then its quota".to_string(),
-            Self::ForeignQuota => "take what the same tenant's binding to this environment proves".to_string(),
+            Self::ForeignQuota => {
+                "take what the same tenant's binding to this environment proves".to_string()
+            }
             Self::BadExpiry => {
                 format!("reserve it for at most {}", crate::environment::QuotaLedger::LONGEST_RESERVATION)
             }

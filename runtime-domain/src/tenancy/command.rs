@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::EvidenceRef;
-use crate::environment::{CommittedQuota, HostedEnvironment, IsolationModel, QuotaReservation, ReturnedQuota};
+use crate::environment::{
+    CommittedQuota, HostedEnvironment, IsolationModel, QuotaReservation, ReturnedQuota,
+};
 use crate::id::{AggregateKind, EnvironmentId, TenantBindingId, TenantId};
 use crate::tenancy::{BoundTenant, MoveOutcome, MoveStep, PartitionAssignment, ResourceQuota};
 use crate::time::Span;

@@ -113,7 +113,9 @@ impl RuntimeTenantBinding {
                 ))
             }
             BindingState::Cordoned(_) => Ok(Decision::unchanged("it was cordoned before")),
-            BindingState::Moving(_) => Ok(Decision::unchanged("a tenant that moves takes no new deployments")),
+            BindingState::Moving(_) => {
+                Ok(Decision::unchanged("a tenant that moves takes no new deployments"))
+            }
             BindingState::Pending(_) | BindingState::Released(_) => {
                 Err(self.lifecycle("CordonTenant", "cordon a tenant that has its place"))
             }
@@ -141,6 +143,9 @@ impl RuntimeTenantBinding {
                 Err(self.lifecycle(command, "bind the tenant again; what is released stays so"))
             }
             _ if self.is_protected == wanted => Ok(Decision::unchanged("it is as asked")),
+            BindingState::Pending(_) if wanted => {
+                Err(self.lifecycle(command, "wait until the tenant has its place: until then it may lapse"))
+            }
             // A move ends with the release of its source.
             BindingState::Moving(_) if wanted => {
                 Err(self.lifecycle(command, "abort the move first: it would end with the release"))

@@ -66,9 +66,7 @@ impl Aggregate for RuntimeTenantBinding {
     fn wake_at(&self) -> Option<Timestamp> {
         let settle_at = match &self.state {
             BindingState::Pending(pending) => Some(pending.until),
-            BindingState::Released(released) => {
-                (!released.is_quota_returned).then_some(released.released_at)
-            }
+            BindingState::Released(released) => (!released.is_quota_returned).then_some(released.released_at),
             state => state.bound().and_then(|bound| bound.exchange).map(|exchange| match exchange {
                 QuotaExchange::Increase { until, .. } => until,
                 QuotaExchange::Surplus { since } => since,
@@ -143,10 +141,9 @@ fn exchanged(bound: Bound, event: &TenancyEvent, at: Timestamp) -> Option<Bound>
         }
         // The environment may have committed it all the same, and must hear that it is not wanted.
         TenancyEvent::QuotaIncreaseLapsed => Some(Bound { exchange: surplus, ..bound }),
-        TenancyEvent::RuntimeTenantQuotaAdjusted { quota, .. } => Some(Bound {
-            allocation: QuotaAllocation { quota: *quota, allocated_at: at },
-            exchange: surplus,
-        }),
+        TenancyEvent::RuntimeTenantQuotaAdjusted { quota, .. } => {
+            Some(Bound { allocation: QuotaAllocation { quota: *quota, allocated_at: at }, exchange: surplus })
+        }
         TenancyEvent::QuotaSettled => Some(Bound { exchange: None, ..bound }),
         _ => None,
     }
@@ -155,9 +152,9 @@ fn exchanged(bound: Bound, event: &TenancyEvent, at: Timestamp) -> Option<Bound>
 impl BindingState {
     fn bound_mut(&mut self) -> Option<&mut Bound> {
         match self {
-            Self::Bound(bound) | Self::Cordoned(Cordoned { bound, .. }) | Self::Moving(Moving { bound, .. }) => {
-                Some(bound)
-            }
+            Self::Bound(bound)
+            | Self::Cordoned(Cordoned { bound, .. })
+            | Self::Moving(Moving { bound, .. }) => Some(bound),
             Self::Pending(_) | Self::Released(_) => None,
         }
     }
@@ -172,27 +169,24 @@ impl BindingState {
                 Self::Bound(bound),
                 TenancyEvent::TenantMoveBegun { target_environment, target_binding, observe_for },
             ) => {
-                let relocation =
-                    TenantMove::begin(*target_environment, *target_binding, *observe_for, at);
+                let relocation = TenantMove::begin(*target_environment, *target_binding, *observe_for, at);
                 Self::Moving(Moving { bound, relocation })
             }
-            (Self::Moving(moving), TenancyEvent::TenantMoveTurned { stage, .. }) => Self::Moving(Moving {
-                relocation: moving.relocation.at_stage(*stage, at),
-                ..moving
-            }),
+            (Self::Moving(moving), TenancyEvent::TenantMoveTurned { stage, .. }) => {
+                Self::Moving(Moving { relocation: moving.relocation.at_stage(*stage, at), ..moving })
+            }
             (Self::Moving(moving), TenancyEvent::TenantMoveStepFailed { retry_at, .. }) => {
                 Self::Moving(Moving { relocation: moving.relocation.again_at(*retry_at), ..moving })
             }
             (Self::Moving(moving), TenancyEvent::TenantMoveAborted { .. }) => Self::Bound(moving.bound),
             (
-                Self::Pending(_) | Self::Cordoned(_)
+                Self::Pending(_)
+                | Self::Cordoned(_)
                 | Self::Moving(Moving { relocation: TenantMove { stage: MoveStage::Releasing, .. }, .. }),
                 TenancyEvent::TenantReleased { reason },
-            ) => Self::Released(Released {
-                released_at: at,
-                reason: reason.clone(),
-                is_quota_returned: false,
-            }),
+            ) => {
+                Self::Released(Released { released_at: at, reason: reason.clone(), is_quota_returned: false })
+            }
             (Self::Released(released), TenancyEvent::TenantQuotaReturned) => {
                 Self::Released(Released { is_quota_returned: true, ..released })
             }

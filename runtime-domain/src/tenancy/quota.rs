@@ -259,7 +259,7 @@ impl PartitionKey {
     fn derived(kind: char, environment: EnvironmentId, tenant: Option<TenantId>) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"factory.runtime/partition/1\0");
-        hash.update([kind as u8]);
+        hash.update([kind as u8, u8::from(tenant.is_some())]);
         hash.update(environment.uuid().as_bytes());
         hash.update(tenant.map_or([0; 16], |tenant| *tenant.uuid().as_bytes()));
         let digest = hash.finalize().into_iter().take(16).map(|byte| format!("{byte:02x}"));

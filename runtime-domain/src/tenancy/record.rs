@@ -94,12 +94,14 @@ impl RuntimeTenantBinding {
             return Some(("TEN-2", "more is waited for that is no more"));
         }
         match &self.state {
+            BindingState::Pending(_) if self.is_protected => {
+                Some(("LIFECYCLE", "it is protected from release, and may lapse"))
+            }
             BindingState::Pending(_) | BindingState::Bound(_) => None,
             BindingState::Cordoned(cordoned) => kept(&cordoned.reason),
             BindingState::Moving(moving) => self.stray(&moving.relocation),
-            BindingState::Released(released) if self.is_protected => {
-                kept(&released.reason).or(Some(("LIFECYCLE", "it is protected from release, and was released")))
-            }
+            BindingState::Released(released) if self.is_protected => kept(&released.reason)
+                .or(Some(("LIFECYCLE", "it is protected from release, and was released"))),
             BindingState::Released(released) => kept(&released.reason),
         }
     }
@@ -116,10 +118,8 @@ impl RuntimeTenantBinding {
         {
             return Some(("TEN-1", "a tenant moves to where it is"));
         }
-        let is_tried_again = !matches!(
-            relocation.stage,
-            MoveStage::Replicating | MoveStage::Switching | MoveStage::Observing
-        );
+        let is_tried_again =
+            !matches!(relocation.stage, MoveStage::Replicating | MoveStage::Switching | MoveStage::Observing);
         (relocation.retry_at.is_some() && !is_tried_again)
             .then_some(("LIFECYCLE", "a step is tried again that is never tried again"))
     }

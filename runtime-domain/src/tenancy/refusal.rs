@@ -61,7 +61,9 @@ pub enum TenancyRefusal {
         status: BindingStatus,
     },
     /// A tenant moves from a pool or a shared environment into a silo of its own.
-    #[error("a tenant moves from a pool or a shared environment into a silo of its own, and from nowhere else to nowhere else")]
+    #[error(
+        "a tenant moves from a pool or a shared environment into a silo of its own, and from nowhere else to nowhere else"
+    )]
     NotIntoASilo,
     /// The place to move to takes no new deployments.
     #[error("the place to move to takes no new deployments")]
@@ -131,7 +133,9 @@ impl Refusal for TenancyRefusal {
             Self::Different { .. } => {
                 "adjust the quota of the binding there is, or release it and bind again".to_string()
             }
-            Self::NotBound { environment } => format!("bind the tenant to {environment}, and wait until its quota is committed"),
+            Self::NotBound { environment } => {
+                format!("bind the tenant to {environment}, and wait until its quota is committed")
+            }
             Self::ForeignEvidence => "take what the same tenant's binding and environment prove".to_string(),
             Self::NotReserved => "reserve at least this much in the environment, then ask again".to_string(),
             Self::NotCommitted => "commit in the environment what the binding claims".to_string(),

@@ -172,9 +172,9 @@ impl BindingState {
     /// The tenant's place, while it has one.
     pub const fn bound(&self) -> Option<&Bound> {
         match self {
-            Self::Bound(bound) | Self::Cordoned(Cordoned { bound, .. }) | Self::Moving(Moving { bound, .. }) => {
-                Some(bound)
-            }
+            Self::Bound(bound)
+            | Self::Cordoned(Cordoned { bound, .. })
+            | Self::Moving(Moving { bound, .. }) => Some(bound),
             Self::Pending(_) | Self::Released(_) => None,
         }
     }

@@ -89,13 +89,7 @@ fn reservation(quota: ResourceQuota) -> QuotaReservation {
 }
 
 fn committed(quota: u64) -> CommittedQuota {
-    CommittedQuota {
-        tenant: id(2),
-        environment: id(1),
-        binding: id(5),
-        quota: units(quota),
-        at: Revision(4),
-    }
+    CommittedQuota { tenant: id(2), environment: id(1), binding: id(5), quota: units(quota), at: Revision(4) }
 }
 
 fn returned() -> ReturnedQuota {
@@ -218,7 +212,7 @@ fn table() -> Vec<(TenancyCommand, [Answer; 5])> {
         (adjust(1_001, None), [NO, TEN2, TEN2, TEN2, NO]),
         (cordon(), [NO, Yes, Same, Same, NO]),
         (TenancyCommand::UncordonTenant, [NO, Same, Yes, NO, NO]),
-        (TenancyCommand::ProtectFromRelease, [Yes, Yes, Yes, NO, NO]),
+        (TenancyCommand::ProtectFromRelease, [NO, Yes, Yes, NO, NO]),
         (TenancyCommand::Unprotect, [Same, Same, Same, Same, NO]),
         (begin_move(), [NO, Yes, NO, Same, NO]),
         (step(MoveStep::ReplicateToTarget), [NO, NO, NO, Yes, NO]),
@@ -311,17 +305,18 @@ fn a_binding_takes_no_evidence_of_another_tenant_environment_or_binding() {
     let strays = [
         BindTenant { tenant_binding_id: id(6), ..given() },
         BindTenant { reservation: QuotaReservation { tenant: id(8), ..given().reservation }, ..given() },
-        BindTenant {
-            reservation: QuotaReservation { environment: id(8), ..given().reservation },
-            ..given()
-        },
+        BindTenant { reservation: QuotaReservation { environment: id(8), ..given().reservation }, ..given() },
         BindTenant {
             environment: HostedEnvironment { environment: id(8), ..given().environment },
             ..given()
         },
     ];
     for stray in strays {
-        assert_eq!(answer(&RuntimeTenantBinding::bind(&stray, at(0))), Answer::Refused(Rule::X1), "{stray:?}");
+        assert_eq!(
+            answer(&RuntimeTenantBinding::bind(&stray, at(0))),
+            Answer::Refused(Rule::X1),
+            "{stray:?}"
+        );
     }
     let waiting = in_state(BindingStatus::Pending);
     let told = in_state(BindingStatus::Bound);
@@ -343,10 +338,9 @@ fn a_binding_takes_no_evidence_of_another_tenant_environment_or_binding() {
         let adjust = TenancyCommand::AdjustQuota { quota: units(1_001), reservation };
         assert_eq!(told.asked(&adjust, 2), Answer::Refused(Rule::X1));
     }
-    for stray in [
-        ReturnedQuota { environment: id(8), ..returned() },
-        ReturnedQuota { binding: id(8), ..returned() },
-    ] {
+    for stray in
+        [ReturnedQuota { environment: id(8), ..returned() }, ReturnedQuota { binding: id(8), ..returned() }]
+    {
         let command = TenancyCommand::RecordQuotaReturned { returned: stray };
         assert_eq!(in_state(BindingStatus::Released).asked(&command, 2), Answer::Refused(Rule::X1));
     }
@@ -454,7 +448,7 @@ fn a_command_names_itself_and_what_it_rests_on() {
 
 #[test]
 fn a_protected_tenant_is_neither_released_nor_moved() {
-    for status in [BindingStatus::Pending, BindingStatus::Bound, BindingStatus::Cordoned] {
+    for status in [BindingStatus::Bound, BindingStatus::Cordoned] {
         let mut told = in_state(status);
         told.command(&TenancyCommand::ProtectFromRelease, 2).unwrap();
         assert!(told.now().is_protected());
@@ -508,7 +502,10 @@ fn statuses_are_named_as_the_table_names_them() {
         let told = in_state(status);
         assert_eq!(Aggregate::status(told.now()), status.name());
         let (binding, environment) = (told.now(), id(1));
-        assert_eq!((binding.id(), binding.tenant_id(), binding.environment_id()), (id(5), id(2), environment));
+        assert_eq!(
+            (binding.id(), binding.tenant_id(), binding.environment_id()),
+            (id(5), id(2), environment)
+        );
         assert_eq!(binding.partitions(), &place(IsolationModel::Pool).partitions);
         assert_eq!(binding.network_partition().as_str(), "tenant-prod-acme");
         assert_eq!(binding.data_partition().to_string(), "acme");
@@ -547,6 +544,7 @@ fn a_record_that_was_edited_by_hand_is_refused() {
     let stamp = serde_json::to_value(at(1)).unwrap();
     let waiting = in_state(BindingStatus::Pending);
     assert_refused(waiting.now(), "LIFECYCLE", |record| record["bound_at"] = stamp);
+    assert_refused(waiting.now(), "LIFECYCLE", |record| record["is_protected"] = serde_json::json!(true));
     let cordoned = in_state(BindingStatus::Cordoned);
     assert_refused(cordoned.now(), "CONTENT", |record| {
         record["state"]["Cordoned"]["reason"] = serde_json::json!("");

@@ -110,8 +110,7 @@ impl EnvironmentReconciler {
         loaded: Loaded<RuntimeEnvironment>,
     ) -> Result<(), PassError> {
         let now = self.host.now();
-        let decision =
-            loaded.aggregate.decide_quota(&QuotaCommand::Tick, now).map_err(PassError::failed)?;
+        let decision = loaded.aggregate.decide_quota(&QuotaCommand::Tick, now).map_err(PassError::failed)?;
         let grounds = Grounds { lease: Some(lease), ..Grounds::default() };
         match commit(&self.host, store, Some(loaded), &decision, grounds, now).await {
             Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),

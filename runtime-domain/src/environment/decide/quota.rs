@@ -41,9 +41,7 @@ impl RuntimeEnvironment {
         now: Timestamp,
     ) -> Decided {
         if self.is_leaving() {
-            return Err(
-                self.lifecycle("ReserveQuota", "choose an environment that is not being taken down")
-            );
+            return Err(self.lifecycle("ReserveQuota", "choose an environment that is not being taken down"));
         }
         if wanted.until <= now || wanted.until > QuotaLedger::LONGEST_RESERVATION.after(now) {
             return Err(EnvironmentRefusal::BadExpiry);

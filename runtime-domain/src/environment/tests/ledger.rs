@@ -257,12 +257,8 @@ fn a_commitment_is_exactly_what_is_claimed() {
 fn what_is_anothers_is_neither_reserved_committed_nor_released() {
     let told = with_ten(ProvisioningStatus::Provisioned);
     let x1 = Answer::Refused(Rule::X1);
-    let stolen = QuotaCommand::ReserveQuota {
-        binding: binding(1),
-        tenant: id(7),
-        quota: all(1),
-        expires_at: at(60),
-    };
+    let stolen =
+        QuotaCommand::ReserveQuota { binding: binding(1), tenant: id(7), quota: all(1), expires_at: at(60) };
     assert_eq!(told.asked(&stolen, 2), x1);
     for (tenant, environment) in [(7, 1), (1_002, 7)] {
         let claimed = ClaimedQuota { tenant: id(tenant), environment: id(environment), ..claim(2, all(2)) };
@@ -299,7 +295,11 @@ fn a_full_ledger_takes_no_further_binding_but_serves_those_it_has() {
     }
     assert_eq!(told.asked(&reserve(5_000, all(1), at(70)), 1), Answer::Refused(Rule::Content));
     assert_eq!(told.asked(&reserve(7, all(2), at(70)), 1), Answer::Changes);
-    assert_eq!(told.asked(&reserve(5_000, all(1), at(70)), 60), Answer::Changes, "those that ended make room");
+    assert_eq!(
+        told.asked(&reserve(5_000, all(1), at(70)), 60),
+        Answer::Changes,
+        "those that ended make room"
+    );
     let mut record = serde_json::to_value(told.now().to_record()).unwrap();
     assert!(crate::testing::loaded::<RuntimeEnvironment>(&record).is_ok());
     let entry = record["ledger"]["entries"][binding(7).to_string()].clone();
@@ -389,7 +389,10 @@ fn what_was_stored_before_there_were_capacities_is_read() {
     record.as_object_mut().unwrap().remove("ledger");
     let loaded = crate::testing::loaded::<RuntimeEnvironment>(&record).unwrap();
     assert_eq!(&loaded, environment.now());
-    assert_eq!((loaded.ledger().capacity(), loaded.ledger().entries()), (ResourceQuota::LARGEST, &BTreeMap::new()));
+    assert_eq!(
+        (loaded.ledger().capacity(), loaded.ledger().entries()),
+        (ResourceQuota::LARGEST, &BTreeMap::new())
+    );
     let mut event = serde_json::to_value(&environment.history[0].0).unwrap();
     event.as_object_mut().unwrap().remove("capacity");
     assert_eq!(serde_json::from_value::<EnvironmentEvent>(event).unwrap(), environment.history[0].0);

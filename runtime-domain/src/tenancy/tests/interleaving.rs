@@ -187,8 +187,12 @@ impl World {
     fn check(&self) -> Result<(), TestCaseError> {
         let ledger = self.environment().0.ledger();
         for unit in QuotaUnit::ALL {
-            let used: u64 =
-                self.bindings.values().filter_map(|(told, _)| told.now().quota()).map(|quota| quota.of(unit)).sum();
+            let used: u64 = self
+                .bindings
+                .values()
+                .filter_map(|(told, _)| told.now().quota())
+                .map(|quota| quota.of(unit))
+                .sum();
             prop_assert!(used <= ledger.allocated(unit), "{unit}: {used}");
             prop_assert!(ledger.allocated(unit) <= ledger.capacity().of(unit), "{unit}");
         }

@@ -63,10 +63,8 @@ fn an_increase_that_is_larger_in_one_thing_and_less_in_another_claims_both_until
     };
     told.command(&TenancyCommand::AdjustQuota { quota: mixed(10, 20), reservation: None }, 2).unwrap();
     told.command(&wide(10, 20), 2).unwrap();
-    let more = TenancyCommand::AdjustQuota {
-        quota: mixed(20, 10),
-        reservation: Some(reservation(mixed(20, 10))),
-    };
+    let more =
+        TenancyCommand::AdjustQuota { quota: mixed(20, 10), reservation: Some(reservation(mixed(20, 10))) };
     told.command(&more, 3).unwrap();
     assert_eq!(told.now().claim(Revision(1)).unwrap().quota(), mixed(20, 20));
     told.command(&wide(20, 20), 4).unwrap();
@@ -182,7 +180,10 @@ fn derived_partitions_are_a_tenants_own_and_only_a_shared_network_is_shared() {
     // Stored assignments and what is provisioned for them rest on this: it must never change.
     let pool = derived(id(2), id(1), IsolationModel::Pool);
     assert_eq!(pool.data.to_string().len(), 33);
-    assert_eq!((pool.network.as_str(), pool.data.as_str()), ("NETWORK", "DATA"));
+    assert_eq!(
+        (pool.network.as_str(), pool.data.as_str()),
+        ("n7aeb8b70ffa3e580b1211abfc9a6d226", "d1b256b20b15b02588b972d87e64e5e1f")
+    );
 }
 
 proptest! {
