@@ -72,6 +72,12 @@ impl Name {
         .map(Self)
     }
 
+    /// A name of a text that was built to be one.
+    pub(crate) fn from_legal(text: String) -> Self {
+        debug_assert!(is_dns_label(&text, Self::LONGEST));
+        Self(text)
+    }
+
     /// The name's text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{EnvironmentId, TenantId};
 use crate::surface::SurfaceKind;
+use crate::tenancy::ResourceQuota;
 use crate::value::{Name, Region};
 
 /// How far a release has come when it runs here. Stages are ordered: promotion goes from one to the next.
@@ -96,6 +97,9 @@ pub struct EnvironmentBlueprint {
     pub surfaces: BTreeSet<SurfaceKind>,
     /// Destinations that workloads may call.
     pub egress_allow_list: BTreeSet<String>,
+    /// How much its tenants may be given in all; the largest there is where it is not said.
+    #[serde(default = "ResourceQuota::largest")]
+    pub capacity: ResourceQuota,
 }
 
 /// What an engine has provisioned.

@@ -327,6 +327,7 @@ fn any_command() -> impl Strategy<Value = EnvironmentCommand> {
             region,
             surfaces,
             egress_allow_list,
+            capacity: None,
         });
     prop_oneof![
         3 => Just(EnvironmentCommand::RecordProvisioningStarted),
