@@ -12,7 +12,7 @@ use crate::id::TenantBindingId;
 use crate::surface::SurfaceKind;
 use crate::testing::name;
 
-const TENANTS: u128 = 5;
+const TENANTS: u128 = 3;
 const HOSTS: usize = 3;
 
 fn quota(units: [u64; 4]) -> ResourceQuota {
@@ -130,7 +130,7 @@ impl World {
             2 | 3 => {
                 let reservation = environment.reservation(binding, revision, at(self.now)).ok()?;
                 if self.bindings.contains_key(&binding) {
-                    let reservation = Some(reservation);
+                    let (quota, reservation) = (reservation.quota(), Some(reservation));
                     return self.on_binding(binding, &TenancyCommand::AdjustQuota { quota, reservation });
                 }
                 let command = BindTenant {
@@ -171,7 +171,10 @@ impl World {
             13 => self.on_binding(binding, &TenancyCommand::Tick),
             14 => self.on_environment(&QuotaCommand::Tick),
             _ => {
-                let change = EnvironmentChange { capacity: Some(quota), ..EnvironmentChange::default() };
+                let more = |unit| quota.of(unit) + 8;
+                let [cpu, memory, storage, throughput] = QuotaUnit::ALL.map(more);
+                let capacity = ResourceQuota::new(cpu, memory, storage, throughput).ok();
+                let change = EnvironmentChange { capacity, ..EnvironmentChange::default() };
                 let command = EnvironmentCommand::ChangeEnvironment(change);
                 let decision = environment.decide(&command, at(self.now)).ok()?;
                 Some(Prepared {
