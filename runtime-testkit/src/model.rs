@@ -8,11 +8,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde_json::Value;
+
+mod deployment;
 mod environment;
+mod health;
+mod inventory;
 mod tenancy;
 mod text;
 
+pub use deployment::DeploymentModel;
 pub use environment::EnvironmentModel;
+pub use health::HealthModel;
+pub use inventory::InventoryModel;
 pub use tenancy::TenancyModel;
 
 /// What a model says must come of a plan.
@@ -20,6 +28,8 @@ pub use tenancy::TenancyModel;
 pub enum Foreseen {
     /// It is accepted and changes something; these events are published, in order.
     Changes(Vec<&'static str>),
+    /// It is accepted and changes something; which events come of it is learnt.
+    Accepted,
     /// It is accepted and nothing changes.
     Same,
     /// It is refused by the rule with this number.
@@ -71,6 +81,36 @@ impl Facts {
     }
 }
 
+/// An event that came of a plan, as a subscriber would read it.
+pub struct Told<'e> {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it leaves the context.
+    pub is_published: bool,
+    write: &'e dyn Fn() -> Value,
+}
+
+impl<'e> Told<'e> {
+    pub(crate) fn new(name: &'static str, is_published: bool, write: &'e dyn Fn() -> Value) -> Self {
+        Self { name, is_published, write }
+    }
+
+    /// What it says, as JSON.
+    pub fn data(&self) -> Value {
+        (self.write)()
+    }
+}
+
+impl fmt::Debug for Told<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Told")
+            .field("name", &self.name)
+            .field("is_published", &self.is_published)
+            .finish()
+    }
+}
+
 /// A reference model of one aggregate.
 pub trait Model: Clone + fmt::Debug {
     /// What is asked.
@@ -86,7 +126,7 @@ pub trait Model: Clone + fmt::Debug {
     ///
     /// # Errors
     /// Such events cannot come of it, and why.
-    fn learn(&mut self, _events: &[&'static str]) -> Result<(), String> {
+    fn learn(&mut self, _events: &[Told<'_>]) -> Result<(), String> {
         Ok(())
     }
 

@@ -27,7 +27,10 @@ use crate::plan::Step;
 
 mod case;
 mod cases;
+mod deployment;
 mod environment;
+mod health;
+mod inventory;
 mod property;
 mod quiet;
 mod run;
@@ -36,7 +39,10 @@ mod tenancy;
 mod walk;
 
 pub use cases::Cases;
+pub use deployment::DeploymentDriver;
 pub use environment::EnvironmentDriver;
+pub use health::HealthDriver;
+pub use inventory::InventoryDriver;
 pub use property::Property;
 pub use tenancy::TenancyDriver;
 

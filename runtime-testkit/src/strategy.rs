@@ -19,7 +19,10 @@ use proptest::prelude::*;
 
 use crate::plan::Step;
 
+pub mod deployment;
 pub mod environment;
+pub mod health;
+pub mod inventory;
 pub mod json;
 pub mod tenancy;
 pub mod text;

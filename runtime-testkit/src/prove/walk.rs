@@ -7,7 +7,7 @@ use runtime_domain::aggregate::{Decision, DomainEvent};
 use runtime_domain::time::{Span, Timestamp};
 use serde_json::Value;
 
-use crate::model::{Facts, Foreseen, Model};
+use crate::model::{Facts, Foreseen, Model, Told};
 use crate::prove::case::Case;
 use crate::prove::quiet::caught;
 use crate::prove::{Answer, Driver, Property, Provable};
@@ -103,7 +103,10 @@ impl<'c, A: Provable> Walk<'c, A> {
         let decision = match &answer {
             Answer::Decided(decision) => Some(decision.clone()),
             Answer::Refused(_) => None,
-            Answer::Nothing => return Ok(()),
+            // Nothing is asked, and the world may have changed.
+            Answer::Nothing => {
+                return self.guarded_mut(|walk| walk.driver.follow(before.as_ref(), plan, now));
+            }
         };
         for event in decision.iter().flat_map(|decision| &decision.events) {
             self.happen(event, now)?;
@@ -180,8 +183,7 @@ impl<'c, A: Provable> Walk<'c, A> {
         let foreseen = self.model.foresee(plan, self.seconds);
         let why = disagreement(&foreseen, answer).or_else(|| {
             let Answer::Decided(decision) = answer else { return None };
-            let names: Vec<&'static str> = decision.events.iter().map(DomainEvent::name).collect();
-            self.model.learn(&names).err()
+            self.learns(decision)
         });
         let why = why.or_else(|| {
             let state = self.state.as_ref()?;
@@ -192,6 +194,18 @@ impl<'c, A: Provable> Walk<'c, A> {
         });
         self.is_modelled = why.is_none();
         self.hold(Property::AgreesWithModel, why.is_none(), || why.unwrap_or_default())
+    }
+
+    fn learns(&mut self, decision: &Decision<A::Event>) -> Option<String> {
+        let write = |event: &A::Event| serde_json::to_value(event).unwrap_or_default();
+        let writers: Vec<_> = decision.events.iter().map(|event| move || write(event)).collect();
+        let told: Vec<Told<'_>> = decision
+            .events
+            .iter()
+            .zip(&writers)
+            .map(|(event, write)| Told::new(event.name(), event.published().is_some(), write))
+            .collect();
+        self.model.learn(&told).err()
     }
 
     fn repeats(&mut self, plan: &A::Plan, now: Timestamp) -> Kept {
@@ -454,6 +468,7 @@ fn disagreement<E: DomainEvent + Debug>(foreseen: &Foreseen, answer: &Answer<E>)
                 decision.events.iter().filter(|event| event.published().is_some()).map(DomainEvent::name);
             !decision.is_unchanged() && seen.eq(published.iter().copied())
         }
+        (Foreseen::Accepted, Answer::Decided(decision)) => !decision.is_unchanged(),
         (Foreseen::Same, Answer::Decided(decision)) => decision.is_unchanged(),
         (Foreseen::Refused(rule), Answer::Refused(refused)) => *rule == refused.rule,
         (Foreseen::Report, Answer::Decided(_)) | (_, Answer::Nothing) => true,
