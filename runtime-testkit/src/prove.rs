@@ -85,6 +85,16 @@ pub trait Provable: Aggregate + 'static {
     /// An invariant does not hold: which, and how that shows.
     fn check(before: Option<&Self>, after: &Self) -> Result<(), Fault>;
 
+    /// Whether nothing is left to do, so that nobody is to be woken: in a final status, unless a context says it more precisely.
+    fn is_at_rest(&self) -> bool {
+        Self::FINAL.contains(&Aggregate::status(self))
+    }
+
+    /// Whether what began may begin again: where a context lets something that has ended come back under its name.
+    fn may_begin_anew(&self) -> bool {
+        false
+    }
+
     /// What a model is compared with, status, claims and waking aside.
     fn facts(&self, facts: Facts) -> Facts {
         facts

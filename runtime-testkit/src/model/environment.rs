@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::environment::ledger::Ledger;
 use crate::model::{Facts, Foreseen, Model, exclusive, text};
 use crate::plan::DESTINATIONS;
 use crate::plan::environment::{Blueprint, Change, EnvironmentPlan, Fit};
+
+mod ledger;
 
 /// The model of an environment.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +22,7 @@ struct Life {
     phase: Phase,
     /// How often provisioning was begun.
     tries: u32,
+    ledger: Ledger,
 }
 
 #[derive(Debug, Clone)]
@@ -70,7 +74,13 @@ impl Model for EnvironmentModel {
                 return CONTENT;
             }
             let wanted = blueprint.clone();
-            self.life = Some(Life { wanted, is_protected: false, phase: Phase::Requested, tries: 0 });
+            self.life = Some(Life {
+                wanted,
+                is_protected: false,
+                phase: Phase::Requested,
+                tries: 0,
+                ledger: Ledger::default(),
+            });
             return quietly();
         };
         match plan {
@@ -90,6 +100,22 @@ impl Model for EnvironmentModel {
                 Phase::Decommissioning => quietly(),
                 _ => LIFECYCLE,
             },
+            EnvironmentPlan::Reserve { binding, tenant, quota, seconds } => {
+                if life.is_leaving() {
+                    return LIFECYCLE;
+                }
+                let wanted =
+                    ledger::Wanted { tenant: *tenant, quota: *quota, until: now + i64::from(*seconds) };
+                life.ledger.reserve(*binding, wanted, life.wanted.capacity, now)
+            }
+            EnvironmentPlan::Commit { is_elsewhere: true, .. }
+            | EnvironmentPlan::Return { is_elsewhere: true, .. } => Foreseen::Refused("X-1"),
+            EnvironmentPlan::Commit { binding, tenant, quota, .. } => {
+                let is_leaving = life.is_leaving();
+                life.ledger.commit(*binding, *tenant, *quota, is_leaving, now)
+            }
+            EnvironmentPlan::Return { binding, tenant, .. } => life.ledger.give_back(*binding, *tenant),
+            EnvironmentPlan::Tick => life.ledger.tick(now),
         }
     }
 
@@ -107,6 +133,7 @@ impl Model for EnvironmentModel {
         };
         let name = format_args!("environment/prj_{:032x}/name-{}", 1, life.wanted.name).to_string();
         let claims = if status == "Decommissioned" { BTreeSet::new() } else { [exclusive(name)].into() };
+        let wakes = wakes || life.ledger.waits();
         let facts = Facts { status: status.to_owned(), claims, wakes, ..Facts::default() };
         // ENV-1, ENV-3: what a deployment is told.
         let admits = match (&life.phase, life.wanted.stage) {
@@ -120,7 +147,9 @@ impl Model for EnvironmentModel {
                 .with("region", life.wanted.region)
                 .with("surfaces", life.wanted.surfaces)
                 .with("protected", life.is_protected)
-                .with("admits", admits),
+                .with("admits", admits)
+                .with("capacity", u16::from(life.wanted.capacity) + 1)
+                .with("held", life.ledger.held()),
         )
     }
 }
@@ -211,6 +240,7 @@ impl Life {
             region: change.region.unwrap_or(own.region),
             surfaces: change.surfaces.unwrap_or(own.surfaces),
             egress: change.egress.unwrap_or(own.egress),
+            capacity: change.capacity.unwrap_or(own.capacity),
             isolation: own.isolation,
         };
         let may_be_anywhere = matches!(self.phase, Phase::Requested) && self.tries == 0;
@@ -230,6 +260,9 @@ impl Life {
         }
         if other == *own {
             return Foreseen::Same;
+        }
+        if other.capacity != own.capacity && !self.ledger.resize(other.capacity, now) {
+            return Foreseen::Refused("TEN-2");
         }
         self.wanted = other;
         if let Phase::Provisioned { waits, .. } = &mut self.phase {

@@ -106,8 +106,11 @@ impl Model for InventoryModel {
             InventoryPlan::Bring { whose: Whose::OtherTenant, .. } => Foreseen::Refused("SVC-3"),
             InventoryPlan::Bring { whose: Whose::OtherEnvironment, .. } => Foreseen::Refused("X-1"),
             InventoryPlan::Bring { whose: Whose::OtherModule, .. } => Foreseen::Refused("SVC-1"),
-            InventoryPlan::Bring { .. } if is_retired => Foreseen::Refused("LIFECYCLE"),
             InventoryPlan::Bring { version, .. } if *version == life.version => Foreseen::Same,
+            InventoryPlan::Bring { version, .. } if is_retired => {
+                *life = Life { status: "Starting", version: *version, heard: now, seen: None };
+                updated()
+            }
             InventoryPlan::Bring { version, .. } => {
                 life.version = *version;
                 if let Some((_, seen)) = life.seen.as_ref().filter(|_| life.status != "Unknown") {

@@ -15,6 +15,8 @@ pub struct Blueprint {
     pub surfaces: u8,
     /// Which [destinations](crate::plan::DESTINATIONS), one bit each.
     pub egress: u16,
+    /// How much its tenants may be given, in units of every resource, less one.
+    pub capacity: u8,
 }
 
 /// What should be different; `None` leaves as it is.
@@ -30,6 +32,8 @@ pub struct Change {
     pub surfaces: Option<u8>,
     /// Other destinations.
     pub egress: Option<u16>,
+    /// Another capacity.
+    pub capacity: Option<u8>,
 }
 
 /// How what an engine made relates to what it was asked for.
@@ -92,4 +96,37 @@ pub enum EnvironmentPlan {
         /// In how many seconds to try again.
         retry: u16,
     },
+    /// Keep a quota for a binding.
+    Reserve {
+        /// For which binding.
+        binding: u8,
+        /// Of which tenant.
+        tenant: u8,
+        /// How much, in units of every resource, less one.
+        quota: u8,
+        /// For how many seconds.
+        seconds: i16,
+    },
+    /// Hold for a binding what it claims.
+    Commit {
+        /// Which binding.
+        binding: u8,
+        /// Of which tenant.
+        tenant: u8,
+        /// How much, in units of every resource, less one.
+        quota: u8,
+        /// Whether it is a binding to another environment.
+        is_elsewhere: bool,
+    },
+    /// Hold nothing for a binding whose tenant has left.
+    Return {
+        /// Which binding.
+        binding: u8,
+        /// Of which tenant.
+        tenant: u8,
+        /// Whether it is a binding to another environment.
+        is_elsewhere: bool,
+    },
+    /// Time has passed.
+    Tick,
 }

@@ -6,12 +6,13 @@ use proptest::strategy::BoxedStrategy;
 use runtime_domain::aggregate::Aggregate;
 use runtime_domain::environment::{
     ComputeTarget, EnvironmentChange, EnvironmentCommand, EnvironmentEvent, EnvironmentStage,
-    EnvironmentState, HostedEnvironment, IsolationModel, NetworkBoundary, ProvisionRuntimeEnvironment,
-    ProvisionedResources, ProvisioningStatus, RuntimeEnvironment,
+    EnvironmentState, IsolationModel, NetworkBoundary, ProvisionRuntimeEnvironment, ProvisionedResources,
+    ProvisioningStatus, QuotaCommand, RuntimeEnvironment,
 };
 use runtime_domain::id::{Id, IdKind};
 use runtime_domain::refusal::Refusal;
 use runtime_domain::surface::SurfaceKind;
+use runtime_domain::tenancy::QuotaUnit;
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Name, Revision};
 use uuid::Uuid;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use crate::model::{EnvironmentModel, Facts};
 use crate::plan::environment::{Blueprint, Change, EnvironmentPlan, Fit};
 use crate::plan::{DESTINATIONS, Step};
+use crate::prove::tenancy::evidence::{self, Who, quota};
 use crate::prove::tenancy::isolation;
 use crate::prove::{Answer, Driver, Fault, Provable};
 use crate::strategy::environment::environment_stories;
@@ -51,7 +53,7 @@ impl Driver<RuntimeEnvironment> for EnvironmentDriver {
             (None, _) => Answer::Nothing,
             (Some(environment), plan) => match command(environment, plan, now) {
                 Some(command) => Answer::of(environment.decide(&command, now)),
-                None => Answer::Nothing,
+                None => ask_ledger(environment, plan, now).unwrap_or(Answer::Nothing),
             },
         }
     }
@@ -73,6 +75,7 @@ fn provision(blueprint: &Blueprint) -> Option<ProvisionRuntimeEnvironment> {
         isolation_model: isolation(blueprint.isolation),
         surfaces: surfaces(blueprint.surfaces),
         egress_allow_list: egress(blueprint.egress),
+        capacity: quota(blueprint.capacity)?,
     })
 }
 
@@ -117,7 +120,11 @@ fn command(
 ) -> Option<EnvironmentCommand> {
     let retry_at = |seconds: u16| Span::from_secs(u64::from(seconds)).after(now);
     Some(match plan {
-        EnvironmentPlan::Provision(_) => return None,
+        EnvironmentPlan::Provision(_)
+        | EnvironmentPlan::Reserve { .. }
+        | EnvironmentPlan::Commit { .. }
+        | EnvironmentPlan::Return { .. }
+        | EnvironmentPlan::Tick => return None,
         EnvironmentPlan::Start => EnvironmentCommand::RecordProvisioningStarted,
         EnvironmentPlan::Made { fit, making } => {
             EnvironmentCommand::RecordProvisioned { resources: resources(environment, *fit, *making) }
@@ -148,6 +155,7 @@ fn change(wanted: &Change) -> EnvironmentChange {
         region: wanted.region.and_then(region),
         surfaces: wanted.surfaces.map(surfaces),
         egress_allow_list: wanted.egress.map(egress),
+        capacity: wanted.capacity.and_then(quota),
     }
 }
 
@@ -178,36 +186,40 @@ fn resources(environment: &RuntimeEnvironment, fit: Fit, making: u8) -> Provisio
     }
 }
 
-/// An environment of tenant 1 after these commands: as its owner would bring it about.
-pub(super) fn brought(
-    blueprint: &Blueprint,
-    plans: &[EnvironmentPlan],
+/// Asks the ledger, where the plan does.
+fn ask_ledger(
+    environment: &RuntimeEnvironment,
+    plan: &EnvironmentPlan,
     now: Timestamp,
-) -> Option<RuntimeEnvironment> {
-    let driver = EnvironmentDriver;
-    let mut state = None;
-    for plan in std::iter::once(&EnvironmentPlan::Provision(blueprint.clone())).chain(plans) {
-        let Answer::Decided(decision) = driver.ask(state.as_ref(), plan, now) else { return None };
-        for event in &decision.events {
-            state = Some(RuntimeEnvironment::evolve(state, event, now).ok()?);
-        }
-    }
-    state
-}
-
-/// A plain blueprint of this stage and isolation, on the process surface.
-pub(super) const fn plain(stage: u8, isolation: u8) -> Blueprint {
-    Blueprint { name: 0, stage, region: 0, isolation, surfaces: 1, egress: 0 }
-}
-
-/// Proof of an environment that keeps tenants apart in this way.
-pub(super) fn hosted(isolation: IsolationModel, now: Timestamp) -> Option<HostedEnvironment> {
-    let number = match isolation {
-        IsolationModel::Silo => 0,
-        IsolationModel::Pool => 1,
-        IsolationModel::Shared => 2,
+) -> Option<Answer<EnvironmentEvent>> {
+    let who = |binding: u8, tenant: u8, is_elsewhere: bool| Who {
+        environment: if is_elsewhere { 2 } else { 1 },
+        owner: 1,
+        tenant: 10 + u128::from(tenant),
+        binding: 50 + u128::from(binding),
+        isolation: IsolationModel::Pool,
     };
-    brought(&plain(0, number), &[], now)?.host(Revision::FIRST).ok()
+    let command = match plan {
+        EnvironmentPlan::Reserve { binding, tenant, quota: amount, seconds } => {
+            let millis = Span::between(Timestamp::UNIX_EPOCH, now).as_millis();
+            let until = millis.checked_add_signed(i64::from(*seconds) * 1_000)?;
+            QuotaCommand::ReserveQuota {
+                binding: numbered(50 + u128::from(*binding)),
+                tenant: numbered(10 + u128::from(*tenant)),
+                quota: quota(*amount)?,
+                expires_at: Span::from_millis(until).after(Timestamp::UNIX_EPOCH),
+            }
+        }
+        EnvironmentPlan::Commit { binding, tenant, quota, is_elsewhere } => QuotaCommand::CommitQuota {
+            claimed: evidence::claimed(who(*binding, *tenant, *is_elsewhere), *quota, now)?,
+        },
+        EnvironmentPlan::Return { binding, tenant, is_elsewhere } => QuotaCommand::ReleaseQuota {
+            released: evidence::released(who(*binding, *tenant, *is_elsewhere), now)?,
+        },
+        EnvironmentPlan::Tick => QuotaCommand::Tick,
+        _ => return None,
+    };
+    Some(Answer::of(environment.decide_quota(&command, now)))
 }
 
 impl Provable for RuntimeEnvironment {
@@ -227,10 +239,16 @@ impl Provable for RuntimeEnvironment {
         !matches!(plan, EnvironmentPlan::Failed { .. } | EnvironmentPlan::NotGone { .. })
     }
 
+    /// A ledger gives back what was reserved, even of an environment that is gone.
+    fn is_at_rest(&self) -> bool {
+        self.provisioning_status().is_final() && self.ledger().expires_at().is_none()
+    }
+
     fn check(before: Option<&Self>, after: &Self) -> Result<(), Fault> {
         if let Some(before) = before {
             never_moves(before, after)?;
         }
+        holds_no_more_than_there_is(after)?;
         let is_provisioned = after.provisioning_status() == ProvisioningStatus::Provisioned;
         let admitted = after.admit(Revision::FIRST, None);
         let refused_by = admitted.as_ref().err().map(|refusal| refusal.rule().number());
@@ -274,6 +292,8 @@ impl Provable for RuntimeEnvironment {
             .with("surfaces", bits)
             .with("protected", self.is_protected())
             .with("admits", admits)
+            .with("capacity", self.ledger().capacity().cpu_millicores())
+            .with("held", self.ledger().allocated(QuotaUnit::ALL[0]))
     }
 }
 
@@ -296,6 +316,22 @@ fn never_moves(before: &RuntimeEnvironment, after: &RuntimeEnvironment) -> Resul
         "it keeps its tenants apart in another way".to_owned()
     })?;
     Fault::unless(before.created_at() == after.created_at(), "X-10", || "it began anew".to_owned())
+}
+
+/// TEN-2, summed anew.
+fn holds_no_more_than_there_is(environment: &RuntimeEnvironment) -> Result<(), Fault> {
+    let ledger = environment.ledger();
+    for unit in QuotaUnit::ALL {
+        let held = ledger.entries().values().map(|entry| {
+            let reserved = entry.reserved.map_or(0, |reserved| reserved.quota.of(unit));
+            u128::from(entry.committed.map_or(0, |quota| quota.of(unit)).max(reserved))
+        });
+        let held: u128 = held.sum();
+        Fault::unless(held <= u128::from(ledger.capacity().of(unit)), "TEN-2", || {
+            format!("{held} {unit} are held of {}", ledger.capacity().of(unit))
+        })?;
+    }
+    Ok(())
 }
 
 fn has_what_it_shows(environment: &RuntimeEnvironment) -> Result<(), Fault> {

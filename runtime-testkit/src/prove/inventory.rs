@@ -6,6 +6,7 @@ use proptest::strategy::BoxedStrategy;
 use runtime_domain::aggregate::Aggregate;
 use runtime_domain::claim::Claim;
 use runtime_domain::component::{ImageDigest, RevisionId};
+use runtime_domain::id::ServiceId;
 use runtime_domain::inventory::{
     InventoryCommand, InventoryEvent, RegisterService, RuntimeService, RuntimeStatus, ServiceState,
 };
@@ -42,10 +43,7 @@ impl Driver<RuntimeService> for InventoryDriver {
     ) -> Answer<InventoryEvent> {
         match (state, plan) {
             (None, InventoryPlan::Register) => match brought_version(1, Whose::Own, now) {
-                Some(version) => Answer::Decided(RuntimeService::register(RegisterService {
-                    service_id: numbered(1),
-                    version,
-                })),
+                Some(version) => Answer::Decided(RuntimeService::register(RegisterService { version })),
                 None => Answer::Nothing,
             },
             (None, _) | (Some(_), InventoryPlan::Register) => Answer::Nothing,
@@ -120,7 +118,8 @@ impl Provable for RuntimeService {
     type Driver = InventoryDriver;
     type Model = InventoryModel;
 
-    const FINAL: &'static [&'static str] = &["Retired"];
+    /// None: a retired component may be brought again.
+    const FINAL: &'static [&'static str] = &[];
     const KEPT: &'static [&'static str] = &[];
 
     fn stories() -> BoxedStrategy<Vec<Step<InventoryPlan>>> {
@@ -131,17 +130,28 @@ impl Provable for RuntimeService {
         true
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.status() == RuntimeStatus::Retired
+    }
+
+    fn may_begin_anew(&self) -> bool {
+        self.status() == RuntimeStatus::Retired
+    }
+
     fn check(before: Option<&Self>, after: &Self) -> Result<(), Fault> {
         if let Some(before) = before {
             Fault::unless(before.tenant() == after.tenant(), "SVC-3", || "its tenant changed".to_owned())?;
             Fault::unless(before.module_id() == after.module_id(), "SVC-1", || {
                 "its module changed".to_owned()
             })?;
-            Fault::unless(before.registered_at() == after.registered_at(), "X-10", || {
-                "it began anew".to_owned()
-            })?;
+            let is_same = before.may_begin_anew() || before.registered_at() == after.registered_at();
+            Fault::unless(is_same, "X-10", || "it began anew".to_owned())?;
         }
         let recorded = &after.version().revision;
+        let derived = ServiceId::of(after.environment(), after.module_id());
+        Fault::unless(after.service_id() == derived, "X-3", || {
+            format!("it is called {}, and {derived} is its name", after.service_id())
+        })?;
         Fault::unless(recorded.module == *after.module_id(), "SVC-1", || {
             format!("it is {}, and its version is {recorded}", after.module_id())
         })?;

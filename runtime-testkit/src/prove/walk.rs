@@ -224,7 +224,7 @@ impl<'c, A: Provable> Walk<'c, A> {
                 format!("it was {}, which is final, and became {}", before.status(), after.status())
             })?;
         }
-        let is_awake = A::FINAL.contains(&after.status()) && after.wake_at().is_some();
+        let is_awake = after.is_at_rest() && after.wake_at().is_some();
         self.hold(Property::Rests, !is_awake, || format!("it is {}, and still wakes", after.status()))
     }
 
@@ -234,7 +234,7 @@ impl<'c, A: Provable> Walk<'c, A> {
         self.hold(Property::HoldsClaims, claims == again, || {
             "two equal states hold different claims".to_owned()
         })?;
-        if A::FINAL.contains(&state.status()) {
+        if state.is_at_rest() {
             let stray = claims.iter().find(|claim| !A::KEPT.iter().any(|kept| claim.key.starts_with(kept)));
             self.hold(Property::HoldsClaims, stray.is_none(), || {
                 format!("it is {}, which is final, and holds {stray:?}", state.status())
@@ -291,12 +291,13 @@ impl<'c, A: Provable> Walk<'c, A> {
     fn keeps_order(&self) -> Kept {
         let Some(((first, at), state)) = self.history.first().zip(self.state.as_ref()) else { return Ok(()) };
         let again = self.guarded(|_| A::evolve(Some(state.clone()), first, *at))?;
-        self.hold(Property::KeepsOrder, again.is_err(), || {
+        self.hold(Property::KeepsOrder, again.is_err() || state.may_begin_anew(), || {
             format!("{} happened to it a second time", first.name())
         })?;
         for (event, at) in self.history.iter().skip(1) {
             let alone = self.guarded(|_| A::evolve(None, event, *at))?;
-            self.hold(Property::KeepsOrder, alone.is_err(), || format!("it began with {}", event.name()))?;
+            let is_kept = alone.is_err() || event.name() == first.name();
+            self.hold(Property::KeepsOrder, is_kept, || format!("it began with {}", event.name()))?;
             // Whether it applies is not said: only that it may be tried.
             drop(self.guarded(|_| A::evolve(Some(state.clone()), event, *at))?);
         }
@@ -430,8 +431,7 @@ fn load<A: Provable>(stored: &str) -> Result<A, String> {
 /// What every state must show, wherever it comes from.
 fn legal<A: Provable>(before: Option<&A>, state: &A) -> Result<(), String> {
     A::check(before, state).map_err(|fault| format!("it is believed, and breaks {fault}"))?;
-    let is_final = A::FINAL.contains(&state.status());
-    if is_final && state.wake_at().is_some() {
+    if state.is_at_rest() && state.wake_at().is_some() {
         return Err(format!("it is {}, and still wakes", state.status()));
     }
     let _ = (state.claims(), state.modules());

@@ -12,6 +12,7 @@ use runtime_domain::surface::SurfaceKind;
 
 use crate::plan::environment::{Blueprint, Change, EnvironmentPlan, Fit};
 use crate::plan::{DESTINATIONS, Step};
+use crate::strategy::tenancy::valid_resource_quota;
 use crate::strategy::{reason, story, value};
 
 /// A stage.
@@ -58,8 +59,9 @@ pub fn valid_provision() -> BoxedStrategy<ProvisionRuntimeEnvironment> {
         valid_isolation_model(),
         valid_surfaces(),
         btree_set(valid_destination(), 0..4),
+        valid_resource_quota(),
     )
-        .prop_map(|(ids, (name, region), stage, isolation_model, surfaces, egress_allow_list)| {
+        .prop_map(|(ids, (name, region), stage, isolation_model, surfaces, egress_allow_list, capacity)| {
             let (environment_id, tenant_id, project_id) = ids;
             ProvisionRuntimeEnvironment {
                 environment_id,
@@ -71,6 +73,7 @@ pub fn valid_provision() -> BoxedStrategy<ProvisionRuntimeEnvironment> {
                 isolation_model,
                 surfaces,
                 egress_allow_list,
+                capacity,
             }
         })
         .boxed()
@@ -88,19 +91,21 @@ pub fn valid_blueprint() -> BoxedStrategy<EnvironmentBlueprint> {
             isolation_model: asked.isolation_model,
             surfaces: asked.surfaces,
             egress_allow_list: asked.egress_allow_list,
+            capacity: asked.capacity,
         })
         .boxed()
 }
 
 /// A change of anything, nothing included.
 pub fn valid_environment_change() -> BoxedStrategy<EnvironmentChange> {
-    (valid_provision(), any::<[bool; 5]>())
-        .prop_map(|(asked, [name, stage, region, surfaces, egress])| EnvironmentChange {
+    (valid_provision(), any::<[bool; 6]>())
+        .prop_map(|(asked, [name, stage, region, surfaces, egress, capacity])| EnvironmentChange {
             name: name.then_some(asked.name),
             stage: stage.then_some(asked.stage),
             region: region.then_some(asked.region),
             surfaces: surfaces.then_some(asked.surfaces),
             egress_allow_list: egress.then_some(asked.egress_allow_list),
+            capacity: capacity.then_some(asked.capacity),
         })
         .boxed()
 }
@@ -145,21 +150,22 @@ fn egress() -> impl Strategy<Value = u16> {
 
 fn blueprint() -> impl Strategy<Value = Blueprint> {
     let surfaces = prop_oneof![12 => 1..32_u8, 1 => Just(0_u8)];
-    (0..2_u8, 0..4_u8, 0..2_u8, 0..3_u8, surfaces, egress()).prop_map(
-        |(name, stage, region, isolation, surfaces, egress)| Blueprint {
+    (0..2_u8, 0..4_u8, 0..2_u8, 0..3_u8, surfaces, egress(), 3..8_u8).prop_map(
+        |(name, stage, region, isolation, surfaces, egress, capacity)| Blueprint {
             name,
             stage,
             region,
             isolation,
             surfaces,
             egress,
+            capacity,
         },
     )
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    (blueprint(), any::<[bool; 5]>(), any::<bool>()).prop_map(
-        |(other, [name, stage, region, surfaces, egress], is_small)| {
+    (blueprint(), any::<[bool; 6]>(), any::<bool>()).prop_map(
+        |(other, [name, stage, region, surfaces, egress, capacity], is_small)| {
             let is_big = !is_small;
             Change {
                 name: (name && is_big).then_some(other.name),
@@ -167,6 +173,7 @@ fn change() -> impl Strategy<Value = Change> {
                 region: (region && is_big).then_some(other.region),
                 surfaces: surfaces.then_some(other.surfaces),
                 egress: egress.then_some(other.egress),
+                capacity: capacity.then_some(other.capacity),
             }
         },
     )
@@ -180,6 +187,28 @@ fn fit() -> impl Strategy<Value = Fit> {
         1 => Just(Fit::SurfaceTwice),
         1 => Just(Fit::BoundaryWider),
         1 => Just(Fit::ReferenceBlank),
+    ]
+}
+
+fn quota_plans() -> impl Strategy<Value = EnvironmentPlan> {
+    let seconds = prop_oneof![6 => 1..60_i16, 1 => Just(3_600_i16), 1 => Just(3_601_i16), 1 => -1..1_i16];
+    let whose = || (0..3_u8, prop_oneof![9 => Just(None), 1 => (0..3_u8).prop_map(Some)]);
+    let of = |(binding, other): (u8, Option<u8>)| (binding, other.unwrap_or(binding));
+    let is_elsewhere = || prop::bool::weighted(0.05);
+    prop_oneof![
+        5 => (whose(), 0..5_u8, seconds).prop_map(move |(whose, quota, seconds)| {
+            let (binding, tenant) = of(whose);
+            EnvironmentPlan::Reserve { binding, tenant, quota, seconds }
+        }),
+        5 => (whose(), 0..5_u8, is_elsewhere()).prop_map(move |(whose, quota, is_elsewhere)| {
+            let (binding, tenant) = of(whose);
+            EnvironmentPlan::Commit { binding, tenant, quota, is_elsewhere }
+        }),
+        1 => (whose(), is_elsewhere()).prop_map(move |(whose, is_elsewhere)| {
+            let (binding, tenant) = of(whose);
+            EnvironmentPlan::Return { binding, tenant, is_elsewhere }
+        }),
+        1 => Just(EnvironmentPlan::Tick),
     ]
 }
 
@@ -198,6 +227,7 @@ pub fn environment_plans() -> BoxedStrategy<EnvironmentPlan> {
         2 => reason().prop_map(|reason| EnvironmentPlan::Decommission { reason }),
         2 => Just(EnvironmentPlan::Gone),
         1 => (reason(), 0..600_u16).prop_map(|(reason, retry)| EnvironmentPlan::NotGone { reason, retry }),
+        10 => quota_plans(),
     ]
     .boxed()
 }

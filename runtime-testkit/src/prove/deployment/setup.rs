@@ -29,6 +29,7 @@ use crate::plan::inventory::Whose;
 use crate::prove::deployment::world::World;
 use crate::prove::deployment::{DeploymentDriver, person, settle};
 use crate::prove::environment::{EnvironmentDriver, numbered};
+use crate::prove::tenancy::evidence::quota;
 use crate::prove::{Answer, Driver};
 
 /// The number of the deployment that a story is about.
@@ -194,6 +195,7 @@ fn environment(
         isolation_model: IsolationModel::Silo,
         surfaces: BTreeSet::from([SurfaceKind::Process]),
         egress_allow_list: BTreeSet::new(),
+        capacity: quota(9)?,
     };
     let mut events = RuntimeEnvironment::provision(&asked, now).ok()?.events;
     let made = EnvironmentPlan::Made { fit: Fit::Exact, making: 0 };
@@ -337,6 +339,7 @@ fn gates(setup: &Setup) -> Option<Vec<GateSpec>> {
             metric: MetricName::ErrorRate,
             bound: Bound::AtMost(Measure::from_micros(50_000)),
             min_samples: 20,
+            freshness: Span::from_secs(60),
             interval: Span::from_secs(1),
             successes: 2,
             failure_limit: 1,
