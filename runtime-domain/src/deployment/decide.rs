@@ -129,8 +129,11 @@ impl RuntimeDeployment {
         let (plan, progress) = self.work()?;
         let waiting = progress.active(plan).flat_map(|(_, stage, _)| stage.gates.iter());
         waiting.copied().find_map(|index| match self.gates.get(usize::from(index.0)) {
-            Some(gate) if gate.name == *name => match &gate.check {
-                GateCheck::Approval(check) => Some((index, check)),
+            // A verdict stays: one who disagreed while it was paused is not outvoted afterwards.
+            Some(gate) if gate.name == *name => match (&gate.check, &gate.status) {
+                (GateCheck::Approval(check), GateStatus::Pending | GateStatus::Evaluating(_)) => {
+                    Some((index, check))
+                }
                 _ => None,
             },
             _ => None,

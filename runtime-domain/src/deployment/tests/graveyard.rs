@@ -219,6 +219,21 @@ fn a_rejected_approval_ends_it_before_anything_is_touched() {
 
 /// Shows DEP-1.
 #[test]
+fn one_who_disagreed_while_it_was_paused_is_not_outvoted_afterwards() {
+    let mut world = upgrading(rolling(), vec![approval_gate("go", 1)]);
+    world.settle();
+    world.command(&DeploymentCommand::Pause { reason: "look".to_string() }).unwrap();
+    let (gate, ann, bob) = (module("go"), Actor::new("ann").unwrap(), Actor::new("bob").unwrap());
+    let reject = DeploymentCommand::Reject { gate: gate.clone(), by: ann, reason: "friday".to_string() };
+    world.command(&reject).unwrap();
+    let refused = world.command(&DeploymentCommand::Approve { gate: gate.clone(), by: bob }).unwrap_err();
+    assert_eq!(refused, DeploymentRefusal::NoSuchApproval { gate: gate.clone() });
+    assert_eq!(world.command(&reject).unwrap_err(), DeploymentRefusal::NoSuchApproval { gate });
+    world.command(&DeploymentCommand::Resume).unwrap();
+    assert_eq!(world.status(), DeploymentStatus::Rejected);
+}
+
+#[test]
 fn promoting_skips_what_waits_and_nothing_that_judges() {
     let mut world = upgrading(canary(), vec![metric_gate("errors")]);
     while world.status() != DeploymentStatus::InProgress {

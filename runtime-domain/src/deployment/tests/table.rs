@@ -233,7 +233,20 @@ fn a_damaged_record_is_refused_with_the_rule_it_breaks() {
             alloc::format!("cart@{}", deployment_id(2)).into()),
         "DEP-2"
     );
+    assert_eq!(
+        refused(&|record| record["restore_points"]["cart"]["component"]["module"] = "pay".into()),
+        "DEP-2"
+    );
     assert_eq!(refused(&|record| record["numbers"] = serde_json::json!({})), "DEP-3");
+    assert_eq!(refused(&|record| record["touched"] = serde_json::json!([])), "SVC-1");
+    assert_eq!(refused(&|record| record["started_at"] = serde_json::Value::Null), "SVC-1");
+    assert_eq!(
+        refused(&|record| {
+            record["touched"] = serde_json::json!([]);
+            record["started_at"] = serde_json::Value::Null;
+        }),
+        "LIFECYCLE"
+    );
     let record: RuntimeDeploymentRecord = serde_json::from_value(record).unwrap();
     assert_eq!(RuntimeDeployment::from_record(2, record).unwrap_err().rule, "SCHEMA");
 }

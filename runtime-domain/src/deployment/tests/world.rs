@@ -224,6 +224,7 @@ impl World {
     }
 
     fn apply(&mut self, decision: Decision<DeploymentEvent>) {
+        assert!(!decision.explanation.trim().is_empty(), "a decision without an explanation");
         for event in decision.events {
             let next = RuntimeDeployment::evolve(self.deployment.take(), &event, self.now).unwrap();
             self.deployment = Some(next);
