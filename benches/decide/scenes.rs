@@ -174,6 +174,8 @@ fn request() -> RequestDeployment {
         },
         admission: provisioned().admit(Revision(3), None).unwrap(),
         clearance: provisioned().clear(Activity::Deployment, Revision(3), at(0), None).unwrap(),
+        upstream: Vec::new(),
+        hold_released: None,
         previous: Vec::new(),
         seen: BTreeMap::new(),
         numbers: BTreeMap::from([(module, 1)]),
@@ -183,9 +185,9 @@ fn request() -> RequestDeployment {
 
 fn deployment() {
     measure::<RuntimeDeployment>("RequestDeployment (and making it)", None, at(0), || {
-        RuntimeDeployment::request(request()).unwrap()
+        RuntimeDeployment::request(request(), at(0)).unwrap()
     });
-    let requested: RuntimeDeployment = begun(&RuntimeDeployment::request(request()).unwrap());
+    let requested: RuntimeDeployment = begun(&RuntimeDeployment::request(request(), at(0)).unwrap());
     measure("Pause", Some(&requested), at(1), || {
         requested.decide(&DeploymentCommand::Pause { reason: "look first".to_owned() }, at(1)).unwrap()
     });

@@ -25,7 +25,7 @@ use crate::unit::{Done, Grounds, commit};
 
 mod standing;
 
-use standing::{Standing, newest, retry_or_refuse};
+use standing::{Standing, completed, newest, retry_or_refuse};
 
 /// What goes wrong with a deployment's command.
 pub type DeploymentError = CommandError<DeploymentRefusal>;
@@ -37,6 +37,15 @@ pub struct DeploymentPreview {
     pub plan: RolloutPlan,
     /// What would have to pass.
     pub gates: Vec<HealthGate>,
+}
+
+/// What a caller takes on themselves, each with the reason that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exceptions {
+    /// Why it cannot wait until the environment's calendar opens.
+    pub break_glass: Option<String>,
+    /// Why an image may come again that the environment went back from.
+    pub release_hold: Option<String>,
 }
 
 /// Rolls releases out, and back.
@@ -88,32 +97,24 @@ impl DeploymentService {
         environment: EnvironmentId,
         release: Release,
     ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
-        self.request_through(scope, environment, release, None).await
+        self.request_with(scope, environment, release, Exceptions::default()).await
     }
 
-    /// As [`DeploymentService::request`], for what cannot wait until the environment's calendar opens. The reason, and the caller as who
-    /// took it on themselves, are kept in the deployment's history.
+    /// As [`DeploymentService::request`], with exceptions that the caller takes on themselves. They are kept in the deployment's history, with
+    /// their reasons.
     ///
     /// # Errors
-    /// No reason is given; else as [`DeploymentService::request`], but for the calendar.
-    pub async fn request_breaking_glass(
+    /// An exception is made without a reason; else as [`DeploymentService::request`], but for what is excepted.
+    pub async fn request_with(
         &self,
         scope: &TenantScope,
         environment: EnvironmentId,
         release: Release,
-        reason: &str,
+        exceptions: Exceptions,
     ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
-        let break_glass = BreakGlass { by: scope.actor().clone(), reason: reason.to_owned() };
-        self.request_through(scope, environment, release, Some(break_glass)).await
-    }
-
-    async fn request_through(
-        &self,
-        scope: &TenantScope,
-        environment: EnvironmentId,
-        release: Release,
-        break_glass: Option<BreakGlass>,
-    ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
+        let taken = |reason: String| BreakGlass { by: scope.actor().clone(), reason };
+        let (break_glass, hold_released) =
+            (exceptions.break_glass.map(taken), exceptions.release_hold.map(taken));
         for _ in 0..TRIES {
             let store = self.host.ports().store.for_tenant(scope);
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
@@ -129,9 +130,11 @@ impl DeploymentService {
             standing.nothing_in_flight()?;
             let admission = self.admission(scope, environment).await?;
             let clearance = self.clearance(scope, environment, break_glass.clone()).await?;
-            let request = self.rollout(release.clone(), admission, clearance, &standing)?;
+            let mut request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
+            request.hold_released = hold_released.clone();
             let facts = request.evidence();
-            let decision = RuntimeDeployment::request(request).map_err(CommandError::Refused)?;
+            let decided = RuntimeDeployment::request(request, self.host.now());
+            let decision = decided.map_err(CommandError::Refused)?;
             if let Some(done) = self.begin(&*store, &decision, &facts, &release).await? {
                 return Ok(done);
             }
@@ -153,7 +156,8 @@ impl DeploymentService {
         let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
         let admission = self.admission(scope, environment).await?;
         let clearance = self.clearance(scope, environment, None).await?;
-        let decision = RuntimeDeployment::request(self.rollout(release, admission, clearance, &standing)?);
+        let request = self.rollout(&*store, release, admission, clearance, &standing).await?;
+        let decision = RuntimeDeployment::request(request, self.host.now());
         let events = decision.map_err(CommandError::Refused)?.events;
         let planned = events.into_iter().find_map(|event| match event {
             DeploymentEvent::RolloutPlanned { plan, gates } => Some(DeploymentPreview { plan, gates }),
@@ -436,18 +440,25 @@ impl DeploymentService {
         cleared.map_err(|error| not_admitted(environment, error))
     }
 
-    fn rollout(
+    async fn rollout(
         &self,
+        store: &dyn TenantStore,
         release: Release,
         admission: Admission,
         clearance: Clearance,
         standing: &Standing,
     ) -> Result<RequestDeployment, DeploymentError> {
+        let mut upstream = Vec::new();
+        for environment in admission.promotion().into_iter().flat_map(|policy| policy.upstream()) {
+            upstream.extend(completed(store, *environment, release.components.keys()).await?);
+        }
         Ok(RequestDeployment {
             deployment_id: DeploymentId::from_uuid(self.host.ports().ids.next()),
             release,
             admission,
             clearance,
+            upstream,
+            hold_released: None,
             previous: standing.points()?,
             seen: standing.seen.clone(),
             numbers: standing.numbers(),

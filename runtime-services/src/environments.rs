@@ -10,6 +10,7 @@ use runtime_domain::environment::{
     HostedEnvironment, IsolationModel, ProvisionRuntimeEnvironment, RuntimeEnvironment,
 };
 use runtime_domain::id::{EnvironmentId, ProjectId};
+use runtime_domain::promotion::PromotionPolicy;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::tenancy::{BindingStatus, ResourceQuota, RuntimeTenantBinding};
@@ -225,6 +226,33 @@ impl EnvironmentService {
         calendar: ChangeCalendar,
     ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
         self.command(scope, environment, &EnvironmentCommand::ChangeCalendar { calendar }).await
+    }
+
+    /// Changes what an environment asks of a release before it comes; `None` asks nothing.
+    ///
+    /// # Errors
+    /// It is not there, or is being taken down; an environment that the policy names is not there, or not of an earlier stage.
+    pub async fn change_promotion_policy(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        policy: Option<PromotionPolicy>,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        let mut upstream = Vec::new();
+        for environment in policy.iter().flat_map(PromotionPolicy::upstream) {
+            match self.host_of(scope, *environment).await {
+                Ok(proof) => upstream.push(proof),
+                // What is not there is not proven, and refused for it.
+                Err(AdmissionError::NotFound) => {}
+                Err(AdmissionError::Refused(refusal)) => return Err(CommandError::Refused(refusal)),
+                Err(AdmissionError::Load(error)) => return Err(error.into()),
+            }
+        }
+        let facts: Vec<_> = upstream.iter().map(HostedEnvironment::evidence).collect();
+        let what = format!("environment {environment}");
+        let decide =
+            |found: &RuntimeEnvironment, _| found.change_promotion_policy(policy.as_ref(), &upstream);
+        existing::command_on(&self.host, scope, environment.uuid(), &what, &facts, decide).await
     }
 
     /// Stops every change of an environment, whatever its calendar says, until the line is resumed. What is in flight goes on, and going

@@ -1,6 +1,6 @@
 //! Commands on what exists: load, decide, commit, and again where others were quicker.
 
-use runtime_domain::aggregate::{Aggregate, Decision};
+use runtime_domain::aggregate::{Aggregate, Decision, EvidenceRef};
 use runtime_domain::refusal::Refusal;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::time::Timestamp;
@@ -32,12 +32,24 @@ pub(crate) async fn command<A: Aggregate, R: Refusal + 'static>(
     what: &str,
     decide: impl Fn(&A, Timestamp) -> Result<Decision<A::Event>, R>,
 ) -> Result<Done<A>, CommandError<R>> {
+    command_on(host, scope, id, what, &[], decide).await
+}
+
+/// As [`command`], on facts about other aggregates that the commit checks again.
+pub(crate) async fn command_on<A: Aggregate, R: Refusal + 'static>(
+    host: &Host,
+    scope: &TenantScope,
+    id: Uuid,
+    what: &str,
+    facts: &[EvidenceRef],
+    decide: impl Fn(&A, Timestamp) -> Result<Decision<A::Event>, R>,
+) -> Result<Done<A>, CommandError<R>> {
     let store = host.ports().store.for_tenant(scope);
     for _ in 0..TRIES {
         let loaded = find::<A, R>(&*store, id, what).await?;
         let now = host.now();
         let decision = decide(&loaded.aggregate, now).map_err(CommandError::Refused)?;
-        match commit(host, &*store, Some(loaded), &decision, Grounds::default(), now).await {
+        match commit(host, &*store, Some(loaded), &decision, Grounds::exactly(facts), now).await {
             Ok(Some(loaded)) => return Ok(Done::of(loaded, &decision)),
             Ok(None) => return Err(CommandError::NotFound { what: what.to_owned() }),
             Err(error) => match sort(error) {

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::EvidenceRef;
-use crate::calendar::Clearance;
+use crate::calendar::{BreakGlass, Clearance};
 use crate::component::{ComponentSpec, ReleaseReference, RevisionId};
 use crate::deployment::RollbackPoint;
 use crate::environment::Admission;
@@ -55,6 +55,11 @@ pub struct RequestDeployment {
     pub admission: Admission,
     /// Proof that its calendar is open to one now, or that someone broke the glass.
     pub clearance: Clearance,
+    /// What the environments before prove of the release, where the admission asks for a promotion: the newest Completed deployment of
+    /// each component there.
+    pub upstream: Vec<RollbackPoint>,
+    /// Who releases what a promotion would hold, and why.
+    pub hold_released: Option<BreakGlass>,
     /// What serves now: the newest Completed deployment of each component that has one.
     pub previous: Vec<RollbackPoint>,
     /// What the surfaces show of each component.
@@ -88,7 +93,7 @@ pub struct RequestRollback {
 impl RequestDeployment {
     /// The facts that the request rests on.
     pub fn evidence(&self) -> Vec<EvidenceRef> {
-        let mut facts = evidence(&self.admission, self.previous.iter());
+        let mut facts = evidence(&self.admission, self.previous.iter().chain(&self.upstream));
         if !facts.contains(&self.clearance.evidence()) {
             facts.push(self.clearance.evidence());
         }

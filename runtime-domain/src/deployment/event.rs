@@ -43,6 +43,9 @@ pub struct Requested {
     /// Who broke the glass and why, where the calendar was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// Who released what a promotion would have held, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_released: Option<BreakGlass>,
 }
 
 /// Why a rollout stopped going forward.

@@ -1,10 +1,12 @@
 //! What a deployment proves to others.
 
-use crate::component::{ComponentSpec, RevisionId};
+use alloc::collections::BTreeMap;
+
+use crate::component::{ComponentSpec, ImageDigest, RevisionId};
 use crate::deployment::Release;
 use crate::id::{DeploymentId, EnvironmentId, TenantId};
 use crate::time::Timestamp;
-use crate::value::Revision;
+use crate::value::{ModuleId, Revision};
 
 /// Proof that a deployment brought this version of a component to its environment (SVC-1).
 ///
@@ -66,6 +68,7 @@ pub struct RollbackPoint {
     pub(crate) at: Revision,
     pub(crate) completed_at: Timestamp,
     pub(crate) release: Release,
+    pub(crate) left: BTreeMap<ModuleId, ImageDigest>,
 }
 
 impl RollbackPoint {
@@ -92,6 +95,11 @@ impl RollbackPoint {
     /// When it was completed.
     pub fn completed_at(&self) -> Timestamp {
         self.completed_at
+    }
+
+    /// The images that it went back from, by component, where it was a rollback.
+    pub fn left(&self) -> &BTreeMap<ModuleId, ImageDigest> {
+        &self.left
     }
 
     /// What it had rolled out.

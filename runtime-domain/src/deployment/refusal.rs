@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use crate::component::ImageDigest;
 use crate::environment::EnvironmentRefusal;
 use crate::id::DeploymentId;
+use crate::promotion::PromotionRefusal;
 use crate::refusal::{Refusal, Rule};
 use crate::rollout::PlanRefusal;
 use crate::scope::Actor;
@@ -21,6 +22,12 @@ pub enum DeploymentRefusal {
     /// The environment does not accept deployments.
     #[error(transparent)]
     NotAdmitted(#[from] EnvironmentRefusal),
+    /// The release has not earned its way here.
+    #[error(transparent)]
+    NotPromoted(#[from] PromotionRefusal),
+    /// A hold is released without a reason.
+    #[error("a hold is not released without a reason")]
+    NoReason,
     /// Evidence is about another tenant or environment.
     #[error("the evidence is about another tenant or environment")]
     ForeignEvidence,
@@ -95,6 +102,8 @@ impl Refusal for DeploymentRefusal {
         match self {
             Self::Plan(refusal) => refusal.rule(),
             Self::NotAdmitted(refusal) => refusal.rule(),
+            Self::NotPromoted(refusal) => refusal.rule(),
+            Self::NoReason => Rule::Content,
             Self::ForeignEvidence => Rule::X1,
             Self::NotCompleted { .. } | Self::AlreadyServing { .. } | Self::TargetMismatch { .. } => {
                 Rule::Dep2
@@ -112,6 +121,8 @@ impl Refusal for DeploymentRefusal {
         match self {
             Self::Plan(refusal) => refusal.remedy(),
             Self::NotAdmitted(refusal) => refusal.remedy(),
+            Self::NotPromoted(refusal) => refusal.remedy(),
+            Self::NoReason => "say why, in at most 2,000 bytes".to_string(),
             Self::ForeignEvidence => "take the evidence from the same tenant and environment".to_string(),
             Self::NotCompleted { .. } => "choose a Completed deployment of this environment".to_string(),
             Self::AlreadyServing { .. } => "choose an earlier Completed deployment".to_string(),

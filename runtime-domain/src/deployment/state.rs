@@ -435,6 +435,7 @@ impl RuntimeDeployment {
                 at,
                 completed_at: state.completed_at,
                 release: Release::clone(&self.release),
+                left: self.left(),
             }),
             _ => Err(DeploymentRefusal::NotCompleted {
                 deployment: self.deployment_id,
@@ -509,5 +510,17 @@ impl RuntimeDeployment {
         compile_restoration(self.deployment_id, &self.touched, &self.restore_points, |module| {
             self.traffic_controls.get(module).copied().unwrap_or(TrafficControl::PerInstance)
         })
+    }
+
+    /// The images that a rollback went back from.
+    fn left(&self) -> BTreeMap<ModuleId, ImageDigest> {
+        let is_rollback = matches!(self.purpose, Purpose::Rollback { .. });
+        let points = self.restore_points.iter().filter(|_| is_rollback);
+        let left = points.filter_map(|(module, point)| {
+            let (left, brought) =
+                (point.component.tuple.image.digest(), self.release.components.get(module)?);
+            (left != brought.tuple.image.digest()).then(|| (module.clone(), left.clone()))
+        });
+        left.collect()
     }
 }

@@ -1,6 +1,7 @@
 //! What a command comes to.
 
 mod calendar;
+mod promotion;
 mod quota;
 
 use alloc::collections::BTreeSet;

@@ -9,6 +9,7 @@ use crate::aggregate::DomainEvent;
 use crate::calendar::ChangeCalendar;
 use crate::environment::{EnvironmentChange, EnvironmentStage, IsolationModel, ProvisionedResources};
 use crate::id::{EnvironmentId, ProjectId, TenantBindingId, TenantId};
+use crate::promotion::PromotionPolicy;
 use crate::scope::Actor;
 use crate::surface::SurfaceKind;
 use crate::tenancy::ResourceQuota;
@@ -103,6 +104,11 @@ pub enum EnvironmentEvent {
         /// When.
         calendar: ChangeCalendar,
     },
+    /// It asks something else of a release before it comes.
+    PromotionPolicyChanged {
+        /// What; nothing where it is `None`.
+        policy: Option<PromotionPolicy>,
+    },
     /// Nothing of it is changed.
     LineStopped {
         /// Who stopped it.
@@ -180,6 +186,7 @@ impl DomainEvent for EnvironmentEvent {
             Self::EnvironmentProtected => "EnvironmentProtected",
             Self::EnvironmentUnprotected => "EnvironmentUnprotected",
             Self::CalendarChanged { .. } => "CalendarChanged",
+            Self::PromotionPolicyChanged { .. } => "PromotionPolicyChanged",
             Self::LineStopped { .. } => "LineStopped",
             Self::LineResumed { .. } => "LineResumed",
             Self::EnvironmentDecommissioningStarted { .. } => "EnvironmentDecommissioningStarted",
@@ -207,6 +214,7 @@ impl DomainEvent for EnvironmentEvent {
             | Self::EnvironmentProtected
             | Self::EnvironmentUnprotected
             | Self::CalendarChanged { .. }
+            | Self::PromotionPolicyChanged { .. }
             | Self::LineStopped { .. }
             | Self::LineResumed { .. }
             | Self::EnvironmentDecommissioningStarted { .. }

@@ -5,10 +5,12 @@ mod quota;
 
 use alloc::collections::BTreeSet;
 
+use crate::aggregate::EvidenceRef;
 use crate::environment::{
     EnvironmentRefusal, EnvironmentStage, EnvironmentState, IsolationModel, RuntimeEnvironment,
 };
-use crate::id::{EnvironmentId, TenantBindingId, TenantId};
+use crate::id::{AggregateKind, EnvironmentId, TenantBindingId, TenantId};
+use crate::promotion::PromotionPolicy;
 use crate::surface::SurfaceKind;
 use crate::tenancy::BoundTenant;
 use crate::value::Revision;
@@ -28,6 +30,7 @@ pub struct Admission {
     pub(crate) surfaces: BTreeSet<SurfaceKind>,
     pub(crate) environment_revision: Revision,
     pub(crate) binding: Option<(TenantBindingId, Revision)>,
+    pub(crate) promotion: Option<PromotionPolicy>,
 }
 
 impl Admission {
@@ -56,6 +59,11 @@ impl Admission {
         self.environment_revision
     }
 
+    /// What the environment asks of a release before it comes, where it asks something.
+    pub fn promotion(&self) -> Option<&PromotionPolicy> {
+        self.promotion.as_ref()
+    }
+
     /// The tenant binding that it rests on, and its stored revision; always there for prod (ENV-3).
     pub fn binding(&self) -> Option<(TenantBindingId, Revision)> {
         self.binding
@@ -72,6 +80,7 @@ pub struct HostedEnvironment {
     pub(crate) tenant: TenantId,
     pub(crate) environment: EnvironmentId,
     pub(crate) isolation_model: IsolationModel,
+    pub(crate) stage: EnvironmentStage,
     pub(crate) at: Revision,
 }
 
@@ -86,6 +95,11 @@ impl HostedEnvironment {
         self.environment
     }
 
+    /// Its stage.
+    pub fn stage(&self) -> EnvironmentStage {
+        self.stage
+    }
+
     /// How it keeps tenants apart.
     pub fn isolation_model(&self) -> IsolationModel {
         self.isolation_model
@@ -94,6 +108,17 @@ impl HostedEnvironment {
     /// The environment's stored revision when it said so.
     pub fn at(&self) -> Revision {
         self.at
+    }
+}
+
+impl HostedEnvironment {
+    /// The fact to re-check: the environment's stored revision when it said so.
+    pub fn evidence(&self) -> EvidenceRef {
+        EvidenceRef {
+            kind: AggregateKind::RuntimeEnvironment,
+            id: self.environment.uuid(),
+            revision: self.at,
+        }
     }
 }
 
@@ -130,6 +155,7 @@ impl RuntimeEnvironment {
             surfaces: provisioned.resources.compute_targets.iter().map(|target| target.surface).collect(),
             environment_revision: at,
             binding: binding.map(|bound| (bound.binding(), bound.at())),
+            promotion: self.promotion.clone(),
         })
     }
 
@@ -153,6 +179,7 @@ impl RuntimeEnvironment {
                 tenant: self.tenant_id,
                 environment: self.environment_id,
                 isolation_model: self.isolation_model,
+                stage: self.stage,
                 at,
             }),
         }

@@ -70,6 +70,7 @@ impl Aggregate for RuntimeEnvironment {
                 ledger: QuotaLedger::new(requested.capacity),
                 calendar: ChangeCalendar::default(),
                 stopped_line: None,
+                promotion: None,
                 state: EnvironmentState::Requested(Requested { since: at, attempts: 0 }),
             }),
             (None, event) => Err(Misapplied { event: event.name(), state: "absent" }),
@@ -117,10 +118,11 @@ impl RuntimeEnvironment {
         Some(self)
     }
 
-    fn calendar_step(mut self, event: &EnvironmentEvent, at: Timestamp) -> Option<Self> {
+    fn governance_step(mut self, event: &EnvironmentEvent, at: Timestamp) -> Option<Self> {
         self.check_stays(event.name()).ok()?;
         match event {
             EnvironmentEvent::CalendarChanged { calendar } => self.calendar = calendar.clone(),
+            EnvironmentEvent::PromotionPolicyChanged { policy } => self.promotion = policy.clone(),
             EnvironmentEvent::LineStopped { by, reason } if self.stopped_line.is_none() => {
                 self.stopped_line = Some(StoppedLine { by: by.clone(), reason: reason.clone(), since: at });
             }
@@ -143,8 +145,9 @@ impl RuntimeEnvironment {
                 (!is_leaving).then_some(self)
             }
             EnvironmentEvent::CalendarChanged { .. }
+            | EnvironmentEvent::PromotionPolicyChanged { .. }
             | EnvironmentEvent::LineStopped { .. }
-            | EnvironmentEvent::LineResumed { .. } => self.calendar_step(event, at),
+            | EnvironmentEvent::LineResumed { .. } => self.governance_step(event, at),
             EnvironmentEvent::EnvironmentProvisioningStarted
             | EnvironmentEvent::RuntimeEnvironmentProvisioned { .. }
             | EnvironmentEvent::EnvironmentProvisioningFailed { .. }

@@ -15,6 +15,7 @@ use crate::environment::{
     RuntimeEnvironment,
 };
 use crate::id::{EnvironmentId, ProjectId, TenantId};
+use crate::promotion::PromotionPolicy;
 use crate::reason;
 use crate::surface::SurfaceKind;
 use crate::time::Timestamp;
@@ -41,6 +42,8 @@ pub struct RuntimeEnvironmentRecord {
     calendar: ChangeCalendar,
     #[serde(default)]
     stopped_line: Option<StoppedLine>,
+    #[serde(default)]
+    promotion: Option<PromotionPolicy>,
     state: EnvironmentState,
 }
 
@@ -61,6 +64,7 @@ impl RuntimeEnvironmentRecord {
             ledger,
             calendar,
             stopped_line,
+            promotion,
             state,
         } = environment.clone();
         Self {
@@ -78,6 +82,7 @@ impl RuntimeEnvironmentRecord {
             ledger: ledger.into(),
             calendar,
             stopped_line,
+            promotion,
             state,
         }
     }
@@ -108,6 +113,7 @@ impl RuntimeEnvironmentRecord {
             ledger,
             calendar: self.calendar,
             stopped_line: self.stopped_line,
+            promotion: self.promotion,
             state: self.state,
         };
         match environment.fault() {
@@ -119,6 +125,9 @@ impl RuntimeEnvironmentRecord {
 
 impl RuntimeEnvironment {
     fn fault(&self) -> Option<(&'static str, String)> {
+        if self.promotion.as_ref().is_some_and(|policy| policy.upstream().contains(&self.environment_id)) {
+            return Some(("PROMOTION", "it comes after itself".to_string()));
+        }
         if self.stopped_line.as_ref().is_some_and(|stopped| !reason::is_kept(&stopped.reason)) {
             return Some(("CONTENT", "its line is stopped without a reason".to_string()));
         }

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use crate::calendar::CalendarRefusal;
-use crate::environment::ProvisioningStatus;
+use crate::environment::{EnvironmentStage, ProvisioningStatus};
 use crate::id::{EnvironmentId, TenantBindingId};
 use crate::refusal::{Refusal, Rule};
 use crate::surface::SurfaceKind;
@@ -18,6 +18,25 @@ pub enum EnvironmentRefusal {
     /// The calendar does not clear the change.
     #[error(transparent)]
     Calendar(#[from] CalendarRefusal),
+    /// Nothing is proven of an upstream environment.
+    #[error("nothing is known of the upstream environment {environment}")]
+    UnknownUpstream {
+        /// Which.
+        environment: EnvironmentId,
+    },
+    /// An upstream environment is of another tenant.
+    #[error("the upstream environment is of another tenant")]
+    ForeignUpstream,
+    /// An upstream environment is not of an earlier stage.
+    #[error("{environment} is {stage}, which does not come before {own}")]
+    LateUpstream {
+        /// Which.
+        environment: EnvironmentId,
+        /// Its stage.
+        stage: EnvironmentStage,
+        /// The stage of this environment.
+        own: EnvironmentStage,
+    },
     /// It takes no deployments now.
     #[error("the environment is {status}, and only a Provisioned one takes deployments")]
     NotProvisioned {
@@ -158,7 +177,8 @@ impl Refusal for EnvironmentRefusal {
             Self::Calendar(refusal) => refusal.rule(),
             Self::NotProvisioned { .. } => Rule::Env1,
             Self::NoTenantBinding { .. } => Rule::Env3,
-            Self::ForeignBinding | Self::ForeignQuota => Rule::X1,
+            Self::ForeignBinding | Self::ForeignQuota | Self::ForeignUpstream => Rule::X1,
+            Self::UnknownUpstream { .. } | Self::LateUpstream { .. } => Rule::Promotion,
             Self::NoRoom { .. }
             | Self::CapacityHeld { .. }
             | Self::NotReserved { .. }
@@ -180,6 +200,9 @@ impl Refusal for EnvironmentRefusal {
     fn remedy(&self) -> String {
         match self {
             Self::Calendar(refusal) => refusal.remedy(),
+            Self::UnknownUpstream { .. } => "name an environment of this tenant that exists".to_string(),
+            Self::ForeignUpstream => "name environments of the same tenant".to_string(),
+            Self::LateUpstream { own, .. } => format!("name environments of a stage before {own}"),
             Self::NotProvisioned { status } => match status {
                 ProvisioningStatus::Requested | ProvisioningStatus::Provisioning => {
                     "wait until it is Provisioned".to_string()

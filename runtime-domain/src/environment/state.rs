@@ -12,6 +12,7 @@ use crate::environment::{
     ProvisionedResources, QuotaLedger,
 };
 use crate::id::{EnvironmentId, ProjectId, TenantId};
+use crate::promotion::PromotionPolicy;
 use crate::surface::SurfaceKind;
 use crate::time::Timestamp;
 use crate::value::{Name, Region};
@@ -36,6 +37,7 @@ pub struct RuntimeEnvironment {
     pub(super) ledger: QuotaLedger,
     pub(super) calendar: ChangeCalendar,
     pub(super) stopped_line: Option<StoppedLine>,
+    pub(super) promotion: Option<PromotionPolicy>,
     pub(super) state: EnvironmentState,
 }
 
@@ -278,6 +280,11 @@ impl RuntimeEnvironment {
     /// When it may be changed.
     pub fn calendar(&self) -> &ChangeCalendar {
         &self.calendar
+    }
+
+    /// What it asks of a release before it comes, where it asks something.
+    pub fn promotion(&self) -> Option<&PromotionPolicy> {
+        self.promotion.as_ref()
     }
 
     /// Who stopped every change of it, and why, where someone did.

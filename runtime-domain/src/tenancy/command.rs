@@ -9,7 +9,7 @@ use crate::aggregate::EvidenceRef;
 use crate::environment::{
     CommittedQuota, HostedEnvironment, IsolationModel, QuotaReservation, ReturnedQuota,
 };
-use crate::id::{AggregateKind, EnvironmentId, TenantBindingId, TenantId};
+use crate::id::{EnvironmentId, TenantBindingId, TenantId};
 use crate::tenancy::{BoundTenant, MoveOutcome, MoveStep, PartitionAssignment, ResourceQuota};
 use crate::time::Span;
 
@@ -46,12 +46,7 @@ pub struct BindTenant {
 impl BindTenant {
     /// The facts that the request rests on: its commit re-checks that each is still at exactly its revision.
     pub fn evidence(&self) -> Vec<EvidenceRef> {
-        let hosted = EvidenceRef {
-            kind: AggregateKind::RuntimeEnvironment,
-            id: self.environment.environment().uuid(),
-            revision: self.environment.at(),
-        };
-        let mut facts = Vec::from([hosted, self.reservation.evidence()]);
+        let mut facts = Vec::from([self.environment.evidence(), self.reservation.evidence()]);
         facts.dedup();
         facts
     }

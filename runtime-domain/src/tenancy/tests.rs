@@ -104,6 +104,7 @@ fn bind(isolation_model: IsolationModel) -> BindTenant {
             tenant: id(2),
             environment: id(1),
             isolation_model,
+            stage: crate::environment::EnvironmentStage::Dev,
             at: Revision(3),
         },
         reservation: reservation(units(1_000)),

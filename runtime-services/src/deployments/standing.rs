@@ -87,6 +87,22 @@ impl Standing {
     }
 }
 
+/// Proof of what an environment's components were last completed with, each deployment once.
+pub(super) async fn completed(
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+    modules: impl Iterator<Item = &ModuleId>,
+) -> Result<Vec<RollbackPoint>, DeploymentError> {
+    let mut serving = Standing::default();
+    for module in modules {
+        if let Some(found) = newest(store, environment, module, &[DeploymentStatus::Completed.name()]).await?
+        {
+            serving.serving.insert(module.clone(), found);
+        }
+    }
+    serving.points()
+}
+
 pub(super) async fn newest(
     store: &dyn TenantStore,
     environment: EnvironmentId,

@@ -17,23 +17,28 @@ use crate::deployment::refusal::DeploymentRefusal;
 use crate::deployment::state::{Purpose, RuntimeDeployment};
 use crate::environment::Admission;
 use crate::id::DeploymentId;
+use crate::promotion::{Candidate, PromotionPolicy, judge};
+use crate::reason;
 use crate::rollout::compile::{PlanInput, RestorePoint};
 use crate::rollout::strategy::{BlueGreen, DeploymentStrategy, Rolling};
-use crate::rollout::{PlanRefusal, compile_rollout};
+use crate::rollout::{GateSpec, PlanRefusal, compile_rollout};
 use crate::surface::{SurfaceCapabilities, SurfaceKind, TrafficControl};
+use crate::time::Timestamp;
 use crate::value::{ModuleId, Replicas};
 
 impl RuntimeDeployment {
     /// Decides whether a rollout begins, and plans it.
     ///
     /// # Errors
-    /// The plan cannot be made, or evidence is about something else.
-    pub fn request(command: RequestDeployment) -> Decided {
+    /// The plan cannot be made, evidence is about something else, or the environment asks for a promotion that the release has not earned.
+    pub fn request(command: RequestDeployment, now: Timestamp) -> Decided {
         let RequestDeployment {
             deployment_id,
             release,
             admission,
             clearance,
+            upstream,
+            hold_released,
             previous,
             seen,
             numbers,
@@ -43,8 +48,21 @@ impl RuntimeDeployment {
         if cleared != (admission.tenant(), admission.environment(), Activity::Deployment) {
             return Err(DeploymentRefusal::ForeignEvidence);
         }
-        let break_glass = clearance.break_glass().cloned();
-        Beginning { deployment_id, admission, break_glass, previous, seen, numbers, surfaces }
+        if hold_released.as_ref().is_some_and(|released| !reason::is_kept(&released.reason)) {
+            return Err(DeploymentRefusal::NoReason);
+        }
+        if let Some(policy) = admission.promotion() {
+            let candidate = Candidate {
+                tenant: admission.tenant(),
+                release: &release,
+                upstream: &upstream,
+                serving: &previous,
+                is_hold_released: hold_released.is_some(),
+            };
+            judge(policy, candidate, now)?;
+        }
+        let exceptions = Exceptions { break_glass: clearance.break_glass().cloned(), hold_released };
+        Beginning { deployment_id, admission, exceptions, previous, seen, numbers, surfaces }
             .begin(release, Purpose::Rollout)
     }
 
@@ -73,8 +91,9 @@ impl RuntimeDeployment {
         }
         let release = fast(&target, &surfaces);
         let purpose = Purpose::Rollback { to: target.deployment };
-        // Going back is never held up by a calendar.
-        Beginning { deployment_id, admission, break_glass: None, previous, seen, numbers, surfaces }
+        // Going back is held up by no calendar and needs no promotion.
+        let exceptions = Exceptions::default();
+        Beginning { deployment_id, admission, exceptions, previous, seen, numbers, surfaces }
             .begin(release, purpose)
     }
 }
@@ -94,10 +113,17 @@ fn fast(target: &RollbackPoint, surfaces: &BTreeMap<SurfaceKind, SurfaceCapabili
     Release { strategy, gates: Vec::new(), ..target.release.clone() }
 }
 
+/// What a person has taken on themselves, to be kept in the history.
+#[derive(Default)]
+struct Exceptions {
+    break_glass: Option<BreakGlass>,
+    hold_released: Option<BreakGlass>,
+}
+
 struct Beginning {
     deployment_id: DeploymentId,
     admission: Admission,
-    break_glass: Option<BreakGlass>,
+    exceptions: Exceptions,
     previous: Vec<RollbackPoint>,
     seen: BTreeMap<ModuleId, SeenRevisions>,
     numbers: BTreeMap<ModuleId, u32>,
@@ -129,7 +155,7 @@ impl Beginning {
                 .map(|(module, seen)| (module.clone(), seen.keys().cloned().collect()))
                 .collect(),
             strategy: &release.strategy,
-            gates: &release.gates,
+            gates: &self.gates(&release, purpose),
             surfaces: &surfaces,
         })?;
         let traffic_controls = traffic_controls(&release, &surfaces)?;
@@ -138,8 +164,11 @@ impl Beginning {
             modules.iter().map(|module| ((*module).clone(), self.numbers.get(*module).copied().unwrap_or(1)));
         let mut explanation =
             format!("{} components by {}, {} gates", modules.len(), release.strategy.name(), gates.len());
-        if let Some(BreakGlass { by, reason }) = &self.break_glass {
+        if let Some(BreakGlass { by, reason }) = &self.exceptions.break_glass {
             explanation += &format!("; {by} broke the glass: {reason}");
+        }
+        if let Some(BreakGlass { by, reason }) = &self.exceptions.hold_released {
+            explanation += &format!("; {by} released what was held: {reason}");
         }
         let requested = Requested {
             deployment_id: self.deployment_id,
@@ -149,7 +178,8 @@ impl Beginning {
             purpose,
             restore_points,
             traffic_controls,
-            break_glass: self.break_glass,
+            break_glass: self.exceptions.break_glass,
+            hold_released: self.exceptions.hold_released,
             release,
         };
         let events = vec![
@@ -157,6 +187,12 @@ impl Beginning {
             DeploymentEvent::RolloutPlanned { plan, gates },
         ];
         Ok(Decision::of(events, explanation))
+    }
+
+    /// The release's own gates, and the approvals that the environment asks for before it is promoted.
+    fn gates(&self, release: &Release, purpose: Purpose) -> Vec<GateSpec> {
+        let policy = self.admission.promotion().filter(|_| purpose == Purpose::Rollout);
+        release.gates.iter().cloned().chain(policy.and_then(PromotionPolicy::gate)).collect()
     }
 
     /// What each component goes back to: the newest of the given points that has it.

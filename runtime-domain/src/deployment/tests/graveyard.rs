@@ -254,7 +254,7 @@ fn a_plan_that_the_surface_cannot_honour_is_refused_before_anything_moves() {
     for surface in asked.surfaces.values_mut() {
         surface.traffic = TrafficControl::PerInstance;
     }
-    let refusal = RuntimeDeployment::request(asked).unwrap_err();
+    let refusal = RuntimeDeployment::request(asked, start()).unwrap_err();
     assert_eq!(refusal.rule(), Rule::Capability);
 }
 
@@ -265,7 +265,8 @@ fn components_that_depend_on_each_other_in_a_circle_are_refused_by_name() {
     cart.depends_on.insert(module("pay"));
     pay.depends_on.insert(module("cart"));
     let refusal =
-        RuntimeDeployment::request(request(1, release(vec![cart, pay], rolling(), vec![]), &[])).unwrap_err();
+        RuntimeDeployment::request(request(1, release(vec![cart, pay], rolling(), vec![]), &[]), start())
+            .unwrap_err();
     assert_eq!(refusal, PlanRefusal::DependencyCycle { modules: "cart, pay".to_string() }.into());
 }
 
@@ -277,7 +278,7 @@ fn what_an_earlier_deployment_left_behind_is_retired_by_the_next() {
     world.revisions.insert(left.clone(), (2, digest(9)));
     let mut asked = request(2, release(vec![component("cart", 2, 3)], blue_green(), vec![]), &[&first]);
     asked.seen = [(module("cart"), [(old(), 3), (left, 2)].into())].into();
-    world.begin(RuntimeDeployment::request(asked).unwrap());
+    world.begin(RuntimeDeployment::request(asked, start()).unwrap());
     world.settle();
     assert_eq!(world.status(), DeploymentStatus::Completed);
     world.assert_serves_alone(&new(), 3);
@@ -291,7 +292,7 @@ fn what_was_scaled_out_comes_back_at_that_capacity() {
     let mut asked =
         request(2, release(vec![component("cart", 2, 2)], canary(), vec![metric_gate("errors")]), &[&first]);
     asked.seen = [(module("cart"), [(old(), 5)].into())].into();
-    world.begin(RuntimeDeployment::request(asked).unwrap());
+    world.begin(RuntimeDeployment::request(asked, start()).unwrap());
     world.metric = Some("0.5".parse().unwrap());
     world.settle();
     assert_eq!(world.status(), DeploymentStatus::RolledBack);

@@ -284,6 +284,10 @@ fn a_rollback_goes_to_an_earlier_completed_deployment_at_once() {
     world.settle();
     assert_eq!(world.status(), DeploymentStatus::Completed);
     assert_eq!(world.deployment().purpose(), Purpose::Rollback { to: deployment_id(1) });
+    let left =
+        |deployment: &RuntimeDeployment| deployment.rollback_point(Revision(6)).unwrap().left().clone();
+    assert_eq!(left(world.deployment()), [(module("cart"), digest(2))].into());
+    assert!(left(&first).is_empty() && left(&second).is_empty(), "a rollout goes back from nothing");
     let revision = crate::component::RevisionId::new(module("cart"), deployment_id(3));
     world.assert_serves_alone(&revision, 2);
     assert_eq!(world.revisions.get(&revision).map(|(_, image)| image.clone()), Some(digest(1)));
@@ -295,7 +299,7 @@ fn a_rollout_takes_a_clearance_of_its_own_environment_for_deployments_only() {
         let component = component("cart", 1, 1);
         let request =
             RequestDeployment { clearance, ..request(1, release(vec![component], rolling(), vec![]), &[]) };
-        RuntimeDeployment::request(request)
+        RuntimeDeployment::request(request, start())
     };
     assert!(asked(clearance()).is_ok());
     let other = crate::testing::id(77);
@@ -316,7 +320,7 @@ fn broken_glass_is_kept_with_what_it_let_through() {
     let component = component("cart", 1, 1);
     let request =
         RequestDeployment { clearance, ..request(1, release(vec![component], rolling(), vec![]), &[]) };
-    let decision = RuntimeDeployment::request(request).unwrap();
+    let decision = RuntimeDeployment::request(request, start()).unwrap();
     let DeploymentEvent::RuntimeDeploymentRequested(requested) = &decision.events[0] else { panic!() };
     assert_eq!(requested.break_glass, Some(glass));
     assert!(

@@ -29,7 +29,7 @@ use crate::surface::{
 use crate::time::{Span, Timestamp};
 use crate::value::{Measure, ModuleId, Name, Percent, Replicas, Revision};
 
-pub(super) fn tenant() -> TenantId {
+pub(crate) fn tenant() -> TenantId {
     TenantId::from_uuid(Uuid::from_u128(1))
 }
 pub(super) fn environment() -> EnvironmentId {
@@ -38,7 +38,7 @@ pub(super) fn environment() -> EnvironmentId {
 pub(super) fn deployment_id(number: u128) -> DeploymentId {
     DeploymentId::from_uuid(Uuid::from_u128(100 + number))
 }
-pub(super) fn module(name: &str) -> ModuleId {
+pub(crate) fn module(name: &str) -> ModuleId {
     Name::new(name).unwrap()
 }
 pub(super) fn start() -> Timestamp {
@@ -49,7 +49,7 @@ pub(super) fn digest(version: u64) -> ImageDigest {
     ImageDigest::new(&alloc::format!("sha256:{version:064x}")).unwrap()
 }
 
-pub(super) fn component(name: &str, version: u64, replicas: u16) -> ComponentSpec {
+pub(crate) fn component(name: &str, version: u64, replicas: u16) -> ComponentSpec {
     let image =
         ImageReference::new(&alloc::format!("shop/{name}:{version}")).unwrap().pinned(digest(version));
     ComponentSpec {
@@ -68,7 +68,7 @@ pub(super) fn component(name: &str, version: u64, replicas: u16) -> ComponentSpe
     }
 }
 
-pub(super) fn release(
+pub(crate) fn release(
     components: Vec<ComponentSpec>,
     strategy: DeploymentStrategy,
     gates: Vec<GateSpec>,
@@ -83,7 +83,7 @@ pub(super) fn release(
     }
 }
 
-pub(super) fn rolling() -> DeploymentStrategy {
+pub(crate) fn rolling() -> DeploymentStrategy {
     DeploymentStrategy::RollingHealthGated(Rolling::default())
 }
 pub(super) fn blue_green() -> DeploymentStrategy {
@@ -112,6 +112,7 @@ pub(super) fn admission() -> Admission {
         surfaces: BTreeSet::from([SurfaceKind::Process]),
         environment_revision: Revision::FIRST,
         binding: None,
+        promotion: None,
     }
 }
 
@@ -136,7 +137,7 @@ pub(super) fn surfaces() -> BTreeMap<SurfaceKind, SurfaceCapabilities> {
     BTreeMap::from([(SurfaceKind::Process, can)])
 }
 
-pub(super) fn request(number: u128, release: Release, previous: &[&RuntimeDeployment]) -> RequestDeployment {
+pub(crate) fn request(number: u128, release: Release, previous: &[&RuntimeDeployment]) -> RequestDeployment {
     let points = previous.iter().map(|deployment| deployment.rollback_point(Revision(9)).unwrap()).collect();
     let numbers =
         release.components.keys().map(|module| (module.clone(), u32::try_from(number).unwrap())).collect();
@@ -145,6 +146,8 @@ pub(super) fn request(number: u128, release: Release, previous: &[&RuntimeDeploy
         release,
         admission: admission(),
         clearance: clearance(),
+        upstream: Vec::new(),
+        hold_released: None,
         previous: points,
         seen: BTreeMap::new(),
         numbers,
@@ -217,7 +220,7 @@ impl World {
         release: Release,
         previous: &[&RuntimeDeployment],
     ) -> Result<(), DeploymentRefusal> {
-        self.begin(RuntimeDeployment::request(request(number, release, previous))?);
+        self.begin(RuntimeDeployment::request(request(number, release, previous), self.now)?);
         Ok(())
     }
 

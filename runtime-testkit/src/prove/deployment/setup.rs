@@ -94,12 +94,14 @@ fn bring(
         release: release(setup, number, setup.old)?,
         admission,
         clearance: clearance(tenant, 1, at)?,
+        upstream: Vec::new(),
+        hold_released: None,
         previous: points(&stage.completed)?,
         seen: seen(stage),
         numbers: numbers(setup, number)?,
         surfaces: surfaces(setup),
     };
-    let decision = RuntimeDeployment::request(command).ok()?;
+    let decision = RuntimeDeployment::request(command, at).ok()?;
     let events = decision.events.iter().map(|event| (event, at));
     let deployment = RuntimeDeployment::evolve_all(None, events).ok()??;
     settle(&mut stage.driver, deployment, at)
@@ -127,16 +129,21 @@ fn decided(
         }))
     } else {
         let release = release(setup, NUMBER, setup.new)?;
-        Answer::of(RuntimeDeployment::request(RequestDeployment {
-            deployment_id,
-            release,
-            clearance: clearance(1, 1, now)?,
-            admission,
-            previous,
-            seen,
-            numbers,
-            surfaces,
-        }))
+        Answer::of(RuntimeDeployment::request(
+            RequestDeployment {
+                deployment_id,
+                release,
+                clearance: clearance(1, 1, now)?,
+                upstream: Vec::new(),
+                hold_released: None,
+                admission,
+                previous,
+                seen,
+                numbers,
+                surfaces,
+            },
+            now,
+        ))
     })
 }
 
@@ -163,13 +170,15 @@ pub(in crate::prove) fn brought_version(number: u8, whose: Whose, now: Timestamp
         release: release(&setup, number, 1)?,
         admission: environment(tenant, place, true, now)?.admit(Revision::FIRST, None).ok()?,
         clearance: clearance(tenant, place, now)?,
+        upstream: Vec::new(),
+        hold_released: None,
         previous: Vec::new(),
         seen: BTreeMap::new(),
         numbers: numbers(&setup, number)?,
         surfaces: surfaces(&setup),
     };
     let driver = DeploymentDriver::begin();
-    let mut events = RuntimeDeployment::request(command).ok()?.events;
+    let mut events = RuntimeDeployment::request(command, now).ok()?.events;
     let mut deployment = None;
     // Every component is intended on a track of its own, and so touched.
     for number in 0..2 {

@@ -8,6 +8,7 @@ use factory_runtime::domain::refusal::Rule;
 use factory_runtime::domain::tenancy::{PartitionAssignment, PartitionKey, ResourceQuota};
 use factory_runtime::ports::store::Query;
 use factory_runtime::prelude::*;
+use factory_runtime::services::deployments::Exceptions;
 use factory_runtime::services::tenancy::NewBinding;
 use runtime_memory::Delivery;
 
@@ -294,8 +295,9 @@ async fn a_stopped_line_holds_up_a_release_and_neither_a_rollback_nor_broken_gla
         deployments.roll_back(bench.scope(), bench.environment(), first).await.expect("going back is free");
     bench.ended(back.aggregate.id()).await;
 
+    let exceptions = Exceptions { break_glass: Some("this is the fix".to_owned()), ..Exceptions::default() };
     let broken = deployments
-        .request_breaking_glass(bench.scope(), bench.environment(), release.clone(), "this is the fix")
+        .request_with(bench.scope(), bench.environment(), release.clone(), exceptions)
         .await
         .expect("accepted");
     let history = deployments.history(bench.scope(), broken.aggregate.id(), 0, 1).await.expect("kept");
