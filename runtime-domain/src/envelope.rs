@@ -1,4 +1,4 @@
-//! The canonical event envelope: CloudEvents 1.0 in the structured JSON mode.
+//! The canonical event envelope: CloudEvents 1.0 in the structured JSON mode and the binary mode.
 //!
 //! | attribute | what it says here |
 //! |---|---|
@@ -19,11 +19,13 @@
 //! - **X-14** (type): an [`Envelope`] has every attribute that the platform needs; what lacks one, or has it in another form, is refused.
 
 mod attribute;
+mod binary;
 mod read;
 #[cfg(test)]
 mod tests;
 
 pub use attribute::{EventType, SchemaUri, Source, Subject, TraceParent};
+pub use binary::{BinaryEvent, Binding};
 pub use read::{EnvelopeError, UncheckedEnvelope};
 
 use serde::ser::SerializeMap;
@@ -40,6 +42,9 @@ pub const DATA_CONTENT_TYPE: &str = "application/json";
 
 /// The media type of a whole envelope, for a transport's header.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
+
+/// The media type of several envelopes in a JSON array: the batched mode. `Vec<Envelope<D>>` is written and read as that array.
+pub const BATCH_CONTENT_TYPE: &str = "application/cloudevents-batch+json";
 
 /// One event as it leaves the context, with data of type `D`.
 ///

@@ -18,25 +18,25 @@ use crate::value::TextError;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(bound(deserialize = "D: Deserialize<'de>"))]
 pub struct UncheckedEnvelope<D> {
-    specversion: Option<String>,
-    id: Option<String>,
-    source: Option<String>,
+    pub(super) specversion: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) source: Option<String>,
     #[serde(rename = "type")]
-    event_type: Option<String>,
-    subject: Option<String>,
-    time: Option<String>,
-    datacontenttype: Option<String>,
-    dataschema: Option<String>,
-    tenantid: Option<String>,
-    environmentid: Option<String>,
-    correlationid: Option<String>,
-    causationid: Option<String>,
-    traceparent: Option<String>,
-    sequence: Option<String>,
-    data: Option<D>,
+    pub(super) event_type: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) time: Option<String>,
+    pub(super) datacontenttype: Option<String>,
+    pub(super) dataschema: Option<String>,
+    pub(super) tenantid: Option<String>,
+    pub(super) environmentid: Option<String>,
+    pub(super) correlationid: Option<String>,
+    pub(super) causationid: Option<String>,
+    pub(super) traceparent: Option<String>,
+    pub(super) sequence: Option<String>,
+    pub(super) data: Option<D>,
     data_base64: Option<IgnoredAny>,
     #[serde(flatten)]
-    others: BTreeMap<String, IgnoredAny>,
+    pub(super) others: BTreeMap<String, IgnoredAny>,
 }
 
 /// Why an envelope is refused.
@@ -69,6 +69,64 @@ pub enum EnvelopeError {
     /// The data is not JSON.
     #[error("the data is in `data_base64`: write it as JSON in `data`")]
     BinaryData,
+    /// A header's value cannot be decoded.
+    #[error("`{attribute}` cannot be decoded: {why}; percent-encode UTF-8 as the binding says")]
+    Encoding {
+        /// The attribute's name, shortened.
+        attribute: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Two headers carry one attribute.
+    #[error("`{attribute}` is given more than once: give it once")]
+    Repeated {
+        /// The attribute's name, shortened.
+        attribute: String,
+    },
+    /// The body is not JSON, or not of the shape that is read.
+    #[error(
+        "the data cannot be read or written as JSON (line {line}, column {column}): send the event's data in its schema"
+    )]
+    Data {
+        /// Where the fault is.
+        line: usize,
+        /// Where in the line.
+        column: usize,
+    },
+    /// The content type is that of the structured mode.
+    #[error("the content type is that of a whole envelope: read it in the structured mode")]
+    NotBinary,
+}
+
+impl EnvelopeError {
+    /// Where the data is not as it should be; not what is there, which may be confidential.
+    pub(super) fn data(error: &serde_json::Error) -> Self {
+        Self::Data { line: error.line(), column: error.column() }
+    }
+}
+
+impl<D> UncheckedEnvelope<D> {
+    pub(super) fn empty() -> Self {
+        Self {
+            specversion: None,
+            id: None,
+            source: None,
+            event_type: None,
+            subject: None,
+            time: None,
+            datacontenttype: None,
+            dataschema: None,
+            tenantid: None,
+            environmentid: None,
+            correlationid: None,
+            causationid: None,
+            traceparent: None,
+            sequence: None,
+            data: None,
+            data_base64: None,
+            others: BTreeMap::new(),
+        }
+    }
 }
 
 impl<D> TryFrom<UncheckedEnvelope<D>> for Envelope<D> {
