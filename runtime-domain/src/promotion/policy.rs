@@ -15,6 +15,7 @@ use crate::value::Name;
 
 /// How many of the upstream environments must have verified a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Upstreams {
     /// At least one of them.
@@ -25,6 +26,7 @@ pub enum Upstreams {
 
 /// What an environment asks of a release before it comes. It is never empty: an environment that asks nothing has no policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Draft", into = "Draft")]
 pub struct PromotionPolicy {
     draft: Draft,
