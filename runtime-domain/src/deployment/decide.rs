@@ -68,7 +68,7 @@ impl RuntimeDeployment {
             }
             DeploymentCommand::RecordReading { gate, reading } => {
                 Ok(self.sample(*gate, |check| match check {
-                    GateCheck::Metric(check) => Some(check.judge(reading)),
+                    GateCheck::Metric(check) => Some(check.judge(reading, now)),
                     _ => None,
                 }))
             }

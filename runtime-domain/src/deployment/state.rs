@@ -19,6 +19,7 @@ use crate::value::{ModuleId, Revision};
 
 /// Why a deployment was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
     /// To bring a release.

@@ -41,6 +41,7 @@ fn an_abort_with_nothing_in_flight_leaves_the_stable_revision_at_full_capacity()
 }
 
 // argo-rollouts#1297, #2669: the code rolled back, the configuration did not.
+/// Shows X-6.
 #[test]
 fn code_and_configuration_go_back_as_one() {
     let mut v1 = component("cart", 1, 1);
@@ -100,6 +101,7 @@ fn a_gate_whose_every_reading_is_an_error_does_not_pass() {
 }
 
 // argo-rollouts#1411: the analysis failed, and the rollout completed anyway.
+/// Shows DEP-1.
 #[test]
 fn a_failed_gate_rolls_back_to_the_previous_release() {
     let mut world = upgrading(canary(), vec![metric_gate("errors")]);
@@ -215,6 +217,7 @@ fn a_rejected_approval_ends_it_before_anything_is_touched() {
     assert!(world.changes.is_empty());
 }
 
+/// Shows DEP-1.
 #[test]
 fn promoting_skips_what_waits_and_nothing_that_judges() {
     let mut world = upgrading(canary(), vec![metric_gate("errors")]);
