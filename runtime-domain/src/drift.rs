@@ -10,10 +10,19 @@
 
 mod authority;
 pub mod compare;
+mod comparison;
+mod evidence;
 mod finding;
+mod ownership;
 mod secrecy;
 #[cfg(test)]
 mod tests;
 
 pub use authority::{Authoritative, DesiredStateRevision};
-pub use finding::{DriftKind, FindingHash, Severity};
+pub use comparison::{
+    ActualComponent, ActualResource, ActualState, Comparison, ComparisonPolicy, ComparisonRefusal,
+    DesiredComponent, DesiredState, MOST_SUBJECTS, NotCompared, Suppressed, WhyNotCompared, compare_states,
+};
+pub use evidence::{DetectedDrift, InSync};
+pub use finding::{DriftKind, FindingHash, Severity, Subject};
+pub use ownership::{Owner, Ownership};

@@ -14,6 +14,7 @@ use crate::value::{TextError, is_dns_label};
 /// The revision of an authoritative desired state: `git:<commit>` with all 40 or 64 lower-case hexadecimal digits, or
 /// `pulumi:<stack>@<version>`. A branch, a tag, a shortened commit or a tree with uncommitted changes is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct DesiredStateRevision(String);
 

@@ -8,8 +8,54 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::drift::compare::{NonEmptyDiff, ShownValue};
-use crate::id::EnvironmentId;
-use crate::value::{Name, TextError, parsed_text};
+use crate::id::{EnvironmentId, ServiceId};
+use crate::value::{ModuleId, Name, TextError, parsed_text};
+
+/// What diverges.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// A component of a release.
+    Component(ModuleId),
+    /// A resource that is no component: a queue, a network rule.
+    Resource(Name),
+}
+
+impl Subject {
+    /// Its name.
+    pub const fn name(&self) -> &Name {
+        match self {
+            Self::Component(name) | Self::Resource(name) => name,
+        }
+    }
+
+    /// The component, where it is one.
+    pub const fn module(&self) -> Option<&ModuleId> {
+        match self {
+            Self::Component(module) => Some(module),
+            Self::Resource(_) => None,
+        }
+    }
+
+    /// The service in `environment`, where it is one.
+    pub fn service(&self, environment: EnvironmentId) -> Option<ServiceId> {
+        self.module().map(|module| ServiceId::of(environment, module))
+    }
+
+    const fn noun(&self) -> &'static str {
+        match self {
+            Self::Component(_) => "component",
+            Self::Resource(_) => "resource",
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.noun(), self.name())
+    }
+}
 
 /// How what runs diverges from what is desired.
 ///
@@ -21,6 +67,7 @@ use crate::value::{Name, TextError, parsed_text};
 /// | MissingResource | critical |
 /// | UnmanagedResource | low |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum DriftKind {
     /// Another image runs.
     ImageVersionMismatch,
@@ -74,6 +121,7 @@ impl fmt::Display for DriftKind {
 
 /// How grave a divergence is, the least grave first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Known and meant; kept for the record.
@@ -97,12 +145,13 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 /// Neither the time nor the desired revision is part of it: the same divergence stays one finding while commits pass that do not
 /// touch it. Secrets are hashed as redacted, so that the hash tells nothing about them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct FindingHash(String);
 
 impl FindingHash {
     /// The hash of a divergence.
-    pub fn of(environment: EnvironmentId, subject: &Name, kind: DriftKind, diff: &NonEmptyDiff) -> Self {
+    pub fn of(environment: EnvironmentId, subject: &Subject, kind: DriftKind, diff: &NonEmptyDiff) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"factory.runtime/drift-finding/1\0");
         hash.update(environment.uuid().as_bytes());
@@ -111,7 +160,8 @@ impl FindingHash {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         };
-        text(subject.as_str());
+        text(subject.noun());
+        text(subject.name().as_str());
         text(kind.name());
         for entry in diff.entries() {
             text(&entry.path);

@@ -15,7 +15,7 @@ fn diff(desired: u32, actual: u32) -> NonEmptyDiff {
 }
 
 fn hash(environment: u128, subject: &str, kind: DriftKind, diff: &NonEmptyDiff) -> FindingHash {
-    FindingHash::of(id(environment), &name(subject), kind, diff)
+    FindingHash::of(id(environment), &Subject::Component(name(subject)), kind, diff)
 }
 
 #[test]
@@ -65,6 +65,8 @@ fn the_same_divergence_has_one_hash_and_one_claim_and_another_has_another() {
     ] {
         assert_ne!(one, other);
     }
+    let resource = Subject::Resource(name("orders"));
+    assert_ne!(one, FindingHash::of(id(1), &resource, DriftKind::ConfigDrift, &diff(1, 2)));
     let claim = Claim::drift_finding(id(1), &one);
     assert_eq!((claim.mode, claim.space), (ClaimMode::Exclusive, ClaimSpace::Tenant));
     assert_eq!(claim.key, format!("drift/env_{:032x}/{one}", 1));

@@ -20,6 +20,7 @@ pub const LONGEST_PATH: usize = 2_048;
 
 /// One side of a difference. A redacted value is no text, so it can never be taken for a desired value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ShownValue {
     /// There is none, or only the default.
@@ -53,6 +54,7 @@ impl ShownValue {
 
 /// One path at which desired and actual differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DiffEntry {
     /// Where, as `/spec/replicas`; `~1` stands for `/` and `~0` for `~`.
@@ -65,6 +67,7 @@ pub struct DiffEntry {
 
 /// A difference that has at least one entry, in the order of paths: "differs, but nowhere" cannot be said.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "StoredDiff", into = "StoredDiff")]
 pub struct NonEmptyDiff {
     entries: Vec<DiffEntry>,
@@ -72,6 +75,7 @@ pub struct NonEmptyDiff {
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct StoredDiff {
     entries: Vec<DiffEntry>,
