@@ -1,5 +1,9 @@
 //! Whose word counts, and what makes two findings one.
 
+mod comparison;
+mod finding;
+mod fixture;
+
 use alloc::format;
 use alloc::string::ToString;
 
