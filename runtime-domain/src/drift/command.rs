@@ -1,5 +1,6 @@
 //! What may be asked of a drift finding.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -49,7 +50,7 @@ pub enum DriftCommand {
         /// Proof of it.
         in_sync: InSync,
         /// Proof that the planned deployment brought the component, where it is repaired by one. The commit re-checks it.
-        deployed: Option<DeployedVersion>,
+        deployed: Option<Box<DeployedVersion>>,
     },
     /// What runs was seen to diverge in another way of the same kind.
     SeeReplaced {

@@ -90,7 +90,7 @@ impl RuntimeDriftFinding {
     pub fn decide(&self, command: &DriftCommand, now: Timestamp) -> Decided {
         match command {
             DriftCommand::SeeInSync { in_sync, deployed } => {
-                self.see_in_sync(in_sync, deployed.as_ref(), now)
+                self.see_in_sync(in_sync, deployed.as_deref(), now)
             }
             DriftCommand::SeeReplaced { drift } => self.see_replaced(drift, now),
             DriftCommand::PlanRemediation(plan) => self.plan(plan, now),

@@ -135,10 +135,11 @@ fn what_was_observed_too_long_ago_is_neither_drift_nor_in_sync() {
 fn flagger_1407_replicas_within_an_active_policys_bounds_are_in_sync_and_beyond_them_drift() {
     let scaling = Owner::Scaling { policy: id(7), fewest: 2, most: Replicas::new(8).unwrap() };
     for (replicas, is_drift) in [(1, true), (2, false), (8, false), (9, true)] {
-        let seen = with_owners(ActualComponent { replicas, ..actual_component(0) }, &[scaling.clone()]);
+        let seen =
+            with_owners(ActualComponent { replicas, ..actual_component(0) }, core::slice::from_ref(&scaling));
         assert_eq!(!seen.detected.is_empty(), is_drift, "{replicas}");
         assert_eq!(seen.in_sync(&cart(), DriftKind::ReplicaMismatch).is_none(), is_drift, "{replicas}");
-        assert_eq!(seen.suppressed.iter().all(|suppressed| suppressed.owner == scaling), true);
+        assert!(seen.suppressed.iter().all(|suppressed| suppressed.owner == scaling));
         assert_eq!(seen.suppressed.len(), usize::from(!is_drift));
     }
     let image = with_owners(ActualComponent { image: digest(2), ..actual_component(0) }, &[scaling]);
@@ -186,7 +187,7 @@ fn while_a_rollout_is_in_flight_nothing_of_its_component_is_known_to_drift() {
     let rollout = Owner::Rollout { deployment: id(9) };
     let moved =
         ActualComponent { image: digest(2), replicas: 1, secrets: secret("1"), ..actual_component(0) };
-    let seen = with_owners(moved, &[rollout.clone()]);
+    let seen = with_owners(moved, core::slice::from_ref(&rollout));
     assert!(seen.detected.is_empty() && seen.suppressed.len() == 3);
     assert!(seen.in_sync(&cart(), DriftKind::ImageVersionMismatch).is_none());
     let owners = Ownership::nobody().with(name("cart"), rollout);

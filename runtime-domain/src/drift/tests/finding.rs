@@ -1,5 +1,6 @@
 //! The table of the context's docs, and what holds for every finding.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 
@@ -110,13 +111,13 @@ fn nothing_of_another_tenant_environment_subject_or_kind_is_believed() {
         InSync { kind: DriftKind::ConfigDrift, ..in_sync(50) },
     ];
     for in_sync in strays {
-        let command = DriftCommand::SeeInSync { in_sync, deployed: Some(deployed(9)) };
+        let command = DriftCommand::SeeInSync { in_sync, deployed: Some(Box::new(deployed(9))) };
         assert_eq!(answer(&told.now().decide(&command, at(50))), x1, "{command:?}");
     }
     let mut other = deployed(9);
     other.component.module = name("orders");
     for stray in [deployed_in(8, 2), deployed_in(1, 8), other] {
-        let command = DriftCommand::SeeInSync { in_sync: in_sync(50), deployed: Some(stray) };
+        let command = DriftCommand::SeeInSync { in_sync: in_sync(50), deployed: Some(Box::new(stray)) };
         assert_eq!(answer(&told.now().decide(&command, at(50))), x1, "{command:?}");
     }
     let found = in_state(DriftStatus::Detected);

@@ -1,5 +1,6 @@
 //! What the context's tests share: one component that drifts.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::ToString;
@@ -151,7 +152,7 @@ pub(super) fn deployed(deployment: u128) -> DeployedVersion {
 }
 
 pub(super) fn see_in_sync(seconds: u64, by: Option<u128>) -> DriftCommand {
-    DriftCommand::SeeInSync { in_sync: in_sync(seconds), deployed: by.map(deployed) }
+    DriftCommand::SeeInSync { in_sync: in_sync(seconds), deployed: by.map(deployed).map(Box::new) }
 }
 
 pub(super) fn failed(attempt: u32) -> DriftCommand {
