@@ -14,6 +14,7 @@
 //! | [`Claim::partition`] | TEN-1: no two tenants in one partition |
 //! | [`Claim::service`] | one inventory record per environment and module |
 //! | [`Claim::health_window`] | HLT-3 |
+//! | [`Claim::drift_finding`] | DRF-2 |
 
 use alloc::format;
 use alloc::string::String;
@@ -21,6 +22,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::component::ImageDigest;
+use crate::drift::FindingHash;
 use crate::id::{EnvironmentId, ProjectId, ServiceId, TenantId};
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Name};
@@ -102,6 +104,11 @@ impl Claim {
     /// Held by an inventory record until it is retired.
     pub fn service(environment: EnvironmentId, module: &ModuleId) -> Self {
         Self::exclusive(format!("service/{environment}/{module}"))
+    }
+
+    /// Held by a drift finding while it is open, so that the same divergence is found once (DRF-2).
+    pub fn drift_finding(environment: EnvironmentId, hash: &FindingHash) -> Self {
+        Self::exclusive(format!("drift/{environment}/{hash}"))
     }
 
     /// Held by a health check result for ever (HLT-3).
