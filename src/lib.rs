@@ -51,6 +51,7 @@ pub mod prelude {
     pub use runtime_domain::refusal::Refusal;
     pub use runtime_domain::scope::{Actor, TenantScope};
     pub use runtime_domain::surface::SurfaceKind;
+    pub use runtime_domain::tenancy::ResourceQuota;
     pub use runtime_domain::time::{Span, Timestamp};
     pub use runtime_domain::value::{ModuleId, Name, Region};
     pub use runtime_services::environments::NewEnvironment;

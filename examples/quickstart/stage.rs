@@ -54,6 +54,7 @@ impl Stage {
             isolation_model: IsolationModel::Silo,
             surfaces: [SurfaceKind::Process].into(),
             egress_allow_list: [].into(),
+            capacity: ResourceQuota::LARGEST,
         };
         let environment = runtime.environments().provision(&scope, wanted).await?.aggregate.id();
         let stage = Self { embedded, scope, environment, stop, host };

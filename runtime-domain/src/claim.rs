@@ -115,3 +115,51 @@ impl Claim {
         Self::exclusive(format!("scaling-policy/{environment}/{module}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::testing::{at, id, letters, name};
+
+    const ENVIRONMENT: &str = "env_00000000000000000000000000000001";
+
+    /// Shows DEP-3, TEN-1, TEN-3, HLT-3, X-3.
+    #[test]
+    fn a_key_names_all_that_it_is_unique_among() {
+        let digest = ImageDigest::new(&["sha256:", &letters(64)].concat()).unwrap();
+        let key = |kind: &str, rest: &str| [kind, "/", ENVIRONMENT, rest].concat();
+        let of_tenant = [
+            (Claim::in_flight(id(1), &name("cart")), key("in-flight", "/cart")),
+            (Claim::deployment_number(id(1), &name("cart"), 7), key("deployment-number", "/cart/7")),
+            (
+                Claim::quarantine(id(1), &name("cart"), &digest),
+                key("quarantine", &["/cart/", digest.as_str()].concat()),
+            ),
+            (Claim::service(id(1), &name("cart")), key("service", "/cart")),
+            (
+                Claim::environment_name(id(2), &name("shop")),
+                "environment/prj_00000000000000000000000000000002/shop".to_string(),
+            ),
+            (
+                Claim::tenant_binding(id(3), id(1)),
+                ["tenant/ten_00000000000000000000000000000003/", ENVIRONMENT].concat(),
+            ),
+            (
+                Claim::health_window(id(4), at(1)),
+                "health/svc_00000000000000000000000000000004/1800000001000".to_string(),
+            ),
+        ];
+        for (claim, key) in of_tenant {
+            assert_eq!(claim, Claim { key, mode: ClaimMode::Exclusive, space: ClaimSpace::Tenant });
+        }
+        let partition = Claim::partition(id(1), "data/acme");
+        assert_eq!((partition.key, partition.mode), (key("partition", "/data/acme"), ClaimMode::Exclusive));
+        assert_eq!(partition.space, ClaimSpace::Global);
+        for mode in [ClaimMode::Exclusive, ClaimMode::Shared] {
+            let occupancy = Claim::occupancy(id(1), mode);
+            assert_eq!(occupancy, Claim { key: key("occupancy", ""), mode, space: ClaimSpace::Global });
+        }
+    }
+}

@@ -15,11 +15,14 @@ use crate::time::Span;
 use crate::value::{ModuleId, Name, Replicas, TextError, parsed_text};
 
 mod image;
+#[cfg(test)]
+mod tests;
 
 pub use image::{ImageDigest, ImageReference, PinnedImage};
 
 /// The version that people know a component by, such as `1.4.2`: 1 to 64 of letters, digits, `.`, `-`, `_` and `+`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Version(String);
 
@@ -73,6 +76,7 @@ impl fmt::Display for Version {
 
 /// What part a component plays in the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ComponentType {
     /// The single ingress of the product.
@@ -91,6 +95,7 @@ pub enum ComponentType {
 
 /// The name of an environment variable: letters, digits and underscores, not beginning with a digit, at most 128.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct VariableName(String);
 
@@ -133,6 +138,7 @@ impl From<VariableName> for String {
 
 /// An HTTP request path for probes: it begins with `/`, and holds printable ASCII without spaces or `#`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct HttpPath(String);
 
@@ -175,6 +181,7 @@ impl From<HttpPath> for String {
 
 /// How an instance shows whether it may be sent requests, or must be replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HttpProbeSpec {
     /// The path that is asked on the instance's own port. Any answer from 200 to 299 passes.
@@ -214,6 +221,7 @@ impl HttpProbeSpec {
 
 /// A configuration version that a component runs with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConfigurationVersionRef {
     /// The configuration.
@@ -224,6 +232,7 @@ pub struct ConfigurationVersionRef {
 
 /// A secret version that a component runs with: a reference, never a value (SEC-1, X-11).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SecretVersionRef {
     /// The binding.
@@ -236,6 +245,7 @@ pub struct SecretVersionRef {
 ///
 /// Two components with equal tuples behave the same, so a rollback that restores the tuple restores the behaviour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReleaseTuple {
     /// The code.
     pub image: PinnedImage,
@@ -252,6 +262,7 @@ pub struct ReleaseTuple {
 
 /// One component of a release: what to run, how many, and how its surface tells that it is well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ComponentSpec {
     /// The module it is generated from: its identity within the environment.
     pub module: ModuleId,
@@ -293,6 +304,7 @@ impl ComponentSpec {
 
 /// A short task that runs to its end, such as a database migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JobSpec {
     /// Its name within the deployment.
     pub name: Name,
@@ -313,6 +325,7 @@ pub struct JobSpec {
 ///
 /// Displayed as `module@dep_…`; parses back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct RevisionId {
     /// The component.
@@ -357,6 +370,7 @@ impl From<RevisionId> for String {
 
 /// The name of a release as people and pipelines know it, such as `shop-2026.11.2`: 1 to 128 letters, digits and `.-_+/@:`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ReleaseReference(String);
 

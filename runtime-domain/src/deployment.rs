@@ -22,10 +22,12 @@
 //! *same* means accepted and nothing changes; *ignored* means that a late report changes nothing.
 //!
 //! Invariants, each with the place that keeps it:
-//! - **DEP-1** never Completed unless every gate has passed: decided in `decide/consequence.rs`, checked again when the event is applied and
+//! - **DEP-1** (check): never Completed unless every gate has passed: decided in `decide/consequence.rs`, checked again when the event is applied and
 //!   when a record is loaded.
-//! - **DEP-2** a rollback target is a prior Completed deployment: only a Completed deployment hands out a [`RollbackPoint`].
-//! - **DEP-3** one in flight per environment and component: [`Claim::in_flight`](crate::claim::Claim::in_flight), held until the end.
+//! - **DEP-2** (evidence): a rollback target is a prior Completed deployment: only a Completed deployment hands out a [`RollbackPoint`].
+//! - **DEP-3** (claim): one in flight per environment and component: [`Claim::in_flight`](crate::claim::Claim::in_flight), held until the end.
+//! - **X-6** (check): code, configuration, secret versions and scaling policy are one [`ReleaseTuple`](crate::component::ReleaseTuple) of a
+//!   revision, which is made whole and restored whole; `rollout/compile.rs` brings no part of it by itself.
 
 mod command;
 mod decide;
@@ -36,7 +38,7 @@ mod record;
 mod refusal;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use command::{
     DeploymentCommand, EffectOutcome, JobReport, Release, RequestDeployment, RequestRollback, SeenRevisions,

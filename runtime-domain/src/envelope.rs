@@ -15,6 +15,8 @@
 //!
 //! Reading is strict about these and lenient about the rest: attributes that this version does not know are passed over as long as
 //! their names are legal, so that a newer writer is understood.
+//!
+//! - **X-14** (type): an [`Envelope`] has every attribute that the platform needs; what lacks one, or has it in another form, is refused.
 
 mod attribute;
 mod read;

@@ -29,18 +29,29 @@
 //! | Decommission, where protected | LIFECYCLE | LIFECYCLE | LIFECYCLE | LIFECYCLE | – | – |
 //! | RecordDecommissioned | LIFECYCLE | LIFECYCLE | LIFECYCLE | LIFECYCLE | yes | same |
 //! | RecordDecommissioningFailed | LIFECYCLE | LIFECYCLE | LIFECYCLE | LIFECYCLE | yes | LIFECYCLE |
+//! | Change the capacity to no less than is held | yes | yes | yes | yes | LIFECYCLE | LIFECYCLE |
+//! | Change the capacity to less than is held | TEN-2 | TEN-2 | TEN-2 | TEN-2 | LIFECYCLE | LIFECYCLE |
+//! | ReserveQuota, where there is room | yes | yes | yes | yes | LIFECYCLE | LIFECYCLE |
+//! | ReserveQuota, where there is none | TEN-2 | TEN-2 | TEN-2 | TEN-2 | LIFECYCLE | LIFECYCLE |
+//! | CommitQuota of more, which is held | yes | yes | yes | yes | LIFECYCLE | LIFECYCLE |
+//! | CommitQuota of less | yes | yes | yes | yes | yes | yes |
+//! | CommitQuota of what is not held, or no longer | TEN-2 | TEN-2 | TEN-2 | TEN-2 | TEN-2 | TEN-2 |
+//! | ReleaseQuota, Tick after a reservation ended | yes | yes | yes | yes | yes | yes |
 //!
 //! *same* means accepted and nothing changes. ¹ *yes* where the resources differ or a change waits to be applied. ² *same* where the
 //! failure is the one recorded. ³ *yes* where a change waits to be applied (and, for RetryProvisioning, its next try is not due): a
 //! provisioned environment stays Provisioned while its change is applied, and while that fails. ⁴ as Provisioning once it was tried.
 //!
 //! Invariants, each with the place that keeps it:
-//! - **ENV-1** no deployment unless Provisioned: only a Provisioned environment hands out an [`Admission`]; its revision is
+//! - **ENV-1** (evidence): no deployment unless Provisioned: only a Provisioned environment hands out an [`Admission`]; its revision is
 //!   checked again when the deployment is committed.
-//! - **ENV-2** region and stage never change once provisioned: from the moment provisioning has begun, since resources may
+//! - **ENV-2** (check): region and stage never change once provisioned: from the moment provisioning has begun, since resources may
 //!   already stand there. Kept by `decide.rs`; applied by no event in those states (`evolve.rs`).
-//! - **ENV-3** prod needs a tenant binding: an [`Admission`] to prod takes a [`BoundTenant`](crate::tenancy::BoundTenant).
-//! - **X-3** asking twice gives one: [`Claim::environment_name`](crate::claim::Claim::environment_name), held until Decommissioned.
+//! - **ENV-3** (evidence): prod needs a tenant binding: an [`Admission`] to prod takes a [`BoundTenant`](crate::tenancy::BoundTenant).
+//! - **TEN-2** (check, evidence): quotas never exceed the capacity: the [`QuotaLedger`] is this aggregate's, so every reservation is decided
+//!   against all others; bindings ask for a quota only with a [`QuotaReservation`] and use it only with a [`CommittedQuota`]. See
+//!   [`crate::tenancy`].
+//! - **X-3** (claim): asking twice gives one: [`Claim::environment_name`](crate::claim::Claim::environment_name), held until Decommissioned.
 
 mod blueprint;
 mod command;
@@ -48,6 +59,7 @@ mod decide;
 mod event;
 mod evidence;
 mod evolve;
+mod ledger;
 mod record;
 mod refusal;
 mod state;
@@ -58,9 +70,10 @@ pub use blueprint::{
     ComputeTarget, EnvironmentBlueprint, EnvironmentStage, IsolationModel, NetworkBoundary,
     ProvisionedResources,
 };
-pub use command::{EnvironmentChange, EnvironmentCommand, ProvisionRuntimeEnvironment};
+pub use command::{EnvironmentChange, EnvironmentCommand, ProvisionRuntimeEnvironment, QuotaCommand};
 pub use event::{EnvironmentEvent, EnvironmentRequested};
-pub use evidence::{Admission, HostedEnvironment};
+pub use evidence::{Admission, CommittedQuota, HostedEnvironment, QuotaReservation, ReturnedQuota};
+pub use ledger::{QuotaEntry, QuotaLedger, ReservedQuota};
 pub use record::RuntimeEnvironmentRecord;
 pub use refusal::EnvironmentRefusal;
 pub use state::{

@@ -4,11 +4,11 @@
 //! it is: an absent or stale result is Unknown, not Healthy.
 //!
 //! Invariants, each with the place that keeps it:
-//! - **HLT-1** results are append-only and immutable: there is no command on an existing result, and a second
+//! - **HLT-1** (type): results are append-only and immutable: there is no command on an existing result, and a second
 //!   [`HealthCheckCompleted`](HealthEvent::HealthCheckCompleted) does not apply to it (`evolve.rs`).
-//! - **HLT-2** the status is the worst of the entries: computed in `state.rs`, never given; checked again when the event is applied
+//! - **HLT-2** (type, check): the status is the worst of the entries: computed in `state.rs`, never given; checked again when the event is applied
 //!   and when a record is loaded.
-//! - **HLT-3** one service and one window: [`Claim::health_window`](crate::claim::Claim::health_window), held for ever, and
+//! - **HLT-3** (claim): one service and one window: [`Claim::health_window`](crate::claim::Claim::health_window), held for ever, and
 //!   [`EvaluationWindow`], which cannot be empty.
 
 mod command;

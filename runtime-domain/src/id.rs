@@ -390,6 +390,51 @@ mod tests {
     }
 
     #[test]
+    fn an_identifier_is_its_prefix_and_thirty_two_digits() {
+        let text = "env_000000000000000000000000000000ff";
+        let id: EnvironmentId = text.parse().unwrap();
+        assert_eq!((id, id.uuid()), (EnvironmentId::from_uuid(Uuid::from_u128(255)), Uuid::from_u128(255)));
+        assert_eq!((alloc::format!("{id}"), alloc::format!("{id:?}")), (text.into(), text.into()));
+        for text in [
+            "",
+            "env_",
+            "env000000000000000000000000000000ff",
+            "env_000000000000000000000000000000f",
+            "env_000000000000000000000000000000fff",
+            "env_000000000000000000000000000000fg",
+            "env_00000000-0000-0000-0000-0000000000ff",
+            "ENV_000000000000000000000000000000ff",
+        ] {
+            assert!(text.parse::<EnvironmentId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn identifiers_are_ordered_and_told_apart_by_their_uuids() {
+        use core::hash::BuildHasher as _;
+        let id = |number| TenantId::from_uuid(Uuid::from_u128(number));
+        assert!(id(1) < id(2) && id(2) > id(1) && id(1) == id(1) && id(1) != id(2));
+        assert_eq!(id(1).partial_cmp(&id(2)), Some(Ordering::Less));
+        let state = core::hash::BuildHasherDefault::<Summed>::default();
+        assert_eq!(state.hash_one(id(1)), state.hash_one(id(1).uuid()));
+        assert_ne!(state.hash_one(id(1)), state.hash_one(id(2)));
+    }
+
+    /// A hasher that anyone can check.
+    #[derive(Default)]
+    struct Summed(u64);
+
+    impl Hasher for Summed {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            self.0 =
+                bytes.iter().fold(self.0, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+        }
+    }
+
+    #[test]
     fn an_aggregate_kind_round_trips_through_its_name() {
         for kind in AggregateKind::ALL {
             assert_eq!(kind.name().parse::<AggregateKind>(), Ok(kind));

@@ -37,6 +37,8 @@ mod reason;
 pub mod refusal;
 pub mod rollout;
 pub mod scaling;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod scope;
 pub mod secrets;
 pub mod surface;

@@ -11,6 +11,7 @@ use crate::value::{Measure, Name};
 
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricName {
     /// The share of requests answered with 5xx or not at all, 0 to 1.
@@ -61,4 +62,21 @@ pub struct MetricReading {
     pub samples: u64,
     /// The newest data that went into it; a reading that is old is as good as none.
     pub newest: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::testing::name;
+
+    #[test]
+    fn a_metric_is_called_the_same_everywhere() {
+        use MetricName::{Custom, ErrorRate, LatencyP50, LatencyP99, RequestRate};
+        for metric in [ErrorRate, LatencyP50, LatencyP99, RequestRate] {
+            assert_eq!(serde_json::to_value(&metric).unwrap(), metric.to_string());
+        }
+        assert_eq!(Custom(name("queue-age")).to_string(), "queue-age");
+    }
 }

@@ -52,5 +52,16 @@ mod tests {
         assert_eq!(stated(" \n"), None);
         assert_eq!(stated(&"x".repeat(LONGEST + 1)), None);
         assert_eq!(stated(" moved \n"), Some("moved".to_owned()));
+        assert_eq!(stated(&"x".repeat(LONGEST)).map(|reason| reason.len()), Some(LONGEST));
+    }
+
+    #[test]
+    fn what_is_reported_is_shortened_at_a_letter_and_never_empty() {
+        assert_eq!(reported(" port in use \n"), "port in use");
+        assert_eq!(reported("  "), "no reason was given");
+        assert_eq!(reported(&"x".repeat(LONGEST + 1)).len(), LONGEST);
+        assert_eq!(reported(&"ä".repeat(LONGEST)).len(), LONGEST);
+        assert_eq!(reported(&["x", &"ä".repeat(LONGEST)].concat()).len(), LONGEST - 1);
+        assert!(is_kept(&"x".repeat(LONGEST)) && !is_kept(&"x".repeat(LONGEST + 1)) && !is_kept(" "));
     }
 }

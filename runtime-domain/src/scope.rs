@@ -1,4 +1,6 @@
 //! Who acts, for which tenant, and as part of what.
+//!
+//! - **X-1** (type): only a host's authentication makes a [`TenantScope`]: it cannot be deserialised, defaulted or derived from a request.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -12,6 +14,7 @@ use crate::value::{TextError, parsed_text};
 ///
 /// One to 128 printable characters without white space. Never a display name or an e-mail shown to others: it is audit data.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Actor(String);
 
@@ -131,5 +134,34 @@ impl OperatorScope {
     #[must_use]
     pub fn for_tenant(&self, tenant: TenantId, correlation: CorrelationId) -> TenantScope {
         TenantScope { tenant, actor: self.actor.clone(), correlation, causation: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::id;
+
+    /// Shows X-1.
+    #[test]
+    fn a_scope_keeps_its_tenant_and_its_actor_whatever_causes_it() {
+        let ada = Actor::new("ada").unwrap();
+        let scope = TenantScope::authenticated(id(1), ada.clone(), id(2));
+        assert_eq!(
+            (scope.tenant(), scope.actor(), scope.correlation(), scope.causation()),
+            (id(1), &ada, id(2), None)
+        );
+        let caused = scope.caused_by(id(3));
+        assert_eq!(caused.causation(), Some(id(3)));
+        assert_eq!((caused.tenant(), caused.actor(), caused.correlation()), (id(1), &ada, id(2)));
+    }
+
+    #[test]
+    fn an_operator_says_why_and_narrows_to_one_tenant() {
+        let relay = Actor::reconciler("relay");
+        let operator = OperatorScope::trusted(relay.clone(), "relay the outbox");
+        assert_eq!((operator.actor(), operator.purpose()), (&relay, "relay the outbox"));
+        let narrowed = operator.for_tenant(id(1), id(2));
+        assert_eq!(narrowed, TenantScope::authenticated(id(1), relay, id(2)));
     }
 }

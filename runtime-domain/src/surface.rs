@@ -3,6 +3,9 @@
 //! One state machine drives every surface: operating-system processes, Kubernetes, Container Apps, Functions, App Service.
 //! A surface says what it can in [`SurfaceCapabilities`]; a plan that needs more is refused before anything moves.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,6 +20,7 @@ use crate::value::{ModuleId, Percent, RangeError};
 
 /// A kind of compute surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SurfaceKind {
     /// Operating-system processes behind a traffic-splitting proxy: the embedded default.
@@ -52,6 +56,7 @@ impl fmt::Display for SurfaceKind {
 
 /// How finely a surface can divide traffic between revisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum TrafficControl {
     /// Every ready instance of the routed revisions gets an equal share; weights are not honoured.
     PerInstance,
@@ -110,6 +115,7 @@ impl fmt::Display for ComponentKey {
 ///
 /// The same intention always has the same identifier, whichever host performs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EffectId {
     /// The deployment that intends it.
     pub deployment: DeploymentId,
@@ -141,6 +147,7 @@ pub struct RevisionSpec {
 
 /// Where a component's traffic goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Traffic {
     /// Every ready instance of these revisions gets an equal share.
@@ -171,6 +178,7 @@ impl Traffic {
 
 /// Shares of traffic by revision, which sum to exactly 100%.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "BTreeMap<RevisionId, Percent>", into = "BTreeMap<RevisionId, Percent>")]
 pub struct TrafficWeights {
     weights: BTreeMap<RevisionId, Percent>,
@@ -216,6 +224,7 @@ impl From<TrafficWeights> for BTreeMap<RevisionId, Percent> {
 
 /// How one instance is seen to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum InstanceState {
     /// It runs, and its readiness has not been seen to pass yet.

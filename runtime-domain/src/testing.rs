@@ -5,6 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::aggregate::{Aggregate, Decision, DomainEvent};
@@ -117,4 +119,29 @@ pub(crate) fn assert_schema_is_kept<A: Aggregate>(aggregate: &A) {
         assert_eq!(refused.rule, "SCHEMA");
     }
     assert_refused(aggregate, "SCHEMA", |record| record["unheard_of"] = Value::from(1));
+}
+
+/// A text type parses what is legal, shows it back the same by every way out, and refuses the rest by every way in.
+pub(crate) fn assert_text<T>(shown: impl Fn(&T) -> Vec<String>, legal: &[&str], refused: &[&str])
+where
+    T: TryFrom<String> + Into<String> + Serialize + DeserializeOwned + Clone + PartialEq + Debug,
+    T::Error: Debug + core::fmt::Display,
+{
+    for text in legal {
+        let value = T::try_from((*text).to_string()).unwrap();
+        assert_eq!(shown(&value), alloc::vec![(*text).to_string(); shown(&value).len()]);
+        assert_eq!(&Into::<String>::into(value.clone()), text);
+        assert_eq!(serde_json::to_value(&value).unwrap(), Value::from(*text));
+        assert_eq!(serde_json::from_value::<T>(Value::from(*text)).unwrap(), value);
+    }
+    for text in refused {
+        let refusal = T::try_from((*text).to_string()).unwrap_err().to_string();
+        assert!(refusal.contains("write "), "{refusal}");
+        assert!(serde_json::from_value::<T>(Value::from(*text)).is_err(), "{text}");
+    }
+}
+
+/// So many times the same letter.
+pub(crate) fn letters(count: usize) -> String {
+    "a".repeat(count)
 }

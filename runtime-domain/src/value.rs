@@ -48,8 +48,9 @@ pub(crate) fn is_dns_label(text: &str, longest: usize) -> bool {
 
 /// A name that every surface accepts: a lower-case DNS label of 1 to 40 characters that begins with a letter.
 ///
-/// Names environments, modules, gates and jobs. The type parameter keeps them apart.
+/// Names environments, modules, gates and jobs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
@@ -69,6 +70,12 @@ impl Name {
             |text| is_dns_label(text, Self::LONGEST),
         )
         .map(Self)
+    }
+
+    /// A name of a text that was built to be one.
+    pub(crate) fn from_legal(text: String) -> Self {
+        debug_assert!(is_dns_label(&text, Self::LONGEST));
+        Self(text)
     }
 
     /// The name's text.
@@ -114,7 +121,7 @@ impl Revision {
     /// The revision after this one.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 
@@ -126,6 +133,7 @@ impl fmt::Display for Revision {
 
 /// A number of replicas that serve: at least one, so that no path scales what serves to nothing by mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "u16", into = "u16")]
 pub struct Replicas(NonZeroU16);
 
@@ -189,6 +197,7 @@ impl RangeError {
 
 /// A share of traffic in whole percent, 0 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Percent(u8);
 
@@ -337,6 +346,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::{assert_text, letters};
 
     proptest! {
         #[test]
@@ -358,11 +368,78 @@ mod tests {
     fn a_ratio_of_nothing_is_unknown_and_not_zero() {
         assert_eq!(Measure::ratio(0, 0), None);
         assert_eq!(Measure::ratio(1, 20), "0.05".parse().ok());
+        assert_eq!(Measure::ratio(u64::MAX, 1), None, "a quantity beyond the range is not known either");
     }
 
     #[test]
     fn zero_replicas_cannot_be_built() {
         assert!(Replicas::new(0).is_err());
         assert!(Replicas::new(1_001).is_err());
+        assert_eq!(Replicas::new(1), Ok(Replicas::ONE));
+        let most = Replicas::new(1_000).unwrap();
+        assert_eq!((most.get(), u16::from(most), most.to_string().as_str()), (1_000, 1_000, "1000"));
+        assert_eq!(Replicas::try_from(2).map(Replicas::get), Ok(2));
+        let refused = Replicas::new(0).unwrap_err().to_string();
+        assert_eq!(refused, "0 is not a replica count: write a number from 1 to 1000");
+    }
+
+    #[test]
+    fn a_share_is_at_most_all_of_it() {
+        assert_eq!((Percent::new(0), Percent::new(100)), (Ok(Percent::NONE), Ok(Percent::ALL)));
+        let refused = Percent::new(101).unwrap_err().to_string();
+        assert_eq!(refused, "101 is not a percentage: write a number from 0 to 100");
+        let share = Percent::try_from(30).unwrap();
+        assert_eq!((share.get(), u8::from(share), share.rest().get()), (30, 30, 70));
+        assert_eq!(share.to_string(), "30%");
+    }
+
+    #[test]
+    fn a_name_is_a_label_that_every_surface_takes() {
+        let shown = |name: &Name| alloc::vec![name.to_string(), name.as_str().to_owned()];
+        let longest = letters(40);
+        let refused = ["", "A", "1a", "-a", "a-", "a.b", "a_b", "ä", " a", &letters(41)];
+        assert_text(shown, &["a", "a1", "a-1", "shop-2", &longest], &refused);
+    }
+
+    #[test]
+    fn a_refusal_shows_the_beginning_of_the_text_and_no_control_characters() {
+        let shown = |text: &str| TextError::new(text, "a name", "letters").to_string();
+        assert_eq!(shown("a\nb"), "`a\u{fffd}b` is not a name: write letters");
+        assert_eq!(shown(&letters(80)), alloc::format!("`{}` is not a name: write letters", letters(80)));
+        assert_eq!(shown(&letters(81)), alloc::format!("`{}…` is not a name: write letters", letters(80)));
+        let wide = "ä".repeat(80);
+        assert_eq!(shown(&wide), alloc::format!("`{wide}` is not a name: write letters"));
+    }
+
+    #[test]
+    fn revisions_count_from_one() {
+        assert_eq!((Revision::FIRST.next(), Revision::FIRST.to_string().as_str()), (Revision(2), "r1"));
+        assert_eq!(Revision(u64::MAX).next(), Revision(u64::MAX));
+    }
+
+    #[test]
+    fn a_measure_is_written_as_people_write_decimals() {
+        for (micros, text) in [
+            (0, "0"),
+            (50_000, "0.05"),
+            (250_000_000, "250"),
+            (-1_500_000, "-1.5"),
+            (1, "0.000001"),
+            (-1, "-0.000001"),
+        ] {
+            let measure = Measure::from_micros(micros);
+            assert_eq!((measure.to_string().as_str(), text.parse()), (text, Ok(measure)));
+            assert_eq!(alloc::format!("{measure:?}"), text);
+            assert_eq!(serde_json::to_value(measure).unwrap(), text);
+            assert_eq!(serde_json::from_value::<Measure>(text.into()).unwrap(), measure);
+        }
+        for text in
+            ["", "-", ".5", "1.", "1.0000001", "+1", "1e3", "1,5", "0x1", "9223372036854.775808", "--1"]
+        {
+            assert!(text.parse::<Measure>().is_err(), "{text}");
+        }
+        assert_eq!("9223372036854.775807".parse(), Ok(Measure::from_micros(i64::MAX)));
+        assert_eq!(Measure::from_units(3).micros(), 3_000_000);
+        assert_eq!(Measure::from_units(i64::MIN).micros(), i64::MIN);
     }
 }

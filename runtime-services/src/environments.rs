@@ -11,7 +11,7 @@ use runtime_domain::environment::{
 use runtime_domain::id::{EnvironmentId, ProjectId};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::SurfaceKind;
-use runtime_domain::tenancy::RuntimeTenantBinding;
+use runtime_domain::tenancy::{BindingStatus, ResourceQuota, RuntimeTenantBinding};
 use runtime_domain::value::{Name, Region};
 use runtime_ports::infrastructure::ResourcePreview;
 use runtime_ports::store::{HistoryEntry, LoadError, Loaded, Page, Query, Repository, TenantStore};
@@ -56,6 +56,8 @@ pub struct NewEnvironment {
     pub surfaces: BTreeSet<SurfaceKind>,
     /// Destinations that workloads may call.
     pub egress_allow_list: BTreeSet<String>,
+    /// How much its tenants may be given in all (TEN-2); [`ResourceQuota::LARGEST`] where it does not matter.
+    pub capacity: ResourceQuota,
 }
 
 /// Provisions, tells of and decommissions environments.
@@ -104,8 +106,16 @@ impl EnvironmentService {
     }
 
     fn new_command(&self, scope: &TenantScope, wanted: &NewEnvironment) -> ProvisionRuntimeEnvironment {
-        let NewEnvironment { project_id, name, stage, region, isolation_model, surfaces, egress_allow_list } =
-            wanted.clone();
+        let NewEnvironment {
+            project_id,
+            name,
+            stage,
+            region,
+            isolation_model,
+            surfaces,
+            egress_allow_list,
+            capacity,
+        } = wanted.clone();
         ProvisionRuntimeEnvironment {
             environment_id: EnvironmentId::from_uuid(self.host.ports().ids.next()),
             tenant_id: scope.tenant(),
@@ -116,6 +126,7 @@ impl EnvironmentService {
             isolation_model,
             surfaces,
             egress_allow_list,
+            capacity,
         }
     }
 
@@ -272,7 +283,7 @@ impl EnvironmentService {
         let loaded = loaded.ok_or(AdmissionError::NotFound)?;
         let query = Query::all(RuntimeTenantBinding::KIND)
             .in_environment(environment)
-            .with_status(&["Bound"])
+            .with_status(&BindingStatus::CURRENT.map(BindingStatus::name))
             .limited_to(1);
         let bindings = Repository::<RuntimeTenantBinding>::new(&*store).query(query).await?;
         let bound = bindings.items.first().and_then(|binding| binding.aggregate.prove(binding.revision).ok());

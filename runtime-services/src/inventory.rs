@@ -11,7 +11,7 @@ use runtime_domain::scope::TenantScope;
 use runtime_domain::value::ModuleId;
 use runtime_ports::PortResult;
 use runtime_ports::publisher::PublishedEvent;
-use runtime_ports::store::{CommitError, LoadError, Loaded, Query, Repository, TenantStore};
+use runtime_ports::store::{CommitError, LoadError, Query, Repository};
 
 use crate::deployments::DeploymentService;
 use crate::error::{CommandError, Refused, sort};
@@ -96,12 +96,12 @@ impl InventoryService {
                 return Ok(());
             };
             let store = self.host.ports().store.for_tenant(scope);
-            let recorded = live_record(&*store, environment, module).await?;
+            let id = ServiceId::of(environment, module);
+            let recorded = Repository::<RuntimeService>::new(&*store).load(id.uuid()).await?;
             let now = self.host.now();
             let (before, decision, facts) = match recorded {
                 None => {
-                    let service_id = ServiceId::from_uuid(self.host.ports().ids.next());
-                    let command = RegisterService { service_id, version };
+                    let command = RegisterService { version };
                     let facts = command.evidence();
                     (None, RuntimeService::register(command), facts)
                 }
@@ -167,17 +167,6 @@ fn retry(error: CommitError) -> Result<(), InventoryError> {
         Refused::Again | Refused::Claim(_) => Ok(()),
         Refused::Stop(error) => Err(CommandError::Port(error)),
     }
-}
-
-async fn live_record(
-    store: &dyn TenantStore,
-    environment: EnvironmentId,
-    module: &ModuleId,
-) -> Result<Option<Loaded<RuntimeService>>, LoadError> {
-    let query =
-        Query::all(RuntimeService::KIND).in_environment(environment).about(module.clone()).limited_to(1);
-    let page = Repository::<RuntimeService>::new(store).query(query).await?;
-    Ok(page.items.into_iter().find(|loaded| loaded.aggregate.status() != RuntimeStatus::Retired))
 }
 
 #[async_trait]

@@ -3,10 +3,12 @@
 mod deployment;
 mod environment;
 mod inventory;
+mod tenancy;
 
 pub(crate) use deployment::DeploymentReconciler;
 pub(crate) use environment::EnvironmentReconciler;
 pub(crate) use inventory::InventoryReconciler;
+pub(crate) use tenancy::TenancyReconciler;
 
 use std::error::Error;
 

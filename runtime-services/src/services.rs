@@ -10,7 +10,7 @@ use crate::environments::EnvironmentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
-use crate::reconcile::{DeploymentReconciler, EnvironmentReconciler, InventoryReconciler};
+use crate::reconcile::{DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, TenancyReconciler};
 use crate::relay::Relay;
 use crate::tenancy::TenancyService;
 use crate::worker::{self, Task};
@@ -33,7 +33,7 @@ impl Services {
         let deployments = DeploymentService::new(host.clone(), environments.clone());
         let inventory = InventoryService::new(host.clone(), deployments.clone());
         let health = HealthService::new(host.clone(), inventory.clone());
-        let tenancy = TenancyService::new(host.clone(), environments.clone());
+        let tenancy = TenancyService::new(host.clone());
         Self { host, environments, deployments, inventory, health, tenancy }
     }
 
@@ -70,10 +70,11 @@ impl Services {
     /// Reconciles and relays until `stop` is cancelled, then drains what is in flight and returns.
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
-        let tasks: [Arc<dyn Task>; 4] = [
+        let tasks: [Arc<dyn Task>; 5] = [
             Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
             Arc::new(DeploymentReconciler::new(host.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
+            Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
             Arc::new(Relay::new(
                 host.clone(),
                 vec![Arc::new(self.inventory.clone()), Arc::new(self.health.clone())],

@@ -1,17 +1,19 @@
 //! Tenant bindings: what callers may ask.
 
+mod settlement;
+
 use runtime_domain::aggregate::Aggregate;
 use runtime_domain::claim::Claim;
-use runtime_domain::environment::IsolationModel;
+use runtime_domain::environment::{IsolationModel, QuotaCommand, RuntimeEnvironment};
 use runtime_domain::id::{EnvironmentId, TenantBindingId};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::tenancy::{
-    BindTenant, BindingStatus, PartitionAssignment, ResourceQuota, RuntimeTenantBinding, TenancyCommand,
-    TenancyRefusal,
+    BindTenant, BindingState, BindingStatus, PartitionAssignment, ResourceQuota, RuntimeTenantBinding,
+    TenancyCommand, TenancyRefusal, TenantPlace,
 };
-use runtime_ports::store::{Query, Repository};
+use runtime_domain::time::Span;
+use runtime_ports::store::{Loaded, Query, Repository, TenantStore};
 
-use crate::environments::{AdmissionError, EnvironmentService};
 use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
 use crate::host::Host;
@@ -20,11 +22,14 @@ use crate::unit::{Done, Grounds, commit};
 /// What goes wrong with a tenant binding's command.
 pub type TenancyError = CommandError<TenancyRefusal>;
 
-/// Binds tenants to environments.
+/// How long a quota is kept for a binding that is being made: long enough for four commits, and what a host that dies between them
+/// withholds from others.
+const RESERVED_FOR: Span = Span::from_secs(60);
+
+/// Binds tenants to environments, and keeps what they may use within the environment's capacity (TEN-2).
 #[derive(Debug, Clone)]
 pub struct TenancyService {
     host: Host,
-    environments: EnvironmentService,
 }
 
 /// What a tenant is to get in an environment.
@@ -42,108 +47,195 @@ pub struct NewBinding {
 
 impl TenancyService {
     /// The service of a host.
-    pub fn new(host: Host, environments: EnvironmentService) -> Self {
-        Self { host, environments }
+    pub fn new(host: Host) -> Self {
+        Self { host }
     }
 
     /// Binds the caller's tenant to an environment. Asking again gives the binding that is there (TEN-3, X-3).
     ///
+    /// The quota is reserved, claimed, committed and confirmed, each by a commit of its own. Where a host dies in between, asking again
+    /// goes on, or a reconciler does; what was reserved and not claimed is free again after a minute.
+    ///
     /// # Errors
-    /// The isolation model is not the environment's, or another tenant has the environment to itself (TEN-1).
+    /// The isolation model is not the environment's, another tenant has the environment to itself (TEN-1), or there is no room (TEN-2).
     pub async fn bind(
         &self,
         scope: &TenantScope,
         wanted: NewBinding,
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
         let store = self.host.ports().store.for_tenant(scope);
+        let place = TenantPlace {
+            tenant_id: scope.tenant(),
+            environment_id: wanted.environment,
+            isolation_model: wanted.isolation_model,
+            quota: wanted.quota,
+            partitions: wanted.partitions,
+        };
+        let binding = TenantBindingId::from_uuid(self.host.ports().ids.next());
         for _ in 0..TRIES {
-            let environment =
-                self.environments.host_of(scope, wanted.environment).await.map_err(|error| match error {
-                    AdmissionError::Refused(refusal) => {
-                        CommandError::Refused(TenancyRefusal::NotHosted(refusal))
-                    }
-                    AdmissionError::NotFound => {
-                        CommandError::NotFound { what: format!("environment {}", wanted.environment) }
-                    }
-                    AdmissionError::Load(error) => error.into(),
-                })?;
-            let command = BindTenant {
-                tenant_binding_id: TenantBindingId::from_uuid(self.host.ports().ids.next()),
-                tenant_id: scope.tenant(),
-                environment,
-                isolation_model: wanted.isolation_model,
-                quota: wanted.quota,
-                partitions: wanted.partitions.clone(),
-            };
-            let query = Query::all(RuntimeTenantBinding::KIND)
-                .in_environment(wanted.environment)
-                .with_status(&[BindingStatus::Bound.name()])
-                .limited_to(1);
-            let page = Repository::<RuntimeTenantBinding>::new(&*store).query(query).await?;
-            if let Some(bound) = page.items.into_iter().next() {
-                let decision = bound.aggregate.bind_again(&command).map_err(CommandError::Refused)?;
-                return Ok(Done::of(bound, &decision));
+            if let Some(found) = current(&*store, wanted.environment).await? {
+                let decision = found.aggregate.bind_again(&place).map_err(CommandError::Refused)?;
+                let was_pending = matches!(found.aggregate.state(), BindingState::Pending(_));
+                let settled = self.settled(scope, found.aggregate.id()).await?;
+                bound(&settled)?;
+                return Ok(Done { changed: was_pending, ..Done::of(settled, &decision) });
             }
-            let facts = [command.evidence()];
+            let reserved = self.reserve(&*store, &place, binding).await?;
             let now = self.host.now();
+            let command = BindTenant {
+                tenant_binding_id: binding,
+                place: place.clone(),
+                environment: reserved.aggregate.host(reserved.revision).map_err(refused)?,
+                reservation: reserved
+                    .aggregate
+                    .reservation(binding, reserved.revision, now)
+                    .map_err(refused)?,
+            };
             let decision = RuntimeTenantBinding::bind(&command, now).map_err(CommandError::Refused)?;
-            match commit::<RuntimeTenantBinding>(
-                &self.host,
-                &*store,
-                None,
-                &decision,
-                Grounds::exactly(&facts),
-                now,
-            )
-            .await
-            {
-                Ok(Some(loaded)) => return Ok(Done::of(loaded, &decision)),
-                Ok(None) => return Err(CommandError::Contended),
-                Err(error) => self.refused(error, scope, wanted.environment)?,
+            let grounds = Grounds::exactly(&command.evidence());
+            match commit::<RuntimeTenantBinding>(&self.host, &*store, None, &decision, grounds, now).await {
+                Ok(_) => {
+                    let settled = self.settled(scope, binding).await?;
+                    bound(&settled)?;
+                    return Ok(Done::of(settled, &decision));
+                }
+                Err(error) => match sort(error) {
+                    Refused::Again => {}
+                    // The tenant was bound in between: the next try finds the binding.
+                    Refused::Claim(claim)
+                        if claim == Claim::tenant_binding(scope.tenant(), wanted.environment) => {}
+                    Refused::Claim(_) => return Err(CommandError::Refused(TenancyRefusal::Occupied)),
+                    Refused::Stop(error) => return Err(CommandError::Port(error)),
+                },
             }
         }
         Err(CommandError::Contended)
     }
 
-    fn refused(
+    /// The environment, with the quota reserved in its ledger.
+    async fn reserve(
         &self,
-        error: runtime_ports::store::CommitError,
-        scope: &TenantScope,
-        environment: EnvironmentId,
-    ) -> Result<(), TenancyError> {
-        match sort(error) {
-            Refused::Again => Ok(()),
-            // The tenant was bound in between: the next try finds the binding.
-            Refused::Claim(claim) if claim == Claim::tenant_binding(scope.tenant(), environment) => Ok(()),
-            Refused::Claim(_) => Err(CommandError::Refused(TenancyRefusal::Occupied)),
-            Refused::Stop(error) => Err(CommandError::Port(error)),
+        store: &dyn TenantStore,
+        place: &TenantPlace,
+        binding: TenantBindingId,
+    ) -> Result<Loaded<RuntimeEnvironment>, TenancyError> {
+        for _ in 0..TRIES {
+            let environment = self.environment(store, place.environment_id).await?;
+            let now = self.host.now();
+            let command = QuotaCommand::ReserveQuota {
+                binding,
+                tenant: place.tenant_id,
+                quota: place.quota,
+                expires_at: RESERVED_FOR.after(now),
+            };
+            if let Some(after) = self.keep(store, environment, &command, now).await? {
+                return Ok(after);
+            }
         }
+        Err(CommandError::Contended)
     }
 
-    /// Changes how much the tenant may use.
+    /// Changes how much the tenant may use. More is reserved, claimed, committed and confirmed as in [`TenancyService::bind`]; less is so
+    /// at once.
     ///
     /// # Errors
-    /// The binding is not there or was released.
+    /// The binding is not there or was released, or there is no room (TEN-2).
     pub async fn adjust_quota(
         &self,
         scope: &TenantScope,
         binding: TenantBindingId,
         quota: ResourceQuota,
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
-        self.command(scope, binding, &TenancyCommand::AdjustQuota { quota }).await
+        let store = self.host.ports().store.for_tenant(scope);
+        for _ in 0..TRIES {
+            let found = self.settled(scope, binding).await?;
+            let is_more = found.aggregate.quota().is_some_and(|allocated| !allocated.covers(quota));
+            let reservation = if is_more {
+                let place = TenantPlace {
+                    tenant_id: found.aggregate.tenant_id(),
+                    environment_id: found.aggregate.environment_id(),
+                    isolation_model: found.aggregate.isolation_model(),
+                    quota,
+                    partitions: found.aggregate.partitions().clone(),
+                };
+                let reserved = self.reserve(&*store, &place, binding).await?;
+                let now = self.host.now();
+                Some(reserved.aggregate.reservation(binding, reserved.revision, now).map_err(refused)?)
+            } else {
+                None
+            };
+            let command = TenancyCommand::AdjustQuota { quota, reservation };
+            let now = self.host.now();
+            let decision = found.aggregate.decide(&command, now).map_err(CommandError::Refused)?;
+            if self.note(&*store, found, &command, &decision, now).await?.is_some() {
+                let settled = self.settled(scope, binding).await?;
+                if settled.aggregate.quota() != Some(quota) {
+                    return Err(CommandError::Contended);
+                }
+                return Ok(Done::of(settled, &decision));
+            }
+        }
+        Err(CommandError::Contended)
     }
 
-    /// Ends a binding.
+    /// Keeps new deployments out of a tenant's place. What runs there stays.
     ///
     /// # Errors
-    /// The binding is not there.
+    /// The binding is not there, or the tenant has no place.
+    pub async fn cordon(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+        reason: String,
+    ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
+        self.command(scope, binding, &TenancyCommand::CordonTenant { reason }).await
+    }
+
+    /// Lets deployments into a tenant's place again.
+    ///
+    /// # Errors
+    /// The binding is not there, or the tenant moves or has no place.
+    pub async fn uncordon(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+    ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
+        self.command(scope, binding, &TenancyCommand::UncordonTenant).await
+    }
+
+    /// Keeps a binding from being released, or no longer.
+    ///
+    /// # Errors
+    /// The binding is not there or was released.
+    pub async fn protect(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+        protected: bool,
+    ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
+        let command = if protected { TenancyCommand::ProtectFromRelease } else { TenancyCommand::Unprotect };
+        self.command(scope, binding, &command).await
+    }
+
+    /// Ends a binding, and gives its quota back. A tenant that has its place is cordoned first.
+    ///
+    /// # Errors
+    /// The binding is not there, is protected, or the tenant is moving.
     pub async fn release(
         &self,
         scope: &TenantScope,
         binding: TenantBindingId,
         reason: String,
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
-        self.command(scope, binding, &TenancyCommand::ReleaseTenant { reason }).await
+        let store = self.host.ports().store.for_tenant(scope);
+        let found = self.binding(&*store, binding).await?;
+        if matches!(found.aggregate.state(), BindingState::Bound(_)) && !found.aggregate.is_protected() {
+            let command = TenancyCommand::CordonTenant { reason: reason.clone() };
+            self.command(scope, binding, &command).await?;
+        }
+        let released = self.command(scope, binding, &TenancyCommand::ReleaseTenant { reason }).await?;
+        let settled = self.settled(scope, binding).await?;
+        Ok(Done { aggregate: settled.aggregate, revision: settled.revision, ..released })
     }
 
     async fn command(
@@ -156,4 +248,29 @@ impl TenancyService {
         let decide = |found: &RuntimeTenantBinding, now| found.decide(command, now);
         existing::command(&self.host, scope, binding.uuid(), &what, decide).await
     }
+}
+
+/// The caller's tenant's binding to an environment, as far as it has not been released.
+async fn current(
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+) -> Result<Option<Loaded<RuntimeTenantBinding>>, TenancyError> {
+    let query = Query::all(RuntimeTenantBinding::KIND)
+        .in_environment(environment)
+        .with_status(&BindingStatus::CURRENT.map(BindingStatus::name))
+        .limited_to(1);
+    let page = Repository::<RuntimeTenantBinding>::new(store).query(query).await?;
+    Ok(page.items.into_iter().next())
+}
+
+/// Refused where the tenant did not get its place in the end: its reservation ended before it was committed.
+fn bound(settled: &Loaded<RuntimeTenantBinding>) -> Result<(), TenancyError> {
+    match settled.aggregate.quota() {
+        Some(_) => Ok(()),
+        None => Err(CommandError::Refused(TenancyRefusal::NotReserved)),
+    }
+}
+
+fn refused(refusal: runtime_domain::environment::EnvironmentRefusal) -> TenancyError {
+    CommandError::Refused(TenancyRefusal::NotHosted(refusal))
 }

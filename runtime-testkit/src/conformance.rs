@@ -45,6 +45,11 @@ pub struct Report {
 }
 
 impl Report {
+    #[cfg(feature = "proptest1")]
+    pub(crate) fn of(suite: &'static str, trials: Vec<Trial>) -> Self {
+        Self { suite, trials }
+    }
+
     /// Every trial, in the suite's order.
     pub fn trials(&self) -> &[Trial] {
         &self.trials

@@ -29,7 +29,22 @@
 //! | module | what it offers |
 //! |---|---|
 //! | [`conformance`] | one suite of named trials per port |
+//! | [`prove()`](fn@prove) | the property suite of each aggregate, in one line |
+//! | [`strategy`] | proptest strategies for every public value, legal and hostile |
+//! | [`model`] | independent reference models of the aggregates |
+//! | [`plan`] | what stories ask, as plain data |
 //! | [`sample`] | identifiers, scopes, times and commits for tests |
 
 pub mod conformance;
+#[cfg(feature = "proptest1")]
+pub mod model;
+#[cfg(feature = "proptest1")]
+pub mod plan;
+#[cfg(feature = "proptest1")]
+pub mod prove;
 pub mod sample;
+#[cfg(feature = "proptest1")]
+pub mod strategy;
+
+#[cfg(feature = "proptest1")]
+pub use prove::{Cases, prove};

@@ -10,6 +10,7 @@ use crate::value::{TextError, parsed_text};
 
 /// The digest of an image: `sha256:` and 64 lower-case hexadecimal digits. It names exactly one content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageDigest(String);
 
@@ -71,6 +72,7 @@ impl fmt::Display for ImageDigest {
 ///
 /// A tag can move; a deployment resolves it to an [`ImageDigest`] once, when it is requested.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageReference {
     repository: String,
@@ -188,6 +190,7 @@ impl From<ImageReference> for String {
 
 /// An image whose content is known: a reference that carries its digest. What runs is always one of these.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "ImageReference", into = "ImageReference")]
 pub struct PinnedImage {
     reference: ImageReference,
@@ -237,6 +240,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::assert_text;
 
     const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -264,6 +268,70 @@ mod tests {
         ] {
             assert!(ImageReference::new(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_digest_is_sha256_in_lower_case() {
+        let shown = |digest: &ImageDigest| alloc::vec![digest.to_string(), digest.as_str().to_string()];
+        let upper = DIGEST.replace('a', "A");
+        let (short, long) = (&DIGEST[..70], format!("{DIGEST}a"));
+        let others = [DIGEST.replace("256", "512"), DIGEST.replace(':', ""), DIGEST.replace("aaaa", "ag0z")];
+        let refused = ["", &upper, short, &long, &others[0], &others[1], &others[2]];
+        assert_text(shown, &[DIGEST, &DIGEST.replace("aa", "9f")], &refused);
+        let digest: ImageDigest = DIGEST.parse().unwrap();
+        assert_eq!((digest.hex(), digest.short()), (&DIGEST[7..], "aaaaaaaaaaaa"));
+        assert!("latest".parse::<ImageDigest>().is_err());
+    }
+
+    #[test]
+    fn a_reference_tells_its_parts() {
+        let reference = ImageReference::new(&format!("localhost:5000/shop/cart:1.4@{DIGEST}")).unwrap();
+        assert_eq!(reference.repository(), "localhost:5000/shop/cart");
+        assert_eq!(
+            (reference.tag(), reference.digest().map(ImageDigest::as_str)),
+            (Some("1.4"), Some(DIGEST))
+        );
+        let floating: ImageReference = "cart:1".parse().unwrap();
+        assert_eq!((floating.tag(), floating.digest()), (Some("1"), None));
+        assert!("cart".parse::<ImageReference>().is_err());
+    }
+
+    #[test]
+    fn a_reference_is_refused_just_beyond_its_limits() {
+        let long = |count: usize| format!("{}:1", "a".repeat(count));
+        let tag = |count: usize| format!("a:{}", "t".repeat(count));
+        let shown = |reference: &ImageReference| alloc::vec![reference.to_string()];
+        let legal = ["a:1", "a:_x", "a:A.b-c_d", "a.b_c-d/e:1", "a:65535/b:1", &long(253), &tag(128)];
+        let refused = [
+            &long(254),
+            &tag(129),
+            "a:.x",
+            "a:-x",
+            "a:x!",
+            "a:65536/b:1",
+            "a:1:1",
+            ".a:1",
+            "a.:1",
+            "a_/b:1",
+            "a/-b:1",
+            "a..b:1",
+            "a/:1",
+            "a b:1",
+            "a:1@sha256:1",
+        ];
+        assert_text(shown, &legal, &refused);
+    }
+
+    #[test]
+    fn only_an_image_with_its_digest_is_pinned() {
+        let digest = ImageDigest::new(DIGEST).unwrap();
+        let floating = ImageReference::new("cart:1").unwrap();
+        let refused = PinnedImage::try_from(floating.clone()).unwrap_err().to_string();
+        assert!(refused.contains("since a tag can move"), "{refused}");
+        let pinned = floating.pinned(digest.clone());
+        assert_eq!(pinned.to_string(), format!("cart:1@{DIGEST}"));
+        assert_eq!((pinned.reference().to_string(), pinned.digest()), (pinned.to_string(), &digest));
+        assert_eq!(PinnedImage::try_from(ImageReference::from(pinned.clone())), Ok(pinned));
     }
 
     proptest! {

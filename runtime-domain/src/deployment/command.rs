@@ -20,6 +20,7 @@ use crate::value::{ModuleId, Name};
 
 /// What is to be rolled out, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Release {
     /// Its name.
     pub reference: ReleaseReference,

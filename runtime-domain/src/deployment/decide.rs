@@ -1,5 +1,6 @@
 //! Decides commands: what happens, or why not.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -68,7 +69,7 @@ impl RuntimeDeployment {
             }
             DeploymentCommand::RecordReading { gate, reading } => {
                 Ok(self.sample(*gate, |check| match check {
-                    GateCheck::Metric(check) => Some(check.judge(reading)),
+                    GateCheck::Metric(check) => Some(check.judge(reading, now)),
                     _ => None,
                 }))
             }
@@ -98,13 +99,14 @@ impl RuntimeDeployment {
         observation: Option<&ComponentObservation>,
         now: Timestamp,
     ) -> Decided {
-        let mut after = self.clone();
+        let mut after = Cow::Borrowed(self);
         let mut applied = 0;
         loop {
             for event in decision.events.get(applied..).unwrap_or_default() {
                 // An event that was just decided against this very state applies to it.
-                if let Ok(next) = Self::evolve(Some(after.clone()), event, now) {
-                    after = next;
+                match Self::evolve(Some(after.into_owned()), event, now) {
+                    Ok(next) => after = Cow::Owned(next),
+                    Err(_) => return Ok(decision),
                 }
             }
             applied = decision.events.len();
@@ -127,8 +129,11 @@ impl RuntimeDeployment {
         let (plan, progress) = self.work()?;
         let waiting = progress.active(plan).flat_map(|(_, stage, _)| stage.gates.iter());
         waiting.copied().find_map(|index| match self.gates.get(usize::from(index.0)) {
-            Some(gate) if gate.name == *name => match &gate.check {
-                GateCheck::Approval(check) => Some((index, check)),
+            // A verdict stays: one who disagreed while it was paused is not outvoted afterwards.
+            Some(gate) if gate.name == *name => match (&gate.check, &gate.status) {
+                (GateCheck::Approval(check), GateStatus::Pending | GateStatus::Evaluating(_)) => {
+                    Some((index, check))
+                }
                 _ => None,
             },
             _ => None,

@@ -21,6 +21,7 @@ use crate::value::{ModuleId, Name};
 
 /// What a deployment begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Requested {
     /// The deployment.
     pub deployment_id: DeploymentId,
@@ -42,6 +43,7 @@ pub struct Requested {
 
 /// Why a rollout stopped going forward.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RollbackCause {
     /// A gate failed.
@@ -91,6 +93,7 @@ impl fmt::Display for RollbackCause {
 
 /// Why a rollout is paused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PauseCause {
     /// Someone paused it.
@@ -109,6 +112,7 @@ pub enum PauseCause {
 
 /// What happens to a deployment. Exhaustive, so that a new event breaks the build of who must handle it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum DeploymentEvent {
     /// It was asked for and accepted. Published.

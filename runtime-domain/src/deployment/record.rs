@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -24,14 +25,14 @@ pub struct RuntimeDeploymentRecord {
     deployment_id: DeploymentId,
     tenant_id: TenantId,
     environment_id: EnvironmentId,
-    release: Release,
+    release: Arc<Release>,
     purpose: Purpose,
-    numbers: BTreeMap<ModuleId, u32>,
-    restore_points: BTreeMap<ModuleId, RestorePoint>,
-    traffic_controls: BTreeMap<ModuleId, TrafficControl>,
+    numbers: Arc<BTreeMap<ModuleId, u32>>,
+    restore_points: Arc<BTreeMap<ModuleId, RestorePoint>>,
+    traffic_controls: Arc<BTreeMap<ModuleId, TrafficControl>>,
     requested_at: Timestamp,
     started_at: Option<Timestamp>,
-    plan: RolloutPlan,
+    plan: Arc<RolloutPlan>,
     gates: Vec<HealthGate>,
     touched: BTreeSet<ModuleId>,
     intentions: u32,
@@ -118,11 +119,10 @@ impl RuntimeDeploymentRecord {
             return Some(("DEP-1", format!("it is Completed, and gate `{}` has not passed", gate.name)));
         }
         let own_target = |point: &RestorePoint| point.revision.deployment == self.deployment_id;
-        if self
-            .restore_points
-            .iter()
-            .any(|(module, point)| *module != point.revision.module || own_target(point))
-        {
+        let is_another = |module: &ModuleId, point: &RestorePoint| {
+            *module != point.revision.module || *module != point.component.module
+        };
+        if self.restore_points.iter().any(|(module, point)| is_another(module, point) || own_target(point)) {
             return Some((
                 "DEP-2",
                 "a component would go back to something that is not a prior deployment of it".to_string(),
@@ -133,13 +133,22 @@ impl RuntimeDeploymentRecord {
         {
             return Some(("DEP-3", "its components and what it holds for them do not agree".to_string()));
         }
-        let untouched = self.touched.is_empty() && self.started_at.is_none();
+        let untouched = self.touched.is_empty();
+        if untouched != self.started_at.is_none() {
+            return Some(("SVC-1", "what it touched and when it started do not agree".to_string()));
+        }
         match &self.state {
-            DeploymentState::Rejected(_) if !self.touched.is_empty() => {
-                Some(("LIFECYCLE", "it is Rejected, and a workload was touched".to_string()))
+            DeploymentState::Requested(_) | DeploymentState::Rejected(_) if !untouched => {
+                Some(("LIFECYCLE", "it is Requested or Rejected, and a workload was touched".to_string()))
             }
-            DeploymentState::InProgress(_) | DeploymentState::RollingBack(_) if untouched => {
-                Some(("LIFECYCLE", "it is under way, and no workload was touched".to_string()))
+            DeploymentState::InProgress(_)
+            | DeploymentState::RollingBack(_)
+            | DeploymentState::Completed(_)
+            | DeploymentState::RolledBack(_)
+            | DeploymentState::Failed(_)
+                if untouched =>
+            {
+                Some(("LIFECYCLE", "it is under way or was, and no workload was touched".to_string()))
             }
             _ => self.stray_gate(),
         }

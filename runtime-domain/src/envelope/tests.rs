@@ -51,6 +51,7 @@ fn read(envelope: Value) -> Result<Envelope<Value>, EnvelopeError> {
     Envelope::try_from(serde_json::from_str::<UncheckedEnvelope<Value>>(&text).unwrap())
 }
 
+/// Shows X-14.
 #[test]
 fn an_envelope_in_the_structured_mode_is_read_and_written_back_the_same() {
     let envelope = read(structured()).unwrap();
@@ -79,6 +80,7 @@ fn what_is_optional_may_be_absent_or_null_and_is_then_not_written() {
     assert!(read(without("datacontenttype")).is_ok());
 }
 
+/// Shows X-14.
 #[test]
 fn what_is_required_may_be_neither_absent_nor_null() {
     for attribute in [

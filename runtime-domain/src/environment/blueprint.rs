@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{EnvironmentId, TenantId};
 use crate::surface::SurfaceKind;
+use crate::tenancy::ResourceQuota;
 use crate::value::{Name, Region};
 
 /// How far a release has come when it runs here. Stages are ordered: promotion goes from one to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EnvironmentStage {
     /// The inner loop.
@@ -45,6 +47,7 @@ impl fmt::Display for EnvironmentStage {
 
 /// How tenants are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum IsolationModel {
     /// The tenant has the environment to itself.
@@ -57,6 +60,7 @@ pub enum IsolationModel {
 
 /// One surface of an environment, with the identifiers of what was provisioned for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ComputeTarget {
     /// The surface.
     pub surface: SurfaceKind,
@@ -66,6 +70,7 @@ pub struct ComputeTarget {
 
 /// What may go in and out of an environment's network.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NetworkBoundary {
     /// Destinations that workloads may call, as `host` or `host:port`; nothing else is let out where the surface can keep it.
     pub egress_allow_list: BTreeSet<String>,
@@ -92,10 +97,14 @@ pub struct EnvironmentBlueprint {
     pub surfaces: BTreeSet<SurfaceKind>,
     /// Destinations that workloads may call.
     pub egress_allow_list: BTreeSet<String>,
+    /// How much its tenants may be given in all; the largest there is where it is not said.
+    #[serde(default = "ResourceQuota::largest")]
+    pub capacity: ResourceQuota,
 }
 
 /// What an engine has provisioned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProvisionedResources {
     /// The engine's own reference to the whole: for Pulumi `organisation/project/stack`.
     pub stack_ref: String,

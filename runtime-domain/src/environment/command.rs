@@ -1,5 +1,7 @@
 //! What may be asked of an environment.
 
+mod quota;
+
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 
@@ -8,8 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::environment::{EnvironmentStage, IsolationModel, ProvisionedResources};
 use crate::id::{EnvironmentId, ProjectId, TenantId};
 use crate::surface::SurfaceKind;
+use crate::tenancy::ResourceQuota;
 use crate::time::Timestamp;
 use crate::value::{Name, Region};
+
+pub use quota::QuotaCommand;
 
 /// Asks for a new environment. Its natural key is the project and the name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +37,14 @@ pub struct ProvisionRuntimeEnvironment {
     pub surfaces: BTreeSet<SurfaceKind>,
     /// Destinations that its workloads may call, as `host` or `host:port`.
     pub egress_allow_list: BTreeSet<String>,
+    /// How much its tenants may be given in all (TEN-2); the largest there is where it is not said.
+    #[serde(default = "ResourceQuota::largest")]
+    pub capacity: ResourceQuota,
 }
 
 /// What should be different. `None` leaves as it is; a whole list replaces the whole list.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvironmentChange {
     /// Another name; only before provisioning has begun, since what is provisioned carries it.
@@ -48,6 +57,8 @@ pub struct EnvironmentChange {
     pub surfaces: Option<BTreeSet<SurfaceKind>>,
     /// Other destinations that workloads may call.
     pub egress_allow_list: Option<BTreeSet<String>>,
+    /// Another capacity; never less than its tenants hold (TEN-2).
+    pub capacity: Option<ResourceQuota>,
 }
 
 impl EnvironmentChange {

@@ -1,9 +1,12 @@
 //! What a command comes to.
 
+mod quota;
+
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use crate::aggregate::Decision;
 use crate::environment::{
@@ -37,6 +40,7 @@ impl RuntimeEnvironment {
             isolation_model: command.isolation_model,
             surfaces: command.surfaces.clone(),
             egress_allow_list: command.egress_allow_list.clone(),
+            capacity: command.capacity,
         };
         Ok(Decision::of(vec![EnvironmentEvent::EnvironmentRequested(requested)], explanation))
     }
@@ -60,7 +64,8 @@ impl RuntimeEnvironment {
             && command.region == self.region
             && command.isolation_model == self.isolation_model
             && command.surfaces == self.surfaces
-            && command.egress_allow_list == self.egress_allow_list;
+            && command.egress_allow_list == self.egress_allow_list
+            && command.capacity == self.ledger.capacity();
         if same {
             Ok(Decision::unchanged("this environment was asked for before"))
         } else {
@@ -80,7 +85,7 @@ impl RuntimeEnvironment {
                 self.provisioning_failed(&reason::reported(reason), *retry_at)
             }
             EnvironmentCommand::RetryProvisioning => self.retry(now),
-            EnvironmentCommand::ChangeEnvironment(change) => self.change(change),
+            EnvironmentCommand::ChangeEnvironment(change) => self.change(change, now),
             EnvironmentCommand::ProtectFromDeletion => self.protect(true),
             EnvironmentCommand::Unprotect => self.protect(false),
             EnvironmentCommand::DecommissionRuntimeEnvironment { reason } => self.decommission(reason),
@@ -221,7 +226,7 @@ impl RuntimeEnvironment {
         }
     }
 
-    fn change(&self, asked: &EnvironmentChange) -> Decided {
+    fn change(&self, asked: &EnvironmentChange, now: Timestamp) -> Decided {
         let untouched = match &self.state {
             EnvironmentState::Requested(state) => state.attempts == 0,
             EnvironmentState::Provisioning(_)
@@ -244,7 +249,9 @@ impl RuntimeEnvironment {
         if change.is_empty() {
             return Ok(Decision::unchanged("it is as asked"));
         }
-        Ok(Decision::of(vec![EnvironmentEvent::EnvironmentChanged { change }], "a change was asked for"))
+        let mut events = change.capacity.map_or(Ok(Vec::new()), |capacity| self.resize(capacity, now))?;
+        events.push(EnvironmentEvent::EnvironmentChanged { change });
+        Ok(Decision::of(events, "a change was asked for"))
     }
 
     /// What of a change differs from what is.
@@ -255,6 +262,7 @@ impl RuntimeEnvironment {
             region: asked.region.clone().filter(|region| *region != self.region),
             surfaces: asked.surfaces.clone().filter(|surfaces| *surfaces != self.surfaces),
             egress_allow_list: asked.egress_allow_list.clone().filter(|list| *list != self.egress_allow_list),
+            capacity: asked.capacity.filter(|capacity| *capacity != self.ledger.capacity()),
         }
     }
 

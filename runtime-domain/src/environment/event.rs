@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::DomainEvent;
 use crate::environment::{EnvironmentChange, EnvironmentStage, IsolationModel, ProvisionedResources};
-use crate::id::{EnvironmentId, ProjectId, TenantId};
+use crate::id::{EnvironmentId, ProjectId, TenantBindingId, TenantId};
 use crate::surface::SurfaceKind;
+use crate::tenancy::ResourceQuota;
 use crate::time::Timestamp;
 use crate::value::{Name, Region};
 
 /// What an environment begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnvironmentRequested {
     /// The environment.
     pub environment_id: EnvironmentId,
@@ -33,10 +35,14 @@ pub struct EnvironmentRequested {
     pub surfaces: BTreeSet<SurfaceKind>,
     /// Destinations that its workloads may call.
     pub egress_allow_list: BTreeSet<String>,
+    /// How much its tenants may be given in all.
+    #[serde(default = "ResourceQuota::largest")]
+    pub capacity: ResourceQuota,
 }
 
 /// What happens to an environment. Exhaustive, so that a new event breaks the build of who must handle it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum EnvironmentEvent {
     /// It was asked for and accepted.
@@ -102,6 +108,34 @@ pub enum EnvironmentEvent {
         /// When it is tried again.
         retry_at: Timestamp,
     },
+    /// A quota is kept for a tenant binding.
+    QuotaReserved {
+        /// The binding.
+        binding: TenantBindingId,
+        /// Its tenant.
+        tenant: TenantId,
+        /// How much.
+        quota: ResourceQuota,
+        /// When it is given to others where it was not committed.
+        until: Timestamp,
+    },
+    /// A tenant binding holds exactly so much.
+    QuotaCommitted {
+        /// The binding.
+        binding: TenantBindingId,
+        /// How much.
+        quota: ResourceQuota,
+    },
+    /// A tenant binding holds nothing any more.
+    QuotaReleased {
+        /// The binding.
+        binding: TenantBindingId,
+    },
+    /// What was reserved was not committed in time.
+    QuotaExpired {
+        /// The bindings whose reservations ended.
+        bindings: BTreeSet<TenantBindingId>,
+    },
     /// It is gone. Published.
     RuntimeEnvironmentDecommissioned {
         /// The environment.
@@ -126,6 +160,10 @@ impl DomainEvent for EnvironmentEvent {
             Self::EnvironmentUnprotected => "EnvironmentUnprotected",
             Self::EnvironmentDecommissioningStarted { .. } => "EnvironmentDecommissioningStarted",
             Self::EnvironmentDecommissioningFailed { .. } => "EnvironmentDecommissioningFailed",
+            Self::QuotaReserved { .. } => "QuotaReserved",
+            Self::QuotaCommitted { .. } => "QuotaCommitted",
+            Self::QuotaReleased { .. } => "QuotaReleased",
+            Self::QuotaExpired { .. } => "QuotaExpired",
             Self::RuntimeEnvironmentDecommissioned { .. } => "RuntimeEnvironmentDecommissioned",
         }
     }
@@ -145,7 +183,11 @@ impl DomainEvent for EnvironmentEvent {
             | Self::EnvironmentProtected
             | Self::EnvironmentUnprotected
             | Self::EnvironmentDecommissioningStarted { .. }
-            | Self::EnvironmentDecommissioningFailed { .. } => None,
+            | Self::EnvironmentDecommissioningFailed { .. }
+            | Self::QuotaReserved { .. }
+            | Self::QuotaCommitted { .. }
+            | Self::QuotaReleased { .. }
+            | Self::QuotaExpired { .. } => None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What an environment proves to others.
 
+mod quota;
+
 use alloc::collections::BTreeSet;
 
 use crate::environment::{
@@ -9,6 +11,8 @@ use crate::id::{EnvironmentId, TenantBindingId, TenantId};
 use crate::surface::SurfaceKind;
 use crate::tenancy::BoundTenant;
 use crate::value::Revision;
+
+pub use quota::{CommittedQuota, QuotaReservation, ReturnedQuota};
 
 /// Proof that an environment accepts a deployment of its tenant (ENV-1, ENV-3).
 ///
@@ -98,7 +102,7 @@ impl RuntimeEnvironment {
     ///
     /// # Errors
     /// ENV-1 where the environment is not Provisioned, ENV-3 where it is prod and `binding` is `None`, X-1 where `binding` is of
-    /// another tenant or environment.
+    /// another tenant or environment, LIFECYCLE where it is cordoned.
     pub fn admit(
         &self,
         at: Revision,
@@ -111,6 +115,9 @@ impl RuntimeEnvironment {
             bound.tenant() != self.tenant_id || bound.environment() != self.environment_id
         }) {
             return Err(EnvironmentRefusal::ForeignBinding);
+        }
+        if binding.is_some_and(BoundTenant::is_cordoned) {
+            return Err(EnvironmentRefusal::TenantCordoned { environment: self.environment_id });
         }
         if self.stage == EnvironmentStage::Prod && binding.is_none() {
             return Err(EnvironmentRefusal::NoTenantBinding { environment: self.environment_id });

@@ -8,7 +8,8 @@ use crate::aggregate::{Aggregate, DomainEvent, Misapplied, RecordError};
 use crate::claim::Claim;
 use crate::environment::{
     Decommissioned, Decommissioning, EnvironmentChange, EnvironmentEvent, EnvironmentState, PendingChange,
-    Provisioned, Provisioning, ProvisioningFailed, Requested, RuntimeEnvironment, RuntimeEnvironmentRecord,
+    Provisioned, Provisioning, ProvisioningFailed, QuotaLedger, Requested, ReservedQuota, RuntimeEnvironment,
+    RuntimeEnvironmentRecord,
 };
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
 use crate::time::Timestamp;
@@ -48,16 +49,7 @@ impl Aggregate for RuntimeEnvironment {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        match &self.state {
-            EnvironmentState::Requested(state) => Some(state.since),
-            EnvironmentState::Provisioning(state) => Some(state.started_at),
-            EnvironmentState::ProvisioningFailed(state) => state.retry_at,
-            EnvironmentState::Provisioned(state) => {
-                state.pending.as_ref().and_then(|pending| pending.retry_at)
-            }
-            EnvironmentState::Decommissioning(state) => Some(state.retry_at),
-            EnvironmentState::Decommissioned(_) => None,
-        }
+        self.provisioning_due_at().into_iter().chain(self.ledger.expires_at()).min()
     }
 
     fn evolve(state: Option<Self>, event: &EnvironmentEvent, at: Timestamp) -> Result<Self, Misapplied> {
@@ -74,6 +66,7 @@ impl Aggregate for RuntimeEnvironment {
                 egress_allow_list: requested.egress_allow_list.clone(),
                 created_at: at,
                 is_protected: false,
+                ledger: QuotaLedger::new(requested.capacity),
                 state: EnvironmentState::Requested(Requested { since: at, attempts: 0 }),
             }),
             (None, event) => Err(Misapplied { event: event.name(), state: "absent" }),
@@ -94,6 +87,33 @@ impl Aggregate for RuntimeEnvironment {
 }
 
 impl RuntimeEnvironment {
+    /// When the engine has something to do for it next; `None` where it has nothing to do.
+    pub fn provisioning_due_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            EnvironmentState::Requested(state) => Some(state.since),
+            EnvironmentState::Provisioning(state) => Some(state.started_at),
+            EnvironmentState::ProvisioningFailed(state) => state.retry_at,
+            EnvironmentState::Provisioned(state) => {
+                state.pending.as_ref().and_then(|pending| pending.retry_at)
+            }
+            EnvironmentState::Decommissioning(state) => Some(state.retry_at),
+            EnvironmentState::Decommissioned(_) => None,
+        }
+    }
+
+    fn ledger_step(mut self, event: &EnvironmentEvent) -> Option<Self> {
+        match event {
+            EnvironmentEvent::QuotaReserved { binding, tenant, quota, until } => {
+                self.ledger.reserve(*binding, *tenant, ReservedQuota { quota: *quota, until: *until });
+            }
+            EnvironmentEvent::QuotaCommitted { binding, quota } => self.ledger.commit(*binding, *quota)?,
+            EnvironmentEvent::QuotaReleased { binding } => self.ledger.release(*binding)?,
+            EnvironmentEvent::QuotaExpired { bindings } => self.ledger.expire(bindings),
+            _ => return None,
+        }
+        Some(self)
+    }
+
     fn apply(mut self, event: &EnvironmentEvent, at: Timestamp) -> Option<Self> {
         match event {
             EnvironmentEvent::EnvironmentRequested(_) => None,
@@ -115,6 +135,10 @@ impl RuntimeEnvironment {
                 let state = self.provisioning_step(event, at)?;
                 Some(Self { state, ..self })
             }
+            EnvironmentEvent::QuotaReserved { .. }
+            | EnvironmentEvent::QuotaCommitted { .. }
+            | EnvironmentEvent::QuotaReleased { .. }
+            | EnvironmentEvent::QuotaExpired { .. } => self.ledger_step(event),
             EnvironmentEvent::EnvironmentDecommissioningStarted { .. }
             | EnvironmentEvent::EnvironmentDecommissioningFailed { .. }
             | EnvironmentEvent::RuntimeEnvironmentDecommissioned { .. } => {
@@ -143,6 +167,9 @@ impl RuntimeEnvironment {
         self.region = change.region.unwrap_or(self.region);
         self.surfaces = change.surfaces.unwrap_or(self.surfaces);
         self.egress_allow_list = change.egress_allow_list.unwrap_or(self.egress_allow_list);
+        if let Some(capacity) = change.capacity {
+            self.ledger.resize(capacity);
+        }
         Some(self)
     }
 

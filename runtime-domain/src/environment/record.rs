@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, RecordError};
 use crate::environment::decide::is_destination;
+use crate::environment::ledger::QuotaLedgerRecord;
 use crate::environment::{
     EnvironmentStage, EnvironmentState, IsolationModel, PendingChange, ProvisionedResources,
     RuntimeEnvironment,
@@ -33,6 +34,8 @@ pub struct RuntimeEnvironmentRecord {
     egress_allow_list: BTreeSet<String>,
     created_at: Timestamp,
     is_protected: bool,
+    #[serde(default)]
+    ledger: QuotaLedgerRecord,
     state: EnvironmentState,
 }
 
@@ -50,6 +53,7 @@ impl RuntimeEnvironmentRecord {
             egress_allow_list,
             created_at,
             is_protected,
+            ledger,
             state,
         } = environment.clone();
         Self {
@@ -64,6 +68,7 @@ impl RuntimeEnvironmentRecord {
             egress_allow_list,
             created_at,
             is_protected,
+            ledger: ledger.into(),
             state,
         }
     }
@@ -75,6 +80,10 @@ impl RuntimeEnvironmentRecord {
             let known = RuntimeEnvironment::SCHEMA;
             return refused("SCHEMA", format!("schema {schema} is not known: this version reads {known}"));
         }
+        let ledger = match self.ledger.open() {
+            Ok(ledger) => ledger,
+            Err(why) => return refused("TEN-2", why),
+        };
         let environment = RuntimeEnvironment {
             environment_id: self.environment_id,
             tenant_id: self.tenant_id,
@@ -87,6 +96,7 @@ impl RuntimeEnvironmentRecord {
             egress_allow_list: self.egress_allow_list,
             created_at: self.created_at,
             is_protected: self.is_protected,
+            ledger,
             state: self.state,
         };
         match environment.fault() {

@@ -4,9 +4,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use crate::environment::ProvisioningStatus;
-use crate::id::EnvironmentId;
+use crate::id::{EnvironmentId, TenantBindingId};
 use crate::refusal::{Refusal, Rule};
 use crate::surface::SurfaceKind;
+use crate::tenancy::QuotaUnit;
 use crate::value::Name;
 
 /// Why an environment's command was refused. The environment is as it was.
@@ -79,6 +80,62 @@ pub enum EnvironmentRefusal {
     /// It is protected from deletion.
     #[error("the environment is protected from deletion")]
     Protected,
+    /// The tenant's binding takes no new deployments.
+    #[error("the tenant's place in {environment} is cordoned and takes no new deployments")]
+    TenantCordoned {
+        /// Which environment.
+        environment: EnvironmentId,
+    },
+    /// There is not so much left.
+    #[error("{wanted} {unit} were asked for, and {free} are left")]
+    NoRoom {
+        /// Of what.
+        unit: QuotaUnit,
+        /// How much would be held for the binding.
+        wanted: u64,
+        /// How much others leave of the capacity.
+        free: u64,
+    },
+    /// Tenants hold more than the capacity would be.
+    #[error("a capacity of {wanted} {unit} was asked for, and tenants hold {allocated}")]
+    CapacityHeld {
+        /// Of what.
+        unit: QuotaUnit,
+        /// How much was asked for.
+        wanted: u64,
+        /// How much is held.
+        allocated: u64,
+    },
+    /// Nothing is reserved for the binding that covers what it claims, or no longer.
+    #[error("nothing is reserved for {binding} that covers it, or no longer")]
+    NotReserved {
+        /// Which binding.
+        binding: TenantBindingId,
+    },
+    /// Nothing is committed to the binding.
+    #[error("nothing is committed to {binding}")]
+    NotCommitted {
+        /// Which binding.
+        binding: TenantBindingId,
+    },
+    /// Something is held for the binding.
+    #[error("something is held for {binding}")]
+    StillHeld {
+        /// Which binding.
+        binding: TenantBindingId,
+    },
+    /// What is held, or what proves a claim to it, is of another tenant or environment.
+    #[error("the quota is of another tenant or environment")]
+    ForeignQuota,
+    /// A reservation ends at a time that cannot be.
+    #[error(
+        "the reservation ends now or before, or more than {} from now",
+        crate::environment::QuotaLedger::LONGEST_RESERVATION
+    )]
+    BadExpiry,
+    /// Too many bindings hold something.
+    #[error("{} bindings hold a quota, and no more can", crate::environment::QuotaLedger::MOST_BINDINGS)]
+    LedgerFull,
     /// The command does not fit the present state.
     #[error("{command} is not possible while the environment is {status}")]
     Lifecycle {
@@ -96,14 +153,22 @@ impl Refusal for EnvironmentRefusal {
         match self {
             Self::NotProvisioned { .. } => Rule::Env1,
             Self::NoTenantBinding { .. } => Rule::Env3,
-            Self::ForeignBinding => Rule::X1,
+            Self::ForeignBinding | Self::ForeignQuota => Rule::X1,
+            Self::NoRoom { .. }
+            | Self::CapacityHeld { .. }
+            | Self::NotReserved { .. }
+            | Self::NotCommitted { .. }
+            | Self::StillHeld { .. } => Rule::Ten2,
             Self::Fixed { .. } => Rule::Env2,
             Self::NameTaken { .. } | Self::Different { .. } => Rule::X3,
             Self::SurfaceRemoved { .. } => Rule::Capability,
-            Self::NoSurface | Self::BadDestination { .. } | Self::BadReason | Self::Misfit { .. } => {
-                Rule::Content
-            }
-            Self::Protected | Self::Lifecycle { .. } => Rule::Lifecycle,
+            Self::NoSurface
+            | Self::BadDestination { .. }
+            | Self::BadReason
+            | Self::Misfit { .. }
+            | Self::BadExpiry
+            | Self::LedgerFull => Rule::Content,
+            Self::TenantCordoned { .. } | Self::Protected | Self::Lifecycle { .. } => Rule::Lifecycle,
         }
     }
 
@@ -139,6 +204,25 @@ impl Refusal for EnvironmentRefusal {
             Self::Misfit { .. } => {
                 "let the engine bring the present blueprint about, and record what it made then".to_string()
             }
+            Self::TenantCordoned { .. } => {
+                "uncordon the tenant's binding, or deploy where the tenant is moved to".to_string()
+            }
+            Self::NoRoom { unit, free, .. } => {
+                format!("ask for at most {free} {unit}, or give the environment more capacity")
+            }
+            Self::CapacityHeld { unit, allocated, .. } => {
+                format!("keep at least {allocated} {unit}, or let tenants do with less first")
+            }
+            Self::NotReserved { .. } => "reserve it again, then claim and commit it in time".to_string(),
+            Self::NotCommitted { .. } => "reserve it, bind the tenant, then commit it".to_string(),
+            Self::StillHeld { .. } => "release the tenant, then its quota".to_string(),
+            Self::ForeignQuota => {
+                "take what the same tenant's binding to this environment proves".to_string()
+            }
+            Self::BadExpiry => {
+                format!("reserve it for at most {}", crate::environment::QuotaLedger::LONGEST_RESERVATION)
+            }
+            Self::LedgerFull => "release tenants that have left, or choose another environment".to_string(),
             Self::Protected => "unprotect it first, on purpose".to_string(),
             Self::Lifecycle { remedy, .. } => (*remedy).to_string(),
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::{
     ComputeTarget, EnvironmentBlueprint, EnvironmentStage, IsolationModel, NetworkBoundary,
-    ProvisionedResources,
+    ProvisionedResources, QuotaLedger,
 };
 use crate::id::{EnvironmentId, ProjectId, TenantId};
 use crate::surface::SurfaceKind;
@@ -32,6 +32,7 @@ pub struct RuntimeEnvironment {
     pub(super) egress_allow_list: BTreeSet<String>,
     pub(super) created_at: Timestamp,
     pub(super) is_protected: bool,
+    pub(super) ledger: QuotaLedger,
     pub(super) state: EnvironmentState,
 }
 
@@ -248,6 +249,11 @@ impl RuntimeEnvironment {
         &self.egress_allow_list
     }
 
+    /// How much its tenants may be given in all, and who holds how much of it (TEN-2).
+    pub fn ledger(&self) -> &QuotaLedger {
+        &self.ledger
+    }
+
     /// When it was asked for.
     pub fn created_at(&self) -> Timestamp {
         self.created_at
@@ -311,6 +317,7 @@ impl RuntimeEnvironment {
             isolation_model: self.isolation_model,
             surfaces: self.surfaces.clone(),
             egress_allow_list: self.egress_allow_list.clone(),
+            capacity: self.ledger.capacity(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The table of the context's docs, and what holds for every history.
 
 mod admit;
+mod ledger;
 mod rules;
 mod table;
 
@@ -10,6 +11,7 @@ use alloc::vec::Vec;
 
 use crate::environment::*;
 use crate::surface::SurfaceKind;
+use crate::tenancy::ResourceQuota;
 use crate::testing::{Told, at, id, name};
 
 pub(crate) fn provision(stage: EnvironmentStage) -> ProvisionRuntimeEnvironment {
@@ -23,6 +25,7 @@ pub(crate) fn provision(stage: EnvironmentStage) -> ProvisionRuntimeEnvironment 
         isolation_model: IsolationModel::Silo,
         surfaces: BTreeSet::from([SurfaceKind::Process]),
         egress_allow_list: egress(&["api.example.com:443"]),
+        capacity: ResourceQuota::LARGEST,
     }
 }
 

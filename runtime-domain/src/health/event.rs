@@ -12,6 +12,7 @@ use crate::value::ModuleId;
 
 /// All of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Completed {
     /// The result.
     pub health_check_result_id: HealthCheckResultId,
@@ -35,6 +36,7 @@ pub struct Completed {
 
 /// What happens to a result. Exhaustive, so that a new event breaks the build of who must handle it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum HealthEvent {
     /// A service was evaluated. Published.

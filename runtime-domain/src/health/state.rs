@@ -14,6 +14,7 @@ use crate::value::{ModuleId, Name};
 
 /// How well something is, from best to worst: comparing two finds the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum HealthStatus {
     /// All is well.
     Healthy,
@@ -50,6 +51,7 @@ impl fmt::Display for HealthStatus {
 
 /// What a probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeKind {
     /// Whether the service finds itself well.
@@ -65,6 +67,7 @@ pub enum ProbeKind {
 
 /// How long a probe took, in whole milliseconds, up to about 49 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct LatencyMs(pub u32);
 
@@ -76,6 +79,7 @@ impl fmt::Display for LatencyMs {
 
 /// What one probe found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CheckEntry {
     /// The probe's name; with its kind unique within a result.
@@ -133,6 +137,7 @@ pub(super) fn judge(entries: &[CheckEntry]) -> Result<HealthStatus, EntryFault> 
 
 /// The time that an evaluation is about: from its start, up to and not including its end. Never empty (HLT-3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Bounds", into = "Bounds")]
 pub struct EvaluationWindow {
     start: Timestamp,
@@ -165,6 +170,7 @@ impl EvaluationWindow {
 
 /// A window as it is written, not yet checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bounds {
     start: Timestamp,

@@ -4,14 +4,13 @@ use alloc::string::String;
 
 use crate::aggregate::EvidenceRef;
 use crate::deployment::DeployedVersion;
-use crate::id::{AggregateKind, ServiceId};
+use crate::id::AggregateKind;
 use crate::surface::ComponentObservation;
 
-/// Asks for the inventory record of a component that a deployment brought. Consumes the evidence that it did (SVC-1).
+/// Asks for the inventory record of a component that a deployment brought. Consumes the evidence that it did (SVC-1). The record's
+/// identifier follows from the environment and the module: [`ServiceId::of`](crate::id::ServiceId::of).
 #[derive(Debug, PartialEq, Eq)]
 pub struct RegisterService {
-    /// The new record's identifier.
-    pub service_id: ServiceId,
     /// Proof of what was brought, and to which environment of which tenant.
     pub version: DeployedVersion,
 }
@@ -30,7 +29,7 @@ impl RegisterService {
 /// What may be asked of an existing inventory record. Not `Clone`: evidence is used once.
 #[derive(Debug, PartialEq, Eq)]
 pub enum InventoryCommand {
-    /// A deployment brought another version.
+    /// A deployment brought another version. A retired record begins anew with it.
     RecordDeployedVersion {
         /// Proof that it did.
         version: DeployedVersion,
@@ -42,7 +41,7 @@ pub enum InventoryCommand {
     },
     /// A reconciler looked and saw nothing: an error, a time-out, no answer.
     MarkUnobserved,
-    /// The component is gone for good; its module may be registered anew.
+    /// The component is gone, until a later deployment brings it again.
     RetireService {
         /// Why.
         reason: String,

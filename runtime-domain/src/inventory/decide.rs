@@ -6,6 +6,7 @@ use alloc::vec;
 
 use crate::aggregate::Decision;
 use crate::deployment::DeployedVersion;
+use crate::id::ServiceId;
 use crate::inventory::command::{InventoryCommand, RegisterService};
 use crate::inventory::event::{InventoryEvent, InventoryUpdate, Registered};
 use crate::inventory::refusal::InventoryRefusal;
@@ -21,21 +22,13 @@ impl RuntimeService {
     /// Decides that a record begins. It cannot be refused: the evidence says all there is to check, and that the module has no other
     /// record is kept by [`Claim::service`](crate::claim::Claim::service).
     pub fn register(command: RegisterService) -> Decision<InventoryEvent> {
-        let RegisterService { service_id, version } = command;
-        let explanation = format!("registered: {} is {}", version.revision(), version.component().version);
-        let registered = Registered {
-            service_id,
-            tenant_id: version.tenant(),
-            environment_id: version.environment(),
-            version: RecordedVersion::from(&version),
-        };
-        updated(InventoryUpdate::Registered(registered), explanation)
+        registered(&command.version)
     }
 
     /// Decides a command against the present state. Nothing changes until the events are applied, so this is also the preview.
     ///
     /// # Errors
-    /// Evidence or an observation is about something else, or the record is retired; the refusal says what would be legal.
+    /// Evidence or an observation is about something else; the refusal says what would be legal.
     pub fn decide(&self, command: InventoryCommand, now: Timestamp) -> Decided {
         match command {
             InventoryCommand::RecordDeployedVersion { version } => self.record_version(&version),
@@ -58,12 +51,12 @@ impl RuntimeService {
                 given: evidence.revision().module.clone(),
             });
         }
-        if self.status() == RuntimeStatus::Retired {
-            return Err(InventoryRefusal::Retired { command: "RecordDeployedVersion" });
-        }
         let version = RecordedVersion::from(evidence);
         if version == self.version {
             return Ok(Decision::unchanged(format!("{} is recorded already", version.revision)));
+        }
+        if self.status() == RuntimeStatus::Retired {
+            return Ok(registered(evidence));
         }
         // What is not known stays so: a new version tells nothing about instances.
         let (status, why) = match (self.status(), self.state.seen()) {
@@ -135,6 +128,17 @@ impl RuntimeService {
     pub(super) fn last_heard(&self) -> Timestamp {
         self.last_observed_at().unwrap_or(self.registered_at)
     }
+}
+
+fn registered(version: &DeployedVersion) -> Decision<InventoryEvent> {
+    let explanation = format!("registered: {} is {}", version.revision(), version.component().version);
+    let registered = Registered {
+        service_id: ServiceId::of(version.environment(), &version.revision().module),
+        tenant_id: version.tenant(),
+        environment_id: version.environment(),
+        version: RecordedVersion::from(version),
+    };
+    updated(InventoryUpdate::Registered(registered), explanation)
 }
 
 fn seen_again(last: Timestamp, observed_at: Timestamp) -> Decision<InventoryEvent> {

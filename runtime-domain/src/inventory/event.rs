@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 /// What a record begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Registered {
     /// The record.
     pub service_id: ServiceId,
@@ -24,9 +25,10 @@ pub struct Registered {
 
 /// What changed in the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "change", rename_all = "PascalCase")]
 pub enum InventoryUpdate {
-    /// The record exists.
+    /// The record exists, or exists again after it was retired.
     Registered(Registered),
     /// A deployment brought another version.
     VersionRecorded {
@@ -55,6 +57,7 @@ pub enum InventoryUpdate {
 
 /// What happens to an inventory record. Exhaustive, so that a new event breaks the build of who must handle it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum InventoryEvent {
     /// The inventory has changed. Published.
@@ -64,7 +67,7 @@ pub enum InventoryEvent {
         /// When.
         observed_at: Timestamp,
     },
-    /// The component is gone for good. Published.
+    /// The component is gone, until a deployment brings it again. Published.
     RuntimeServiceRetired {
         /// Why.
         reason: String,

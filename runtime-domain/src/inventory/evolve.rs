@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::aggregate::{Aggregate, DomainEvent, Misapplied, RecordError};
 use crate::claim::Claim;
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
-use crate::inventory::event::{InventoryEvent, InventoryUpdate};
+use crate::inventory::event::{InventoryEvent, InventoryUpdate, Registered};
 use crate::inventory::record::RuntimeServiceRecord;
 use crate::inventory::state::{
     Degraded, Retired, Running, RuntimeService, RuntimeStatus, ServiceState, Snapshot, Starting, Unavailable,
@@ -57,15 +57,7 @@ impl Aggregate for RuntimeService {
     fn evolve(state: Option<Self>, event: &InventoryEvent, at: Timestamp) -> Result<Self, Misapplied> {
         match (state, event) {
             (None, InventoryEvent::RuntimeInventoryUpdated(InventoryUpdate::Registered(registered))) => {
-                Ok(Self {
-                    service_id: registered.service_id,
-                    tenant_id: registered.tenant_id,
-                    environment_id: registered.environment_id,
-                    module_id: registered.version.revision.module.clone(),
-                    version: registered.version.clone(),
-                    registered_at: at,
-                    state: ServiceState::Starting(Starting { since: at, seen: None }),
-                })
+                Ok(Self::begin(registered, at))
             }
             (None, event) => Err(Misapplied { event: event.name(), state: "absent" }),
             (Some(service), event) => {
@@ -85,9 +77,21 @@ impl Aggregate for RuntimeService {
 }
 
 impl RuntimeService {
+    fn begin(registered: &Registered, at: Timestamp) -> Self {
+        Self {
+            service_id: registered.service_id,
+            tenant_id: registered.tenant_id,
+            environment_id: registered.environment_id,
+            module_id: registered.version.revision.module.clone(),
+            version: registered.version.clone(),
+            registered_at: at,
+            state: ServiceState::Starting(Starting { since: at, seen: None }),
+        }
+    }
+
     fn apply(mut self, event: &InventoryEvent, at: Timestamp) -> Option<Self> {
         if self.status() == RuntimeStatus::Retired {
-            return None;
+            return self.begin_anew(event, at);
         }
         match event {
             InventoryEvent::RuntimeInventoryUpdated(update) => return self.update(update, at),
@@ -103,6 +107,16 @@ impl RuntimeService {
             }
         }
         Some(self)
+    }
+
+    /// A retired component that a deployment brought again: the same service of the same tenant (SVC-3).
+    fn begin_anew(self, event: &InventoryEvent, at: Timestamp) -> Option<Self> {
+        let InventoryEvent::RuntimeInventoryUpdated(InventoryUpdate::Registered(registered)) = event else {
+            return None;
+        };
+        let again = Self::begin(registered, at);
+        let is_same = again.service_id == self.service_id && again.tenant_id == self.tenant_id;
+        is_same.then_some(again)
     }
 
     fn update(mut self, update: &InventoryUpdate, at: Timestamp) -> Option<Self> {

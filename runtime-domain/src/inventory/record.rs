@@ -67,6 +67,13 @@ impl RuntimeServiceRecord {
             let why = format!("its version is {recorded}, and its module is `{}`", self.module_id);
             return Some(("SVC-1", why));
         }
+        if self.service_id != ServiceId::of(self.environment_id, &self.module_id) {
+            let why = format!(
+                "{} is not the identifier of `{}` in its environment",
+                self.service_id, self.module_id
+            );
+            return Some(("X-3", why));
+        }
         let instances = self.state.seen().map(|seen| seen.instances.as_slice()).unwrap_or_default();
         if let Some(stray) = instances.iter().find(|instance| instance.revision.module != self.module_id) {
             let why =

@@ -27,12 +27,6 @@ pub enum InventoryRefusal {
     /// The observation is about another component.
     #[error("the observation is about another component")]
     ForeignObservation,
-    /// The record is retired.
-    #[error("{command} is not possible once the service is Retired")]
-    Retired {
-        /// The command.
-        command: &'static str,
-    },
     /// The module has a record already: its claim is held.
     #[error("module `{module}` has an inventory record in this environment already")]
     AlreadyRegistered {
@@ -47,7 +41,6 @@ impl Refusal for InventoryRefusal {
             Self::ForeignTenant => Rule::Svc3,
             Self::ForeignEnvironment | Self::ForeignObservation => Rule::X1,
             Self::ForeignModule { .. } => Rule::Svc1,
-            Self::Retired { .. } => Rule::Lifecycle,
             Self::AlreadyRegistered { .. } => Rule::X3,
         }
     }
@@ -63,7 +56,6 @@ impl Refusal for InventoryRefusal {
             Self::ForeignObservation => {
                 "observe the component of the service's own tenant, environment and module".to_string()
             }
-            Self::Retired { .. } => "register the service anew".to_string(),
             Self::AlreadyRegistered { .. } => {
                 "record the deployed version on the existing record, or retire that first".to_string()
             }

@@ -40,6 +40,7 @@ pub struct RuntimeService {
 
 /// What a deployment brought, as the inventory keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RecordedVersion {
     /// The revision: module and deployment.
@@ -72,6 +73,7 @@ impl From<&DeployedVersion> for RecordedVersion {
 
 /// One replica, as last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServiceInstance {
     /// The surface's own name for it.
@@ -97,6 +99,7 @@ impl ServiceInstance {
 
 /// Where clients reach a component, as last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EndpointBinding {
     /// The address: `http://127.0.0.1:8080`.
@@ -107,6 +110,7 @@ pub struct EndpointBinding {
 
 /// A component as a surface last showed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
     /// When the surface looked.
@@ -184,6 +188,7 @@ impl Snapshot {
 
 /// How a component is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum RuntimeStatus {
     /// Its first instances come up.
     Starting,

@@ -23,6 +23,7 @@ pub use refusal::PlanRefusal;
 
 /// What a component goes back to: the revision that serves before a rollout, and at which capacity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RestorePoint {
     /// The revision; its deployment is the prior Completed one (DEP-2).
     pub revision: RevisionId,

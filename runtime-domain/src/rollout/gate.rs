@@ -4,6 +4,9 @@
 //! them pause the rollout for a person instead of guessing. A gate is bound to the revision it judges, so that a new revision never
 //! inherits a verdict.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -21,6 +24,7 @@ use crate::value::{Measure, ModuleId, Name};
 
 /// A gate as a release declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GateSpec {
     /// Its name, unique within the release.
     pub name: Name,
@@ -35,6 +39,7 @@ pub struct GateSpec {
 
 /// When a gate is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum GatePoint {
     /// Before anything is touched: approvals, then jobs such as migrations, in the order they are declared.
@@ -49,6 +54,7 @@ pub enum GatePoint {
 
 /// What a gate asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum GateCheck {
     /// Enough instances are ready. Every new revision has this gate; a release does not declare it.
@@ -65,6 +71,7 @@ pub enum GateCheck {
 
 /// Asks every ready instance of the judged revision, or the component's endpoint after the rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProbeCheck {
     /// The path.
@@ -88,6 +95,7 @@ pub struct ProbeCheck {
 
 /// Compares a metric of the judged revision alone with a bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MetricCheck {
     /// What is measured, since the stage began.
@@ -97,6 +105,9 @@ pub struct MetricCheck {
     /// Fewer requests than this are no basis for a verdict.
     #[serde(default = "default_samples")]
     pub min_samples: u64,
+    /// How old the newest sample may be: a reading of traffic that has stopped is no basis for a verdict either.
+    #[serde(default = "default_freshness")]
+    pub freshness: Span,
     /// How often it is read.
     #[serde(default = "default_interval")]
     pub interval: Span,
@@ -123,9 +134,13 @@ const fn default_inconclusive() -> u16 {
 const fn default_samples() -> u64 {
     1
 }
+const fn default_freshness() -> Span {
+    Span::from_secs(60)
+}
 
 /// What is wanted of a metric's value, in the metric's unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Bound {
     /// It is this or less.
@@ -155,6 +170,7 @@ impl fmt::Display for Bound {
 
 /// Asks people: n of m.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalCheck {
     /// How many different people must approve; at least one.
@@ -166,10 +182,12 @@ pub struct ApprovalCheck {
 
 /// Points to a gate within its deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GateIndex(pub u16);
 
 /// A gate within a deployment: what it asks, of which revision, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HealthGate {
     /// The declared name; the readiness gate is called `readiness`.
     pub name: Name,
@@ -185,6 +203,7 @@ pub struct HealthGate {
 
 /// How far a gate has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum GateStatus {
     /// Its stage has not begun, or nothing was sampled yet.
@@ -209,6 +228,7 @@ pub enum GateStatus {
 
 /// What a gate has counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tally {
     /// When the newest sample was taken.
     pub sampled_at: Option<Timestamp>,
@@ -230,6 +250,7 @@ pub struct Tally {
 
 /// One look at what a gate judges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Sample {
     /// As wanted.
@@ -259,20 +280,29 @@ impl Sample {
 }
 
 impl MetricCheck {
-    /// Judges a reading. No value, too few samples or an error are unknown.
-    pub fn judge(&self, reading: &Result<MetricReading, String>) -> Sample {
-        match reading {
-            Err(error) => Sample::Unknown { seen: format!("{} could not be read: {error}", self.metric) },
-            Ok(MetricReading { value: Some(value), samples, .. }) if *samples >= self.min_samples => {
-                let seen = format!("{} {value} over {samples} samples, wanted {}", self.metric, self.bound);
-                if self.bound.holds(*value) { Sample::Success { seen } } else { Sample::Failure { seen } }
+    /// Judges a reading. An error, no value, too few samples, or samples of which the newest is too old or has no time: all are unknown.
+    pub fn judge(&self, reading: &Result<MetricReading, String>, now: Timestamp) -> Sample {
+        let metric = &self.metric;
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(error) => return Sample::Unknown { seen: format!("{metric} could not be read: {error}") },
+        };
+        let Some(value) = reading.value.filter(|_| reading.samples >= self.min_samples) else {
+            let seen = format!("{metric} has {} samples of at least {}", reading.samples, self.min_samples);
+            return Sample::Unknown { seen };
+        };
+        match reading.newest.map(|newest| Span::between(newest, now)) {
+            None => Sample::Unknown { seen: format!("{metric} does not say how old its samples are") },
+            Some(age) if age > self.freshness => {
+                let seen =
+                    format!("the newest sample of {metric} is {age} old, and {} is fresh", self.freshness);
+                Sample::Unknown { seen }
             }
-            Ok(reading) => Sample::Unknown {
-                seen: format!(
-                    "{} has {} samples of at least {}",
-                    self.metric, reading.samples, self.min_samples
-                ),
-            },
+            Some(_) => {
+                let samples = reading.samples;
+                let seen = format!("{metric} {value} over {samples} samples, wanted {}", self.bound);
+                if self.bound.holds(value) { Sample::Success { seen } } else { Sample::Failure { seen } }
+            }
         }
     }
 }

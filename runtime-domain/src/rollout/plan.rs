@@ -16,6 +16,7 @@ use crate::value::{ModuleId, TextError};
 
 /// All that will be done, segment after segment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RolloutPlan {
     /// The segments, in order. None is empty.
     pub segments: Vec<Segment>,
@@ -23,6 +24,7 @@ pub struct RolloutPlan {
 
 /// A part of a plan that must be finished before the next begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Segment {
     /// What it is for.
     pub kind: SegmentKind,
@@ -32,6 +34,7 @@ pub struct Segment {
 
 /// What a segment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SegmentKind {
     /// Approvals and jobs before anything is touched.
@@ -60,6 +63,7 @@ impl fmt::Display for SegmentKind {
 
 /// What runs beside others within a segment. Displayed as `release` or `component/<module>`; parses back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum Track {
     /// The release as a whole.
@@ -104,6 +108,7 @@ impl From<Track> for String {
 
 /// One stage of a track.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stage {
     /// What must be observed before the change is made.
     pub requires: Vec<Condition>,
@@ -147,6 +152,7 @@ impl Stage {
 
 /// How long a stage stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Hold {
     /// For a time.
@@ -163,6 +169,7 @@ impl Default for Hold {
 
 /// What a stage changes in the world. Each says what should be, not what to change, so doing it again changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// The revision exists with so many replicas.
@@ -222,6 +229,7 @@ impl fmt::Display for TrafficText<'_> {
 
 /// What must be observed. An observation that does not show it, for whatever reason, does not meet it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
     /// So many instances of the revision are ready, or more.

@@ -43,6 +43,7 @@ pub struct Cursor {
 
 /// How far a change of the world is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EffectState {
     /// What it requires was not observed yet.

@@ -10,6 +10,7 @@ use crate::value::Percent;
 
 /// How new revisions replace old ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DeploymentStrategy {
     /// Instance by instance, each batch gated on health.
@@ -33,6 +34,7 @@ impl DeploymentStrategy {
 
 /// Rolling: at no time are fewer than `replicas - max_unavailable` instances ready, nor more than `replicas + max_surge` present.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rolling {
     /// How many instances more than wanted may exist.
@@ -57,6 +59,7 @@ impl Default for Rolling {
 
 /// Blue/green: provision in full, switch, bake, retire the old one later.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BlueGreen {
     /// How long the new revision serves everything before it is judged good; the gates of [`GatePoint::DuringTraffic`](crate::rollout::GatePoint)
@@ -70,6 +73,7 @@ pub struct BlueGreen {
 
 /// Canary: the new revision is provisioned in full, then given more and more traffic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Canary {
     /// The steps, with weights that rise strictly between 0% and 100%. The step to 100% follows by itself.
@@ -84,6 +88,7 @@ pub struct Canary {
 
 /// One step of a canary.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CanaryStep {
     /// The new revision's share of traffic.
@@ -95,6 +100,7 @@ pub struct CanaryStep {
 
 /// How long a rollout may take, and how much may go wrong, before it rolls back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RolloutLimits {
     /// The whole deployment, approvals and pauses included, from its request. When it has passed, the deployment rolls back.

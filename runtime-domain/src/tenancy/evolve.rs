@@ -10,8 +10,8 @@ use crate::claim::{Claim, ClaimMode};
 use crate::environment::IsolationModel;
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
 use crate::tenancy::{
-    BindingState, Bound, QuotaAllocation, Released, RuntimeTenantBinding, RuntimeTenantBindingRecord,
-    TenancyEvent,
+    BindingState, Bound, Cordoned, MoveStage, Moving, Pending, QuotaAllocation, QuotaExchange, Released,
+    RuntimeTenantBinding, RuntimeTenantBindingRecord, TenancyEvent, TenantMove,
 };
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -43,7 +43,9 @@ impl Aggregate for RuntimeTenantBinding {
     }
 
     fn claims(&self) -> BTreeSet<Claim> {
-        let BindingState::Bound(_) = self.state else { return BTreeSet::new() };
+        if let BindingState::Released(_) = self.state {
+            return BTreeSet::new();
+        }
         let mode = match self.isolation_model {
             IsolationModel::Silo => ClaimMode::Exclusive,
             IsolationModel::Pool | IsolationModel::Shared => ClaimMode::Shared,
@@ -62,37 +64,33 @@ impl Aggregate for RuntimeTenantBinding {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        None
+        let settle_at = match &self.state {
+            BindingState::Pending(pending) => Some(pending.until),
+            BindingState::Released(released) => (!released.is_quota_returned).then_some(released.released_at),
+            state => state.bound().and_then(|bound| bound.exchange).map(|exchange| match exchange {
+                QuotaExchange::Increase { until, .. } => until,
+                QuotaExchange::Surplus { since } => since,
+            }),
+        };
+        settle_at.into_iter().chain(self.relocation().map(TenantMove::due_at)).min()
     }
 
     fn evolve(state: Option<Self>, event: &TenancyEvent, at: Timestamp) -> Result<Self, Misapplied> {
-        let misapplied = |state| Misapplied { event: event.name(), state };
         match (state, event) {
-            (None, TenancyEvent::RuntimeTenantBound(bound)) => Ok(Self {
-                tenant_binding_id: bound.tenant_binding_id,
-                tenant_id: bound.tenant_id,
-                environment_id: bound.environment_id,
-                isolation_model: bound.isolation_model,
-                partitions: bound.partitions.clone(),
-                bound_at: at,
-                state: BindingState::Bound(Bound {
-                    allocation: QuotaAllocation { quota: bound.quota, allocated_at: at },
-                }),
+            (None, TenancyEvent::TenantBindingRequested { tenant_binding_id, place, until }) => Ok(Self {
+                tenant_binding_id: *tenant_binding_id,
+                tenant_id: place.tenant_id,
+                environment_id: place.environment_id,
+                isolation_model: place.isolation_model,
+                partitions: place.partitions.clone(),
+                bound_at: None,
+                is_protected: false,
+                state: BindingState::Pending(Pending { quota: place.quota, until: *until }),
             }),
-            (None, _) => Err(misapplied("absent")),
+            (None, _) => Err(Misapplied { event: event.name(), state: "absent" }),
             (Some(binding), event) => {
-                let state = match (&binding.state, event) {
-                    (BindingState::Bound(_), TenancyEvent::RuntimeTenantQuotaAdjusted { quota, .. }) => {
-                        BindingState::Bound(Bound {
-                            allocation: QuotaAllocation { quota: *quota, allocated_at: at },
-                        })
-                    }
-                    (BindingState::Bound(_), TenancyEvent::TenantReleased { reason }) => {
-                        BindingState::Released(Released { released_at: at, reason: reason.clone() })
-                    }
-                    _ => return Err(misapplied(binding.state.status().name())),
-                };
-                Ok(Self { state, ..binding })
+                let state = binding.state.status().name();
+                binding.apply(event, at).ok_or(Misapplied { event: event.name(), state })
             }
         }
     }
@@ -103,5 +101,96 @@ impl Aggregate for RuntimeTenantBinding {
 
     fn from_record(schema: u16, record: RuntimeTenantBindingRecord) -> Result<Self, RecordError> {
         record.open(schema)
+    }
+}
+
+impl RuntimeTenantBinding {
+    fn apply(mut self, event: &TenancyEvent, at: Timestamp) -> Option<Self> {
+        match event {
+            TenancyEvent::TenantProtected | TenancyEvent::TenantUnprotected => {
+                self.is_protected = matches!(event, TenancyEvent::TenantProtected);
+                (!matches!(self.state, BindingState::Released(_))).then_some(self)
+            }
+            TenancyEvent::RuntimeTenantBound(bound) => {
+                let BindingState::Pending(_) = self.state else { return None };
+                let allocation = QuotaAllocation { quota: bound.quota, allocated_at: at };
+                let state = BindingState::Bound(Bound { allocation, exchange: None });
+                Some(Self { bound_at: Some(at), state, ..self })
+            }
+            TenancyEvent::QuotaIncreaseRequested { .. }
+            | TenancyEvent::QuotaIncreaseLapsed
+            | TenancyEvent::RuntimeTenantQuotaAdjusted { .. }
+            | TenancyEvent::QuotaSettled => {
+                let bound = self.state.bound_mut()?;
+                *bound = exchanged(*bound, event, at)?;
+                Some(self)
+            }
+            _ => {
+                let state = self.state.step(event, at)?;
+                Some(Self { state, ..self })
+            }
+        }
+    }
+}
+
+fn exchanged(bound: Bound, event: &TenancyEvent, at: Timestamp) -> Option<Bound> {
+    let surplus = Some(QuotaExchange::Surplus { since: at });
+    match event {
+        TenancyEvent::QuotaIncreaseRequested { quota, until } => {
+            Some(Bound { exchange: Some(QuotaExchange::Increase { quota: *quota, until: *until }), ..bound })
+        }
+        // The environment may have committed it all the same, and must hear that it is not wanted.
+        TenancyEvent::QuotaIncreaseLapsed => Some(Bound { exchange: surplus, ..bound }),
+        TenancyEvent::RuntimeTenantQuotaAdjusted { quota, .. } => {
+            Some(Bound { allocation: QuotaAllocation { quota: *quota, allocated_at: at }, exchange: surplus })
+        }
+        TenancyEvent::QuotaSettled => Some(Bound { exchange: None, ..bound }),
+        _ => None,
+    }
+}
+
+impl BindingState {
+    fn bound_mut(&mut self) -> Option<&mut Bound> {
+        match self {
+            Self::Bound(bound)
+            | Self::Cordoned(Cordoned { bound, .. })
+            | Self::Moving(Moving { bound, .. }) => Some(bound),
+            Self::Pending(_) | Self::Released(_) => None,
+        }
+    }
+
+    fn step(self, event: &TenancyEvent, at: Timestamp) -> Option<Self> {
+        Some(match (self, event) {
+            (Self::Bound(bound), TenancyEvent::TenantCordoned { reason }) => {
+                Self::Cordoned(Cordoned { bound, since: at, reason: reason.clone() })
+            }
+            (Self::Cordoned(cordoned), TenancyEvent::TenantUncordoned) => Self::Bound(cordoned.bound),
+            (
+                Self::Bound(bound),
+                TenancyEvent::TenantMoveBegun { target_environment, target_binding, observe_for },
+            ) => {
+                let relocation = TenantMove::begin(*target_environment, *target_binding, *observe_for, at);
+                Self::Moving(Moving { bound, relocation })
+            }
+            (Self::Moving(moving), TenancyEvent::TenantMoveTurned { stage, .. }) => {
+                Self::Moving(Moving { relocation: moving.relocation.at_stage(*stage, at), ..moving })
+            }
+            (Self::Moving(moving), TenancyEvent::TenantMoveStepFailed { retry_at, .. }) => {
+                Self::Moving(Moving { relocation: moving.relocation.again_at(*retry_at), ..moving })
+            }
+            (Self::Moving(moving), TenancyEvent::TenantMoveAborted { .. }) => Self::Bound(moving.bound),
+            (
+                Self::Pending(_)
+                | Self::Cordoned(_)
+                | Self::Moving(Moving { relocation: TenantMove { stage: MoveStage::Releasing, .. }, .. }),
+                TenancyEvent::TenantReleased { reason },
+            ) => {
+                Self::Released(Released { released_at: at, reason: reason.clone(), is_quota_returned: false })
+            }
+            (Self::Released(released), TenancyEvent::TenantQuotaReturned) => {
+                Self::Released(Released { is_quota_returned: true, ..released })
+            }
+            _ => return None,
+        })
     }
 }

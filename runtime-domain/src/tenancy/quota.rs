@@ -1,16 +1,56 @@
 //! What a tenant may use, and which partitions are its own.
 
+use alloc::format;
 use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::environment::IsolationModel;
+use crate::id::{EnvironmentId, TenantId};
 use crate::time::Timestamp;
 use crate::value::{Name, TextError};
 
+/// One of the things that a quota counts. Each is kept by itself: room in one never makes up for want of another (TEN-2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QuotaUnit {
+    /// Compute, in thousandths of a core.
+    Cpu,
+    /// Memory, in bytes.
+    Memory,
+    /// Storage, in bytes.
+    Storage,
+    /// Throughput, in requests per second.
+    Throughput,
+}
+
+impl QuotaUnit {
+    /// Every unit.
+    pub const ALL: [Self; 4] = [Self::Cpu, Self::Memory, Self::Storage, Self::Throughput];
+
+    /// The unit's name, as the fields of a quota are called: `cpu_millicores`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu_millicores",
+            Self::Memory => "memory_bytes",
+            Self::Storage => "storage_bytes",
+            Self::Throughput => "requests_per_second",
+        }
+    }
+}
+
+impl fmt::Display for QuotaUnit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
 /// How much a tenant may use of an environment: exact whole units, so that sums never round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "QuotaUnits", into = "QuotaUnits")]
 pub struct ResourceQuota {
     units: QuotaUnits,
@@ -18,6 +58,7 @@ pub struct ResourceQuota {
 
 /// The stored form of a quota, before it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct QuotaUnits {
     cpu_millicores: u64,
@@ -39,6 +80,20 @@ pub struct QuotaError {
 impl ResourceQuota {
     /// The most of any unit. Sums of a million such quotas are still exact.
     pub const MOST: u64 = 1 << 43;
+
+    /// The largest quota there is: the capacity of an environment of which none was said.
+    pub const LARGEST: Self = Self {
+        units: QuotaUnits {
+            cpu_millicores: Self::MOST,
+            memory_bytes: Self::MOST * 1_024,
+            storage_bytes: Self::MOST * 1_024,
+            requests_per_second: Self::MOST,
+        },
+    };
+
+    pub(crate) const fn largest() -> Self {
+        Self::LARGEST
+    }
 
     /// A quota of compute in thousandths of a core and bytes of memory, storage in bytes, and throughput in requests per second.
     ///
@@ -84,6 +139,35 @@ impl ResourceQuota {
     pub const fn requests_per_second(self) -> u64 {
         self.units.requests_per_second
     }
+
+    /// How much of one unit.
+    pub const fn of(self, unit: QuotaUnit) -> u64 {
+        match unit {
+            QuotaUnit::Cpu => self.cpu_millicores(),
+            QuotaUnit::Memory => self.memory_bytes(),
+            QuotaUnit::Storage => self.storage_bytes(),
+            QuotaUnit::Throughput => self.requests_per_second(),
+        }
+    }
+
+    /// True where this is at least as much as `other` in every unit.
+    pub fn covers(self, other: Self) -> bool {
+        QuotaUnit::ALL.into_iter().all(|unit| self.of(unit) >= other.of(unit))
+    }
+
+    /// The least quota that covers both.
+    #[must_use]
+    pub fn covering(self, other: Self) -> Self {
+        let larger = |unit| self.of(unit).max(other.of(unit));
+        Self {
+            units: QuotaUnits {
+                cpu_millicores: larger(QuotaUnit::Cpu),
+                memory_bytes: larger(QuotaUnit::Memory),
+                storage_bytes: larger(QuotaUnit::Storage),
+                requests_per_second: larger(QuotaUnit::Throughput),
+            },
+        }
+    }
 }
 
 impl TryFrom<QuotaUnits> for ResourceQuota {
@@ -110,6 +194,7 @@ pub struct QuotaAllocation {
 
 /// Names a partition of an environment: a namespace, a network segment, a schema or a key prefix. A [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartitionKey(Name);
 
 impl PartitionKey {
@@ -144,11 +229,44 @@ impl fmt::Display for PartitionKey {
 }
 
 /// The partitions that a tenant is assigned.
+///
+/// In a silo and in a pool both are the tenant's alone. Tenants of a shared environment share workloads, and so the network those run
+/// in; the data partition is the tenant's alone in every model, and no command makes an exception.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PartitionAssignment {
     /// Where its workloads run and reach each other.
     pub network: PartitionKey,
     /// Where its data lies.
     pub data: PartitionKey,
+}
+
+impl PartitionAssignment {
+    /// The partitions of a tenant who asks for none of its own choice: the same whenever it is asked, other ones for every other tenant and
+    /// environment. In a shared environment the network partition is the environment's, so the same for all its tenants.
+    ///
+    /// A key is a letter and 128 bits of a hash, so it is legal everywhere a [`Name`] is, and tells nothing of whose it is.
+    pub fn derived(tenant: TenantId, environment: EnvironmentId, isolation_model: IsolationModel) -> Self {
+        let tenants_network = match isolation_model {
+            IsolationModel::Silo | IsolationModel::Pool => Some(tenant),
+            IsolationModel::Shared => None,
+        };
+        Self {
+            network: PartitionKey::derived('n', environment, tenants_network),
+            data: PartitionKey::derived('d', environment, Some(tenant)),
+        }
+    }
+}
+
+impl PartitionKey {
+    fn derived(kind: char, environment: EnvironmentId, tenant: Option<TenantId>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"factory.runtime/partition/1\0");
+        hash.update([kind as u8, u8::from(tenant.is_some())]);
+        hash.update(environment.uuid().as_bytes());
+        hash.update(tenant.map_or([0; 16], |tenant| *tenant.uuid().as_bytes()));
+        let digest = hash.finalize().into_iter().take(16).map(|byte| format!("{byte:02x}"));
+        Self(Name::from_legal(digest.fold(String::from(kind), |key, byte| key + &byte)))
+    }
 }

@@ -9,7 +9,9 @@ use crate::aggregate::{Aggregate, RecordError};
 use crate::environment::IsolationModel;
 use crate::id::{EnvironmentId, TenantBindingId, TenantId};
 use crate::reason;
-use crate::tenancy::{BindingState, PartitionAssignment, RuntimeTenantBinding};
+use crate::tenancy::{
+    BindingState, Bound, MoveStage, PartitionAssignment, QuotaExchange, RuntimeTenantBinding, TenantMove,
+};
 use crate::time::Timestamp;
 
 /// The stored form of a [`RuntimeTenantBinding`], schema 1.
@@ -23,7 +25,9 @@ pub struct RuntimeTenantBindingRecord {
     environment_id: EnvironmentId,
     isolation_model: IsolationModel,
     partitions: PartitionAssignment,
-    bound_at: Timestamp,
+    bound_at: Option<Timestamp>,
+    #[serde(default)]
+    is_protected: bool,
     state: BindingState,
 }
 
@@ -36,9 +40,19 @@ impl RuntimeTenantBindingRecord {
             isolation_model,
             partitions,
             bound_at,
+            is_protected,
             state,
         } = binding.clone();
-        Self { tenant_binding_id, tenant_id, environment_id, isolation_model, partitions, bound_at, state }
+        Self {
+            tenant_binding_id,
+            tenant_id,
+            environment_id,
+            isolation_model,
+            partitions,
+            bound_at,
+            is_protected,
+            state,
+        }
     }
 
     pub(super) fn open(self, schema: u16) -> Result<RuntimeTenantBinding, RecordError> {
@@ -48,19 +62,69 @@ impl RuntimeTenantBindingRecord {
             let known = RuntimeTenantBinding::SCHEMA;
             return refused("SCHEMA", format!("schema {schema} is not known: this version reads {known}"));
         }
-        if let BindingState::Released(released) = &self.state
-            && !reason::is_kept(&released.reason)
-        {
-            return refused("CONTENT", "the reason of its release is empty or too long".to_string());
-        }
-        Ok(RuntimeTenantBinding {
+        let binding = RuntimeTenantBinding {
             tenant_binding_id: self.tenant_binding_id,
             tenant_id: self.tenant_id,
             environment_id: self.environment_id,
             isolation_model: self.isolation_model,
             partitions: self.partitions,
             bound_at: self.bound_at,
+            is_protected: self.is_protected,
             state: self.state,
-        })
+        };
+        match binding.fault() {
+            Some((rule, why)) => refused(rule, why.to_string()),
+            None => Ok(binding),
+        }
     }
+}
+
+impl RuntimeTenantBinding {
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        if matches!(self.state, BindingState::Pending(_)) && self.bound_at.is_some() {
+            return Some(("LIFECYCLE", "it waits for its quota, and was bound"));
+        }
+        if self.state.bound().is_some() && self.bound_at.is_none() {
+            return Some(("LIFECYCLE", "the tenant has its place, and was never bound"));
+        }
+        if let Some(Bound { allocation, exchange: Some(QuotaExchange::Increase { quota, .. }) }) =
+            self.state.bound()
+            && allocation.quota.covers(*quota)
+        {
+            return Some(("TEN-2", "more is waited for that is no more"));
+        }
+        match &self.state {
+            BindingState::Pending(_) if self.is_protected => {
+                Some(("LIFECYCLE", "it is protected from release, and may lapse"))
+            }
+            BindingState::Pending(_) | BindingState::Bound(_) => None,
+            BindingState::Cordoned(cordoned) => kept(&cordoned.reason),
+            BindingState::Moving(moving) => self.stray(&moving.relocation),
+            BindingState::Released(released) if self.is_protected => kept(&released.reason)
+                .or(Some(("LIFECYCLE", "it is protected from release, and was released"))),
+            BindingState::Released(released) => kept(&released.reason),
+        }
+    }
+
+    fn stray(&self, relocation: &TenantMove) -> Option<(&'static str, &'static str)> {
+        if self.isolation_model == IsolationModel::Silo {
+            return Some(("TEN-1", "a tenant moves out of its silo"));
+        }
+        if self.is_protected {
+            return Some(("LIFECYCLE", "it is protected from release, and a move ends with it"));
+        }
+        if relocation.target_environment == self.environment_id
+            || relocation.target_binding == self.tenant_binding_id
+        {
+            return Some(("TEN-1", "a tenant moves to where it is"));
+        }
+        let is_tried_again =
+            !matches!(relocation.stage, MoveStage::Replicating | MoveStage::Switching | MoveStage::Observing);
+        (relocation.retry_at.is_some() && !is_tried_again)
+            .then_some(("LIFECYCLE", "a step is tried again that is never tried again"))
+    }
+}
+
+fn kept(text: &str) -> Option<(&'static str, &'static str)> {
+    (!reason::is_kept(text)).then_some(("CONTENT", "a reason is empty or too long"))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::IsolationModel;
 use crate::id::{EnvironmentId, TenantBindingId, TenantId};
-use crate::tenancy::{PartitionAssignment, PartitionKey, QuotaAllocation, ResourceQuota};
+use crate::tenancy::{PartitionAssignment, PartitionKey, QuotaAllocation, ResourceQuota, TenantMove};
 use crate::time::Timestamp;
 
 /// A tenant's place in an environment, with the isolation it is promised.
@@ -20,25 +20,84 @@ pub struct RuntimeTenantBinding {
     pub(super) environment_id: EnvironmentId,
     pub(super) isolation_model: IsolationModel,
     pub(super) partitions: PartitionAssignment,
-    pub(super) bound_at: Timestamp,
+    pub(super) bound_at: Option<Timestamp>,
+    pub(super) is_protected: bool,
     pub(super) state: BindingState,
 }
 
 /// Where a binding stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BindingState {
+    /// Its quota is reserved, and waits to be committed.
+    Pending(Pending),
     /// The tenant has its place.
     Bound(Bound),
+    /// The tenant has its place, which takes no new deployments.
+    Cordoned(Cordoned),
+    /// The tenant moves to another environment.
+    Moving(Moving),
     /// The tenant has left.
     Released(Released),
 }
 
-/// The tenant has its place.
+/// Its quota is reserved, and waits to be committed. The tenant may use nothing yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// How much is asked for.
+    pub quota: ResourceQuota,
+    /// When it is given up.
+    pub until: Timestamp,
+}
+
+/// The tenant has its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Bound {
-    /// How much it may use.
+    /// How much it may use. The environment has committed at least this to it (TEN-2).
     pub allocation: QuotaAllocation,
+    /// What is not settled with the environment yet.
+    #[serde(default)]
+    pub exchange: Option<QuotaExchange>,
+}
+
+/// What a binding and its environment have not settled yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QuotaExchange {
+    /// More was asked for, is reserved, and waits to be committed.
+    Increase {
+        /// How much, in all.
+        quota: ResourceQuota,
+        /// When it is given up.
+        until: Timestamp,
+    },
+    /// The environment may hold more than the binding uses, and waits to hear of it.
+    Surplus {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// The tenant has its place, which takes no new deployments. What runs there stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cordoned {
+    /// The place.
+    pub bound: Bound,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// The tenant moves to another environment. Its place here takes no new deployments, so that what was replicated stays so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moving {
+    /// The place it moves from.
+    pub bound: Bound,
+    /// The plan, and how far it has come.
+    pub relocation: TenantMove,
 }
 
 /// The tenant has left; nothing is allocated to it any more.
@@ -49,22 +108,44 @@ pub struct Released {
     pub released_at: Timestamp,
     /// Why.
     pub reason: String,
+    /// Whether the environment is known to hold nothing for it. A binding that was stored without it never held anything.
+    #[serde(default = "returned")]
+    pub is_quota_returned: bool,
+}
+
+const fn returned() -> bool {
+    true
 }
 
 /// The name of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BindingStatus {
+    /// Its quota waits to be committed.
+    Pending,
     /// The tenant has its place.
     Bound,
+    /// The tenant has its place, which takes no new deployments.
+    Cordoned,
+    /// The tenant moves to another environment.
+    Moving,
     /// The tenant has left.
     Released,
 }
 
 impl BindingStatus {
+    /// Every status, in the order of a binding's life.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Bound, Self::Cordoned, Self::Moving, Self::Released];
+
+    /// Those in which the tenant has, or is getting, its place.
+    pub const CURRENT: [Self; 4] = [Self::Pending, Self::Bound, Self::Cordoned, Self::Moving];
+
     /// The status's name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Pending => "Pending",
             Self::Bound => "Bound",
+            Self::Cordoned => "Cordoned",
+            Self::Moving => "Moving",
             Self::Released => "Released",
         }
     }
@@ -80,8 +161,21 @@ impl BindingState {
     /// The state's name.
     pub const fn status(&self) -> BindingStatus {
         match self {
+            Self::Pending(_) => BindingStatus::Pending,
             Self::Bound(_) => BindingStatus::Bound,
+            Self::Cordoned(_) => BindingStatus::Cordoned,
+            Self::Moving(_) => BindingStatus::Moving,
             Self::Released(_) => BindingStatus::Released,
+        }
+    }
+
+    /// The tenant's place, while it has one.
+    pub const fn bound(&self) -> Option<&Bound> {
+        match self {
+            Self::Bound(bound)
+            | Self::Cordoned(Cordoned { bound, .. })
+            | Self::Moving(Moving { bound, .. }) => Some(bound),
+            Self::Pending(_) | Self::Released(_) => None,
         }
     }
 }
@@ -107,11 +201,33 @@ impl RuntimeTenantBinding {
         self.isolation_model
     }
 
-    /// How much the tenant may use, while it is bound.
+    /// How much the tenant may use, while it is bound. The environment's ledger has committed at least this to it (TEN-2).
     pub fn quota(&self) -> Option<ResourceQuota> {
+        self.state.bound().map(|bound| bound.allocation.quota)
+    }
+
+    /// Whether its environment and it have something to settle about its quota: what is claimed waits to be committed and confirmed, or
+    /// what was released waits to be returned.
+    pub fn is_settled(&self) -> bool {
         match &self.state {
-            BindingState::Bound(state) => Some(state.allocation.quota),
-            BindingState::Released(_) => None,
+            BindingState::Pending(_) => false,
+            BindingState::Released(released) => released.is_quota_returned,
+            BindingState::Bound(bound)
+            | BindingState::Cordoned(Cordoned { bound, .. })
+            | BindingState::Moving(Moving { bound, .. }) => bound.exchange.is_none(),
+        }
+    }
+
+    /// Whether it is protected from release.
+    pub fn is_protected(&self) -> bool {
+        self.is_protected
+    }
+
+    /// The tenant's move, while it moves.
+    pub fn relocation(&self) -> Option<&TenantMove> {
+        match &self.state {
+            BindingState::Moving(moving) => Some(&moving.relocation),
+            _ => None,
         }
     }
 
@@ -130,8 +246,8 @@ impl RuntimeTenantBinding {
         &self.partitions.data
     }
 
-    /// When it was bound.
-    pub fn bound_at(&self) -> Timestamp {
+    /// When the tenant got its place; `None` where it has not yet, or never did.
+    pub fn bound_at(&self) -> Option<Timestamp> {
         self.bound_at
     }
 

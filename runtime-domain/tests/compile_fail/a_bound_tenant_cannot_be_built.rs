@@ -1,4 +1,5 @@
-//! ENV-3: only a binding that is Bound proves it.
+//! Shows ENV-3.
+//! Only a binding that is Bound proves it.
 
 use runtime_domain::id::{EnvironmentId, TenantId};
 use runtime_domain::tenancy::BoundTenant;

@@ -1,4 +1,5 @@
-//! SVC-1: only a deployment proves what it brought.
+//! Shows SVC-1.
+//! Only a deployment proves what it brought.
 
 use runtime_domain::component::ComponentSpec;
 use runtime_domain::deployment::DeployedVersion;

@@ -1,4 +1,5 @@
-//! TEN-1: only an environment says how it keeps tenants apart.
+//! Shows X-1.
+//! Only an environment says how it keeps tenants apart.
 
 use runtime_domain::environment::{HostedEnvironment, IsolationModel};
 use runtime_domain::id::TenantId;

@@ -1,4 +1,5 @@
-//! DEP-2: only a Completed deployment can be gone back to.
+//! Shows DEP-2.
+//! Only a Completed deployment can be gone back to.
 
 use runtime_domain::deployment::{Release, RollbackPoint};
 use runtime_domain::id::DeploymentId;

@@ -1,4 +1,5 @@
-//! only a host's authentication grants a scope.
+//! Shows X-1.
+//! Only a host's authentication grants a scope.
 
 use runtime_domain::id::TenantId;
 use runtime_domain::scope::TenantScope;

@@ -1,4 +1,5 @@
-//! ENV-1, ENV-3: only a Provisioned environment admits.
+//! Shows ENV-1, ENV-3.
+//! Only a Provisioned environment admits.
 
 use runtime_domain::environment::Admission;
 use runtime_domain::id::{EnvironmentId, TenantId};

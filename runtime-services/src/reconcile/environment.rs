@@ -1,9 +1,9 @@
 //! Provisions environments and takes them down, through the infrastructure engine.
 
 use async_trait::async_trait;
-use runtime_domain::aggregate::{Aggregate, Decision};
+use runtime_domain::aggregate::Decision;
 use runtime_domain::environment::{
-    EnvironmentCommand, EnvironmentEvent, ProvisioningStatus, RuntimeEnvironment,
+    EnvironmentCommand, EnvironmentEvent, ProvisioningStatus, QuotaCommand, RuntimeEnvironment,
 };
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::TenantScope;
@@ -102,6 +102,23 @@ impl EnvironmentReconciler {
         TRY_AGAIN.after(self.host.now())
     }
 
+    /// Gives back what was reserved and not committed in time.
+    async fn expire(
+        &self,
+        store: &dyn TenantStore,
+        lease: &Lease,
+        loaded: Loaded<RuntimeEnvironment>,
+    ) -> Result<(), PassError> {
+        let now = self.host.now();
+        let decision = loaded.aggregate.decide_quota(&QuotaCommand::Tick, now).map_err(PassError::failed)?;
+        let grounds = Grounds { lease: Some(lease), ..Grounds::default() };
+        match commit(&self.host, store, Some(loaded), &decision, grounds, now).await {
+            Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
+            Err(CommitError::LeaseLost { .. }) => Err(PassError::LeaseLost),
+            Err(error) => Err(PassError::failed(error)),
+        }
+    }
+
     async fn record(
         &self,
         store: &dyn TenantStore,
@@ -144,6 +161,15 @@ impl Task for EnvironmentReconciler {
         loop {
             let loaded = Repository::<RuntimeEnvironment>::new(&*store).load(lease.key.id).await;
             let Some(loaded) = loaded.map_err(PassError::failed)? else { return Ok(Passed::AsStored) };
+            let now = self.host.now();
+            if loaded.aggregate.ledger().expires_at().is_some_and(|ended| ended <= now) {
+                self.expire(&*store, lease, loaded).await?;
+                continue;
+            }
+            // A reservation may have woken it before the engine has anything to do.
+            if loaded.aggregate.provisioning_due_at().is_none_or(|due| now < due) {
+                return Ok(Passed::AsStored);
+            }
             let command = match loaded.aggregate.provisioning_status() {
                 ProvisioningStatus::Requested => EnvironmentCommand::RecordProvisioningStarted,
                 ProvisioningStatus::ProvisioningFailed => EnvironmentCommand::RetryProvisioning,
@@ -161,12 +187,8 @@ impl Task for EnvironmentReconciler {
                     command
                 }
                 // A change of what is provisioned waits to be applied.
-                ProvisioningStatus::Provisioned if loaded.aggregate.wake_at().is_some() => {
-                    self.provision(&loaded.aggregate).await
-                }
-                ProvisioningStatus::Provisioned | ProvisioningStatus::Decommissioned => {
-                    return Ok(Passed::AsStored);
-                }
+                ProvisioningStatus::Provisioned => self.provision(&loaded.aggregate).await,
+                ProvisioningStatus::Decommissioned => return Ok(Passed::AsStored),
             };
             let failed = matches!(
                 command,

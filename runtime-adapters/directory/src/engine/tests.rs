@@ -26,6 +26,7 @@ pub(super) fn blueprint() -> EnvironmentBlueprint {
         isolation_model: IsolationModel::Silo,
         surfaces: BTreeSet::from([SurfaceKind::Process]),
         egress_allow_list: BTreeSet::from(["api.example.com:443".to_owned()]),
+        capacity: runtime_domain::tenancy::ResourceQuota::LARGEST,
     }
 }
 

@@ -279,7 +279,10 @@ impl Place<'_> {
             return None;
         }
         let seen: Vec<String> = self.stage.until.iter().map(ToString::to_string).collect();
-        let seen = seen.join(", ");
+        let seen = match seen.join(", ") {
+            nothing if nothing.is_empty() => "all that this stage waits for is over".to_string(),
+            seen => seen,
+        };
         Some(match unpassed.first() {
             Some(gate) => (DeploymentEvent::GatePassed { gate: *gate, evidence: seen.clone() }, seen),
             None => (DeploymentEvent::StageCompleted { track: self.track.clone() }, seen),

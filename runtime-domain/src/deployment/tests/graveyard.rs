@@ -41,6 +41,7 @@ fn an_abort_with_nothing_in_flight_leaves_the_stable_revision_at_full_capacity()
 }
 
 // argo-rollouts#1297, #2669: the code rolled back, the configuration did not.
+/// Shows X-6.
 #[test]
 fn code_and_configuration_go_back_as_one() {
     let mut v1 = component("cart", 1, 1);
@@ -100,6 +101,7 @@ fn a_gate_whose_every_reading_is_an_error_does_not_pass() {
 }
 
 // argo-rollouts#1411: the analysis failed, and the rollout completed anyway.
+/// Shows DEP-1.
 #[test]
 fn a_failed_gate_rolls_back_to_the_previous_release() {
     let mut world = upgrading(canary(), vec![metric_gate("errors")]);
@@ -213,6 +215,22 @@ fn a_rejected_approval_ends_it_before_anything_is_touched() {
     world.command(&reject).unwrap();
     assert_eq!(world.status(), DeploymentStatus::Rejected);
     assert!(world.changes.is_empty());
+}
+
+/// Shows DEP-1.
+#[test]
+fn one_who_disagreed_while_it_was_paused_is_not_outvoted_afterwards() {
+    let mut world = upgrading(rolling(), vec![approval_gate("go", 1)]);
+    world.settle();
+    world.command(&DeploymentCommand::Pause { reason: "look".to_string() }).unwrap();
+    let (gate, ann, bob) = (module("go"), Actor::new("ann").unwrap(), Actor::new("bob").unwrap());
+    let reject = DeploymentCommand::Reject { gate: gate.clone(), by: ann, reason: "friday".to_string() };
+    world.command(&reject).unwrap();
+    let refused = world.command(&DeploymentCommand::Approve { gate: gate.clone(), by: bob }).unwrap_err();
+    assert_eq!(refused, DeploymentRefusal::NoSuchApproval { gate: gate.clone() });
+    assert_eq!(world.command(&reject).unwrap_err(), DeploymentRefusal::NoSuchApproval { gate });
+    world.command(&DeploymentCommand::Resume).unwrap();
+    assert_eq!(world.status(), DeploymentStatus::Rejected);
 }
 
 #[test]

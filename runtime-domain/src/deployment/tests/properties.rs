@@ -149,6 +149,7 @@ fn assert_right_end(world: &World, old: u16, new: u16) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
+    /// Shows DEP-1.
     #[test]
     fn whatever_happens_it_ends_with_the_right_revision_at_full_capacity(
         strategy in strategies(), old in 1..5u16, new in 1..5u16, happenings in happenings(),
@@ -222,6 +223,7 @@ proptest! {
         prop_assert!(fewest >= old.min(new).saturating_sub(allowed), "{fewest} of {old}/{new}");
     }
 
+    /// Shows DEP-1.
     #[test]
     fn a_verdict_never_carries_over(strategy in strategies(), happenings in happenings()) {
         let mut world = begin(strategy, 2, 2);

@@ -182,6 +182,7 @@ fn late_reports_change_nothing_once_a_deployment_has_ended() {
     }
 }
 
+/// Shows DEP-2.
 #[test]
 fn only_a_completed_deployment_can_be_gone_back_to() {
     for status in DeploymentStatus::ALL {
@@ -196,6 +197,7 @@ fn only_a_completed_deployment_can_be_gone_back_to() {
     }
 }
 
+/// Shows DEP-3.
 #[test]
 fn a_deployment_holds_its_components_exactly_while_it_is_in_flight() {
     for status in DeploymentStatus::ALL {
@@ -214,6 +216,7 @@ fn a_rolled_back_image_stays_out_until_it_is_released() {
     assert!(!world.deployment().claims().contains(&quarantine));
 }
 
+/// Shows DEP-1, DEP-2.
 #[test]
 fn a_damaged_record_is_refused_with_the_rule_it_breaks() {
     let world = in_state(DeploymentStatus::Completed);
@@ -230,7 +233,20 @@ fn a_damaged_record_is_refused_with_the_rule_it_breaks() {
             alloc::format!("cart@{}", deployment_id(2)).into()),
         "DEP-2"
     );
+    assert_eq!(
+        refused(&|record| record["restore_points"]["cart"]["component"]["module"] = "pay".into()),
+        "DEP-2"
+    );
     assert_eq!(refused(&|record| record["numbers"] = serde_json::json!({})), "DEP-3");
+    assert_eq!(refused(&|record| record["touched"] = serde_json::json!([])), "SVC-1");
+    assert_eq!(refused(&|record| record["started_at"] = serde_json::Value::Null), "SVC-1");
+    assert_eq!(
+        refused(&|record| {
+            record["touched"] = serde_json::json!([]);
+            record["started_at"] = serde_json::Value::Null;
+        }),
+        "LIFECYCLE"
+    );
     let record: RuntimeDeploymentRecord = serde_json::from_value(record).unwrap();
     assert_eq!(RuntimeDeployment::from_record(2, record).unwrap_err().rule, "SCHEMA");
 }

@@ -224,6 +224,7 @@ impl World {
     }
 
     fn apply(&mut self, decision: Decision<DeploymentEvent>) {
+        assert!(!decision.explanation.trim().is_empty(), "a decision without an explanation");
         for event in decision.events {
             let next = RuntimeDeployment::evolve(self.deployment.take(), &event, self.now).unwrap();
             self.deployment = Some(next);
@@ -400,6 +401,7 @@ pub(super) fn metric_gate(name: &str) -> GateSpec {
             metric: MetricName::ErrorRate,
             bound: Bound::AtMost("0.05".parse().unwrap()),
             min_samples: 20,
+            freshness: Span::from_secs(60),
             interval: Span::from_secs(1),
             successes: 2,
             failure_limit: 1,
@@ -419,7 +421,7 @@ pub(super) fn approval_gate(name: &str, required: u16) -> GateSpec {
     }
 }
 
-pub(super) fn job_gate(name: &str) -> GateSpec {
+pub(crate) fn job_gate(name: &str) -> GateSpec {
     use crate::component::JobSpec;
     use crate::rollout::{GateCheck, GatePoint};
     let image = component("migrations", 7, 1).tuple.image;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::*;
 use crate::refusal::{Refusal, Rule};
 use crate::tenancy::BoundTenant;
-use crate::tenancy::tests::bound_tenant;
+use crate::tenancy::tests::{bound_tenant, cordoned_tenant};
 use crate::value::Revision;
 
 const STAGES: [EnvironmentStage; 4] =
@@ -45,6 +45,7 @@ fn expected(status: ProvisioningStatus, stage: EnvironmentStage, binding: Bindin
     }
 }
 
+/// Shows ENV-1, ENV-3, X-1.
 #[test]
 fn a_deployment_is_admitted_exactly_where_the_rules_say() {
     let mut admitted = Vec::new();
@@ -76,4 +77,15 @@ fn a_deployment_is_admitted_exactly_where_the_rules_say() {
         }
     }
     assert_eq!(admitted.len(), 7, "three stages with and without a binding, and prod with one: {admitted:?}");
+}
+
+#[test]
+fn a_cordoned_tenant_is_admitted_nowhere() {
+    for stage in STAGES {
+        let told = in_state(stage, ProvisioningStatus::Provisioned);
+        let cordoned = cordoned_tenant(2, 1, Revision(4));
+        let refusal = told.now().admit(Revision(7), Some(&cordoned)).unwrap_err();
+        assert_eq!(refusal, EnvironmentRefusal::TenantCordoned { environment: told.now().id() });
+        assert_eq!(refusal.rule(), Rule::Lifecycle);
+    }
 }

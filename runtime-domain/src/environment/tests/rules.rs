@@ -17,6 +17,7 @@ use crate::value::Revision;
 
 const REVISION: Revision = Revision(7);
 
+/// Shows ENV-1.
 #[test]
 fn only_a_provisioned_environment_admits_a_deployment() {
     for status in ProvisioningStatus::ALL {
@@ -40,6 +41,7 @@ fn only_a_provisioned_environment_admits_a_deployment() {
     }
 }
 
+/// Shows ENV-3.
 #[test]
 fn prod_admits_nobody_without_a_tenant_binding() {
     let told = in_state(EnvironmentStage::Prod, ProvisioningStatus::Provisioned);
@@ -56,6 +58,7 @@ fn a_stage_before_prod_uses_a_binding_that_is_given() {
     assert!(told.now().admit(REVISION, Some(&bound)).unwrap().binding().is_some());
 }
 
+/// Shows X-1.
 #[test]
 fn a_binding_of_another_tenant_or_environment_admits_nobody() {
     for stage in [EnvironmentStage::Dev, EnvironmentStage::Prod] {
@@ -153,6 +156,7 @@ fn an_environment_that_asks_for_nothing_or_nonsense_is_refused() {
     assert_eq!(told.now().decide(&blank, at(1)).unwrap_err().rule(), Rule::Content);
 }
 
+/// Shows X-3.
 #[test]
 fn the_name_is_held_until_the_environment_is_gone() {
     for status in ProvisioningStatus::ALL {
@@ -265,6 +269,7 @@ fn a_record_is_not_believed_about_what_is_taken_down_that_was_never_asked_for() 
     });
 }
 
+/// Shows ENV-2.
 #[test]
 fn no_event_moves_an_environment_once_provisioning_was_tried() {
     let mut retried = in_state(EnvironmentStage::Dev, ProvisioningStatus::ProvisioningFailed);
@@ -322,6 +327,7 @@ fn any_command() -> impl Strategy<Value = EnvironmentCommand> {
             region,
             surfaces,
             egress_allow_list,
+            capacity: None,
         });
     prop_oneof![
         3 => Just(EnvironmentCommand::RecordProvisioningStarted),

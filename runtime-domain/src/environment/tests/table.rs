@@ -105,6 +105,7 @@ fn a_command_that_was_accepted_changes_nothing_the_second_time_or_says_why_not()
     }
 }
 
+/// Shows X-3.
 #[test]
 fn asking_again_for_the_same_environment_gives_the_same_one() {
     let same = ProvisionRuntimeEnvironment { environment_id: id(99), ..provision(EnvironmentStage::Dev) };

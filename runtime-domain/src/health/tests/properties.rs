@@ -53,6 +53,7 @@ fn services() -> impl Strategy<Value = Vec<(Name, ServiceHealth)>> {
 }
 
 proptest! {
+    /// Shows HLT-2.
     #[test]
     fn a_result_is_as_bad_as_its_worst_entry_and_no_worse(entries in entries()) {
         let status = result(entries.clone()).status();
@@ -81,6 +82,7 @@ proptest! {
         prop_assert_eq!(loaded, Ok(result));
     }
 
+    /// Shows HLT-2.
     #[test]
     fn a_record_with_another_status_is_refused(entries in entries(), claimed in statuses()) {
         let result = result(entries);

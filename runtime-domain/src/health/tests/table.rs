@@ -96,6 +96,7 @@ fn a_window_that_has_not_ended_is_refused() {
     assert_eq!(refusal.rule(), Rule::Hlt3);
 }
 
+/// Shows HLT-1.
 #[test]
 fn a_result_is_never_completed_again() {
     let decision = HealthCheckResult::record(command(vec![ready("http", Healthy)], None), at(10)).unwrap();
@@ -117,6 +118,7 @@ fn events_that_do_not_agree_with_the_entries_do_not_apply() {
     }
 }
 
+/// Shows HLT-3.
 #[test]
 fn a_result_holds_its_window_for_ever_and_waits_for_nothing() {
     let result = result(vec![ready("http", Healthy)]);

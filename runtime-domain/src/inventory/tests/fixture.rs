@@ -12,7 +12,7 @@ use crate::component::{
     ComponentSpec, ComponentType, ImageDigest, ImageReference, ReleaseTuple, RevisionId, Version,
 };
 use crate::deployment::DeployedVersion;
-use crate::id::{DeploymentId, EnvironmentId, ServiceId, TenantId};
+use crate::id::{DeploymentId, EnvironmentId, TenantId};
 use crate::inventory::*;
 use crate::surface::{
     ComponentKey, ComponentObservation, InstanceObservation, InstanceState, RevisionObservation, SurfaceKind,
@@ -106,8 +106,7 @@ pub(super) fn apply(
 
 /// A service registered at second 0 with deployment 1.
 pub(super) fn registered() -> RuntimeService {
-    let service_id = ServiceId::from_uuid(Uuid::from_u128(9));
-    let decision = RuntimeService::register(RegisterService { service_id, version: deployed(1, "cart") });
+    let decision = RuntimeService::register(RegisterService { version: deployed(1, "cart") });
     RuntimeService::evolve_all(None, decision.events.iter().map(|event| (event, at(0)))).unwrap().unwrap()
 }
 

@@ -103,6 +103,7 @@ fn recording_the_same_version_again_changes_nothing() {
     assert!(decision.is_unchanged());
 }
 
+/// Shows SVC-1, SVC-3, X-1.
 #[test]
 fn foreign_evidence_is_refused_by_the_rule_it_would_break() {
     let service = registered();
@@ -118,6 +119,7 @@ fn foreign_evidence_is_refused_by_the_rule_it_would_break() {
     }
 }
 
+/// Shows X-1.
 #[test]
 fn an_observation_of_another_component_is_refused() {
     let own = observation(1, [], None);
@@ -230,9 +232,40 @@ fn a_retired_service_holds_nothing_waits_for_nothing_and_ignores_reports() {
     {
         assert!(retired.decide(ignored, at(9_999)).unwrap().is_unchanged());
     }
+    let version = deployed(1, "cart");
+    let late = retired.decide(InventoryCommand::RecordDeployedVersion { version }, at(4)).unwrap();
+    assert!(late.is_unchanged(), "the version that was retired does not bring it back");
+}
+
+/// Shows X-3, SVC-3.
+#[test]
+fn a_component_that_is_brought_again_is_the_same_service_and_begins_anew() {
+    let service = one(1, 1, &[Ready]);
+    let retire = InventoryCommand::RetireService { reason: "replaced".to_string() };
+    let retired = apply(&service, &service.decide(retire, at(2)).unwrap(), at(2));
     let version = deployed(2, "cart");
-    let refused = retired.decide(InventoryCommand::RecordDeployedVersion { version }, at(4)).unwrap_err();
-    assert_eq!(refused.rule(), Rule::Lifecycle);
+    let decision = retired.decide(InventoryCommand::RecordDeployedVersion { version }, at(4)).unwrap();
+    let again = apply(&retired, &decision, at(4));
+    assert_eq!(again.status(), RuntimeStatus::Starting);
+    assert_eq!((again.service_id(), again.tenant()), (service.service_id(), service.tenant()));
+    assert_eq!((again.version().revision.clone(), again.wake_at()), (revision(2), Some(at(4))));
+    assert_eq!(again.claims(), service.claims());
+    let [InventoryEvent::RuntimeInventoryUpdated(InventoryUpdate::Registered(begun))] = &decision.events[..]
+    else {
+        panic!("{decision:?}")
+    };
+    let forged = |change: &dyn Fn(&mut Registered)| {
+        let mut begun = begun.clone();
+        change(&mut begun);
+        let event = InventoryEvent::RuntimeInventoryUpdated(InventoryUpdate::Registered(begun));
+        RuntimeService::evolve(Some(retired.clone()), &event, at(4))
+    };
+    assert!(forged(&|_| ()).is_ok());
+    assert!(forged(&|begun| begun.tenant_id = tenant(7)).is_err());
+    assert!(
+        forged(&|begun| begun.service_id = crate::id::ServiceId::of(environment(7), &module("cart")))
+            .is_err()
+    );
 }
 
 #[test]
@@ -250,6 +283,7 @@ fn evidence_names_the_deployment_and_its_revision() {
     assert_eq!(InventoryCommand::MarkUnobserved.evidence(), None);
 }
 
+/// Shows SVC-2.
 #[test]
 fn a_running_event_without_a_ready_instance_does_not_apply() {
     let service = one(1, 1, &[NotReady]);
@@ -264,16 +298,14 @@ fn a_running_event_without_a_ready_instance_does_not_apply() {
 
 #[test]
 fn events_out_of_order_do_not_apply() {
-    let registered_event = RuntimeService::register(RegisterService {
-        service_id: registered().service_id(),
-        version: deployed(1, "cart"),
-    });
+    let registered_event = RuntimeService::register(RegisterService { version: deployed(1, "cart") });
     let seen = InventoryEvent::ServiceSeen { observed_at: at(1) };
     assert!(RuntimeService::evolve(Some(registered()), &registered_event.events[0], at(1)).is_err());
     assert!(RuntimeService::evolve(None, &seen, at(1)).is_err());
     assert!(RuntimeService::evolve(Some(registered()), &seen, at(1)).is_err(), "nothing was seen before");
 }
 
+/// Shows SVC-1, SVC-2.
 #[test]
 fn hostile_records_are_refused_by_the_rule_they_break() {
     let record = |service: &RuntimeService| serde_json::to_value(service.to_record()).unwrap();
@@ -296,6 +328,11 @@ fn hostile_records_are_refused_by_the_rule_they_break() {
     let mut other_module = running.clone();
     other_module["module_id"] = json!("mail");
     assert_eq!(load(other_module).unwrap_err().rule, "SVC-1");
+
+    let mut other_identifier = running.clone();
+    other_identifier["service_id"] =
+        json!(crate::id::ServiceId::of(environment(7), &module("cart")).to_string());
+    assert_eq!(load(other_identifier).unwrap_err().rule, "X-3");
 
     let mut stray = running.clone();
     let mail = crate::component::RevisionId::new(module("mail"), revision(1).deployment);

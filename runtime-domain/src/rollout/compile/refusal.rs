@@ -186,6 +186,9 @@ fn fault(gate: &GateSpec) -> Option<(&'static str, &'static str)> {
         GateCheck::Metric(check) if check.interval.is_zero() => {
             Some(("its interval is zero", "set it to at least 1ms"))
         }
+        GateCheck::Metric(check) if check.freshness.is_zero() => {
+            Some(("no sample is ever that fresh", "set `freshness` to at least 1ms"))
+        }
         GateCheck::Metric(check) if check.min_samples == 0 => {
             Some(("a verdict would rest on no sample at all", "set min_samples to at least 1"))
         }

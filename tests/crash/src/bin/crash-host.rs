@@ -95,6 +95,7 @@ impl House {
             isolation_model: IsolationModel::Silo,
             surfaces: [SurfaceKind::Process].into(),
             egress_allow_list: [].into(),
+            capacity: ResourceQuota::LARGEST,
         };
         let environments = embedded.runtime().environments();
         let environment = environments.provision(&scope, wanted).await?.aggregate.id();

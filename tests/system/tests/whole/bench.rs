@@ -81,6 +81,7 @@ impl Bench {
             isolation_model: IsolationModel::Silo,
             surfaces: [SurfaceKind::Process].into(),
             egress_allow_list: [].into(),
+            capacity: ResourceQuota::LARGEST,
         };
         let environment = runtime.environments().provision(&scope, wanted).await.expect("accepted");
         let environment = environment.aggregate.id();

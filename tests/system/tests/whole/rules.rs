@@ -136,6 +136,7 @@ async fn a_prod_environment_takes_no_deployment_before_its_tenant_is_bound() {
         isolation_model: IsolationModel::Silo,
         surfaces: [SurfaceKind::Process].into(),
         egress_allow_list: [].into(),
+        capacity: ResourceQuota::LARGEST,
     };
     let asked = runtime.environments().provision(bench.scope(), wanted).await.expect("accepted");
     let environment = asked.aggregate.id();
@@ -160,6 +161,50 @@ async fn a_prod_environment_takes_no_deployment_before_its_tenant_is_bound() {
     runtime.tenancy().bind(bench.scope(), binding.clone()).await.expect("bound");
     assert!(!runtime.tenancy().bind(bench.scope(), binding).await.expect("bound before").changed);
     ask().await.expect("accepted");
+}
+
+/// Shows TEN-2.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_quota_grows_within_the_capacity_and_is_given_back_when_it_leaves() {
+    let bench = Bench::with_a_release().await;
+    let runtime = bench.runtime();
+    let quota = |units| ResourceQuota::new(units, units, units, units).expect("a quota");
+    let wanted = NewEnvironment {
+        project_id: ProjectId::from_uuid(runtime.host().ports().ids.next()),
+        name: Name::new("pool").expect("a name"),
+        stage: EnvironmentStage::Dev,
+        region: Name::new("local").expect("a name"),
+        isolation_model: IsolationModel::Pool,
+        surfaces: [SurfaceKind::Process].into(),
+        egress_allow_list: [].into(),
+        capacity: quota(1_000),
+    };
+    let asked = runtime.environments().provision(bench.scope(), wanted).await.expect("accepted");
+    let environment = asked.aggregate.id();
+    let tenant = bench.scope().tenant();
+    let of = |units| NewBinding {
+        environment,
+        isolation_model: IsolationModel::Pool,
+        quota: quota(units),
+        partitions: PartitionAssignment::derived(tenant, environment, IsolationModel::Pool),
+    };
+    let tenancy = runtime.tenancy();
+    let refused = tenancy.bind(bench.scope(), of(1_001)).await.expect_err("there is no room");
+    assert_eq!(refused.rule(), Some(Rule::Ten2));
+    let bound = tenancy.bind(bench.scope(), of(600)).await.expect("bound").aggregate;
+    assert_eq!(bound.quota(), Some(quota(600)));
+    let refused = tenancy.adjust_quota(bench.scope(), bound.id(), quota(1_001)).await;
+    assert_eq!(refused.expect_err("there is no room").rule(), Some(Rule::Ten2));
+    for units in [1_000, 300, 300] {
+        let adjusted = tenancy.adjust_quota(bench.scope(), bound.id(), quota(units)).await.expect("adjusted");
+        assert_eq!(adjusted.aggregate.quota(), Some(quota(units)));
+        assert!(adjusted.aggregate.is_settled());
+    }
+    tenancy.release(bench.scope(), bound.id(), "it has left".to_owned()).await.expect("released");
+    let after = runtime.environments().environment(bench.scope(), environment).await.expect("kept");
+    assert!(after.ledger().entries().is_empty(), "{:?}", after.ledger());
+    let again = tenancy.bind(bench.scope(), of(1_000)).await.expect("bound again").aggregate;
+    assert_ne!(again.id(), bound.id());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,58 @@
+//! Proptest strategies: `valid_*` for every public value of the domain, `hostile_*` for what must be refused or legal and never panic, and
+//! stories, the command sequences of each aggregate.
+//!
+//! ```
+//! use proptest::prelude::*;
+//! use runtime_domain::value::Name;
+//! use runtime_testkit::strategy::{text::hostile_text, value::valid_name};
+//!
+//! proptest!(|(name in valid_name(), text in hostile_text())| {
+//!     prop_assert_eq!(Name::new(name.as_str()), Ok(name));
+//!     if let Ok(name) = Name::new(&text) {
+//!         prop_assert_eq!(name.as_str(), text);
+//!     }
+//! });
+//! ```
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::plan::Step;
+
+pub mod deployment;
+pub mod environment;
+pub mod health;
+pub mod inventory;
+pub mod json;
+pub mod tenancy;
+pub mod text;
+pub mod value;
+
+/// A story: something legal first, mostly, then up to `most` steps, with time between them that now and then jumps back.
+pub(crate) fn story<P: Clone + std::fmt::Debug + 'static>(
+    begin: impl Strategy<Value = P> + 'static,
+    plans: impl Strategy<Value = P> + 'static,
+    most: usize,
+) -> BoxedStrategy<Vec<Step<P>>> {
+    let step = (seconds(), plans).prop_map(|(seconds, plan)| Step { seconds, plan });
+    (begin, vec(step, 0..=most))
+        .prop_map(|(plan, steps)| std::iter::once(Step { seconds: 0, plan }).chain(steps).collect())
+        .boxed()
+}
+
+fn seconds() -> impl Strategy<Value = i64> {
+    prop_oneof![4 => Just(0_i64), 6 => 1..10_i64, 2 => 60..600_i64, 1 => -30..0_i64, 1 => Just(86_400_i64)]
+}
+
+/// A reason as people and engines write it: mostly legal.
+pub(crate) fn reason() -> BoxedStrategy<String> {
+    prop_oneof![
+        6 => "[a-z]{1,6}",
+        1 => Just("  ".to_owned()),
+        1 => Just("x".repeat(2_000)),
+        1 => Just("x".repeat(2_001)),
+        1 => Just("é".repeat(1_001)),
+        1 => text::hostile_text(),
+    ]
+    .boxed()
+}
