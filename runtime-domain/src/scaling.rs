@@ -4,7 +4,16 @@
 //! - **SCL-2** (type): the least is zero only on an event-driven target; [`ReplicaBounds`] is parsed together with its target.
 
 mod bounds;
+mod metric;
 mod proposal;
+mod rule;
+mod spec;
 
 pub use bounds::{BoundsError, ReplicaBounds};
-pub use proposal::{Tolerance, proposal};
+pub use metric::{Cooldown, CooldownError, ScalingMetric, Signal};
+pub use proposal::proposal;
+pub use rule::{Credence, ErrorBudgetRule, RuleFault, ScalingAction, ScalingRule};
+pub use spec::{
+    Fallback, FallbackReplicas, PolicyError, PolicySpec, PolicyTerms, Stabilisation, StepLimit, StepLimits,
+    Tolerance,
+};

@@ -7,6 +7,7 @@ use crate::value::Replicas;
 
 /// The fewest and the most replicas of a service on its target (SCL-1, SCL-2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Written", into = "Written")]
 pub struct ReplicaBounds {
     target: SurfaceKind,
@@ -14,11 +15,16 @@ pub struct ReplicaBounds {
     most: Replicas,
 }
 
+/// From how many to how many replicas a service runs, and on which target.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Written {
+    /// Where it runs.
     target: SurfaceKind,
+    /// The fewest replicas; 0 is scale to zero.
     min_replicas: u16,
+    /// The most replicas.
     max_replicas: Replicas,
 }
 

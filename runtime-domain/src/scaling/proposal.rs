@@ -1,9 +1,7 @@
 //! What one reading proposes.
 
-use crate::value::{Measure, Percent, Replicas};
-
-/// How far a reading may be from its target, either way, before it proposes a change.
-pub type Tolerance = Percent;
+use crate::scaling::Tolerance;
+use crate::value::{Measure, Replicas};
 
 /// The replicas that would bring a reading per replica (or a utilisation) to its target: `ceil(current · reading / target)`, at most
 /// [`Replicas::MOST`], and `current` within the tolerance. It is not held to a policy's bounds.
@@ -22,6 +20,7 @@ pub fn proposal(current: u16, reading: Measure, target: Measure, tolerance: Tole
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Percent;
 
     #[test]
     fn a_reading_proposes_the_ceiling_and_nothing_within_its_tolerance() {
