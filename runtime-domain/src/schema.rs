@@ -40,7 +40,7 @@ impl PublishedSchema {
 }
 
 /// Names of the published events, with their versions, as spec.md §1 lists them.
-const PUBLISHED: [(&str, u16); 11] = [
+const PUBLISHED: [(&str, u16); 13] = [
     ("RuntimeEnvironmentProvisioned", 1),
     ("RuntimeEnvironmentDecommissioned", 1),
     ("RuntimeDeploymentRequested", 1),
@@ -52,6 +52,8 @@ const PUBLISHED: [(&str, u16); 11] = [
     ("RuntimeTenantQuotaAdjusted", 1),
     ("HealthCheckCompleted", 1),
     ("HealthDegraded", 1),
+    ("ScalingPolicyApplied", 1),
+    ("ScalingPolicyViolated", 1),
 ];
 
 /// The schemas of all published events, in the order of spec.md §1.
@@ -62,6 +64,7 @@ pub fn published() -> Vec<PublishedSchema> {
         variants::<crate::inventory::InventoryEvent>(),
         variants::<crate::tenancy::TenancyEvent>(),
         variants::<crate::health::HealthEvent>(),
+        variants::<crate::scaling::ScalingEvent>(),
     ]
     .into_iter()
     .flatten()
