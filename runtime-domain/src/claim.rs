@@ -15,6 +15,7 @@
 //! | [`Claim::service`] | one inventory record per environment and module |
 //! | [`Claim::health_window`] | HLT-3 |
 //! | [`Claim::drift_finding`] | DRF-2 |
+//! | [`Claim::scaling_policy`] | SCL-3: one scaling policy per service |
 
 use alloc::format;
 use alloc::string::String;
@@ -114,6 +115,11 @@ impl Claim {
     /// Held by a health check result for ever (HLT-3).
     pub fn health_window(service: ServiceId, window_start: Timestamp) -> Self {
         Self::exclusive(format!("health/{service}/{}", window_start.timestamp_millis()))
+    }
+
+    /// Held by a scaling policy until it is retired (SCL-3).
+    pub fn scaling_policy(environment: EnvironmentId, module: &ModuleId) -> Self {
+        Self::exclusive(format!("scaling-policy/{environment}/{module}"))
     }
 }
 

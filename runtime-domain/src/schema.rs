@@ -54,6 +54,8 @@ const PUBLISHED: [(&str, u16); 13] = [
     ("HealthDegraded", 1),
     ("RuntimeDriftDetected", 1),
     ("RuntimeDriftRemediated", 1),
+    ("ScalingPolicyApplied", 1),
+    ("ScalingPolicyViolated", 1),
 ];
 
 /// The schemas of all published events, in the order of spec.md §1.
@@ -65,6 +67,7 @@ pub fn published() -> Vec<PublishedSchema> {
         variants::<crate::tenancy::TenancyEvent>(),
         variants::<crate::health::HealthEvent>(),
         variants::<crate::drift::DriftEvent>(),
+        variants::<crate::scaling::ScalingEvent>(),
     ]
     .into_iter()
     .flatten()
