@@ -14,6 +14,7 @@
 //! | [`Claim::partition`] | TEN-1: no two tenants in one partition |
 //! | [`Claim::service`] | one inventory record per environment and module |
 //! | [`Claim::health_window`] | HLT-3 |
+//! | [`Claim::configuration_version`] | CFG-1 |
 
 use alloc::format;
 use alloc::string::String;
@@ -21,6 +22,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::component::ImageDigest;
+use crate::configuration::ConfigVersion;
 use crate::id::{EnvironmentId, ProjectId, ServiceId, TenantId};
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Name};
@@ -107,5 +109,10 @@ impl Claim {
     /// Held by a health check result for ever (HLT-3).
     pub fn health_window(service: ServiceId, window_start: Timestamp) -> Self {
         Self::exclusive(format!("health/{service}/{}", window_start.timestamp_millis()))
+    }
+
+    /// Held by a configuration version for ever, withdrawn or not: a number is used once (CFG-1).
+    pub fn configuration_version(environment: EnvironmentId, version: ConfigVersion) -> Self {
+        Self::exclusive(format!("configuration-version/{environment}/{version}"))
     }
 }
