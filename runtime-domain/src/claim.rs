@@ -16,6 +16,7 @@
 //! | [`Claim::health_window`] | HLT-3 |
 //! | [`Claim::drift_finding`] | DRF-2 |
 //! | [`Claim::scaling_policy`] | SCL-3: one scaling policy per service |
+//! | [`Claim::configuration_version`] | CFG-1 |
 
 use alloc::format;
 use alloc::string::String;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::ImageDigest;
 use crate::drift::FindingHash;
+use crate::configuration::ConfigVersion;
 use crate::id::{EnvironmentId, ProjectId, ServiceId, TenantId};
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Name};
@@ -168,5 +170,8 @@ mod tests {
             let occupancy = Claim::occupancy(id(1), mode);
             assert_eq!(occupancy, Claim { key: key("occupancy", ""), mode, space: ClaimSpace::Global });
         }
+    /// Held by a configuration version for ever, withdrawn or not: a number is used once (CFG-1).
+    pub fn configuration_version(environment: EnvironmentId, version: ConfigVersion) -> Self {
+        Self::exclusive(format!("configuration-version/{environment}/{version}"))
     }
 }

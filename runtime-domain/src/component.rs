@@ -9,6 +9,7 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::configuration::Checksum;
 use crate::id::{ConfigurationId, DeploymentId, ScalingPolicyId, SecretBindingId};
 use crate::surface::SurfaceKind;
 use crate::time::Span;
@@ -227,7 +228,7 @@ pub struct ConfigurationVersionRef {
     /// The configuration.
     pub configuration: ConfigurationId,
     /// Its checksum, so that a record cannot be changed under a running component.
-    pub checksum: String,
+    pub checksum: Checksum,
 }
 
 /// A secret version that a component runs with: a reference, never a value (SEC-1, X-11).

@@ -47,7 +47,7 @@ fn code_and_configuration_go_back_as_one() {
     let mut v1 = component("cart", 1, 1);
     let configured = |number| ConfigurationVersionRef {
         configuration: ConfigurationId::from_uuid(uuid::Uuid::from_u128(number)),
-        checksum: number.to_string(),
+        checksum: crate::configuration::Checksum::new(&alloc::format!("sha256:{number:064x}")).unwrap(),
     };
     v1.tuple.configuration = Some(configured(1));
     let (mut world, first) = World::serving(release(vec![v1.clone()], rolling(), vec![]));
