@@ -19,11 +19,15 @@ use proptest::prelude::*;
 
 use crate::plan::Step;
 
+pub mod component;
 pub mod deployment;
+pub mod envelope;
 pub mod environment;
 pub mod health;
 pub mod inventory;
 pub mod json;
+pub mod rollout;
+pub mod surface;
 pub mod tenancy;
 pub mod text;
 pub mod value;
