@@ -141,6 +141,12 @@ where
     }
 }
 
+/// A command is called what its variant is called.
+pub(crate) fn assert_called(command: &impl Debug, name: &str) {
+    let shown = format!("{command:?}");
+    assert_eq!(shown.split([' ', '(', '{']).next(), Some(name));
+}
+
 /// So many times the same letter.
 pub(crate) fn letters(count: usize) -> String {
     "a".repeat(count)

@@ -1,5 +1,6 @@
 //! Decides commands: what happens, or why not.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -98,13 +99,14 @@ impl RuntimeDeployment {
         observation: Option<&ComponentObservation>,
         now: Timestamp,
     ) -> Decided {
-        let mut after = self.clone();
+        let mut after = Cow::Borrowed(self);
         let mut applied = 0;
         loop {
             for event in decision.events.get(applied..).unwrap_or_default() {
                 // An event that was just decided against this very state applies to it.
-                if let Ok(next) = Self::evolve(Some(after.clone()), event, now) {
-                    after = next;
+                match Self::evolve(Some(after.into_owned()), event, now) {
+                    Ok(next) => after = Cow::Owned(next),
+                    Err(_) => return Ok(decision),
                 }
             }
             applied = decision.events.len();

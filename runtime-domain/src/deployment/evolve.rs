@@ -1,6 +1,7 @@
 //! Applies events. No policy is here: whatever was decided happens.
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use uuid::Uuid;
@@ -61,14 +62,14 @@ impl Aggregate for RuntimeDeployment {
                 deployment_id: requested.deployment_id,
                 tenant_id: requested.tenant_id,
                 environment_id: requested.environment_id,
-                release: requested.release.clone(),
+                release: Arc::new(requested.release.clone()),
                 purpose: requested.purpose,
-                numbers: requested.numbers.clone(),
-                restore_points: requested.restore_points.clone(),
-                traffic_controls: requested.traffic_controls.clone(),
+                numbers: Arc::new(requested.numbers.clone()),
+                restore_points: Arc::new(requested.restore_points.clone()),
+                traffic_controls: Arc::new(requested.traffic_controls.clone()),
                 requested_at: at,
                 started_at: None,
-                plan: RolloutPlan::default(),
+                plan: Arc::default(),
                 gates: Vec::new(),
                 touched: BTreeSet::new(),
                 intentions: 0,
@@ -99,7 +100,7 @@ impl RuntimeDeployment {
             DeploymentEvent::RuntimeDeploymentRequested(_) => return None,
             DeploymentEvent::RolloutPlanned { plan, gates } => {
                 let DeploymentState::Requested(_) = self.state else { return None };
-                self.plan = plan.clone();
+                self.plan = Arc::new(plan.clone());
                 self.gates = gates.clone();
                 self.state = DeploymentState::Requested(Requested { progress: Progress::begin(plan, at) });
             }
@@ -164,7 +165,12 @@ impl RuntimeDeployment {
             ) => {
                 let plan = self.restoration();
                 let progress = Progress::begin(&plan, at);
-                DeploymentState::RollingBack(RollingBack { plan, progress, cause: cause.clone(), since: at })
+                DeploymentState::RollingBack(RollingBack {
+                    plan: Arc::new(plan),
+                    progress,
+                    cause: cause.clone(),
+                    since: at,
+                })
             }
             (
                 DeploymentState::InProgress(_) | DeploymentState::Requested(_),
@@ -291,8 +297,8 @@ impl RuntimeDeployment {
 
     fn advance(&mut self, track: &Track, at: Timestamp) -> Option<()> {
         let plan = match &self.state {
-            DeploymentState::RollingBack(state) => state.plan.clone(),
-            _ => self.plan.clone(),
+            DeploymentState::RollingBack(state) => Arc::clone(&state.plan),
+            _ => Arc::clone(&self.plan),
         };
         let progress = self.progress_mut()?;
         progress.cursor(track)?;

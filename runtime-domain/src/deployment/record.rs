@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -24,14 +25,14 @@ pub struct RuntimeDeploymentRecord {
     deployment_id: DeploymentId,
     tenant_id: TenantId,
     environment_id: EnvironmentId,
-    release: Release,
+    release: Arc<Release>,
     purpose: Purpose,
-    numbers: BTreeMap<ModuleId, u32>,
-    restore_points: BTreeMap<ModuleId, RestorePoint>,
-    traffic_controls: BTreeMap<ModuleId, TrafficControl>,
+    numbers: Arc<BTreeMap<ModuleId, u32>>,
+    restore_points: Arc<BTreeMap<ModuleId, RestorePoint>>,
+    traffic_controls: Arc<BTreeMap<ModuleId, TrafficControl>>,
     requested_at: Timestamp,
     started_at: Option<Timestamp>,
-    plan: RolloutPlan,
+    plan: Arc<RolloutPlan>,
     gates: Vec<HealthGate>,
     touched: BTreeSet<ModuleId>,
     intentions: u32,

@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -41,14 +42,15 @@ pub struct RuntimeDeployment {
     pub(super) deployment_id: DeploymentId,
     pub(super) tenant_id: TenantId,
     pub(super) environment_id: EnvironmentId,
-    pub(super) release: Release,
+    // Agreed once and never changed: shared by the copies that a preview makes.
+    pub(super) release: Arc<Release>,
     pub(super) purpose: Purpose,
-    pub(super) numbers: BTreeMap<ModuleId, u32>,
-    pub(super) restore_points: BTreeMap<ModuleId, RestorePoint>,
-    pub(super) traffic_controls: BTreeMap<ModuleId, TrafficControl>,
+    pub(super) numbers: Arc<BTreeMap<ModuleId, u32>>,
+    pub(super) restore_points: Arc<BTreeMap<ModuleId, RestorePoint>>,
+    pub(super) traffic_controls: Arc<BTreeMap<ModuleId, TrafficControl>>,
     pub(super) requested_at: Timestamp,
     pub(super) started_at: Option<Timestamp>,
-    pub(super) plan: RolloutPlan,
+    pub(super) plan: Arc<RolloutPlan>,
     pub(super) gates: Vec<HealthGate>,
     pub(super) touched: BTreeSet<ModuleId>,
     pub(super) intentions: u32,
@@ -106,7 +108,7 @@ pub struct Paused {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollingBack {
     /// What will be done.
-    pub plan: RolloutPlan,
+    pub plan: Arc<RolloutPlan>,
     /// Where that stands.
     pub progress: Progress,
     /// Why.
@@ -432,7 +434,7 @@ impl RuntimeDeployment {
                 deployment: self.deployment_id,
                 at,
                 completed_at: state.completed_at,
-                release: self.release.clone(),
+                release: Release::clone(&self.release),
             }),
             _ => Err(DeploymentRefusal::NotCompleted {
                 deployment: self.deployment_id,
@@ -456,7 +458,7 @@ impl RuntimeDeployment {
 
     /// Whether it was asked to bring exactly this release: the natural key of a request.
     pub fn brings(&self, release: &Release) -> bool {
-        self.purpose == Purpose::Rollout && self.release == *release
+        self.purpose == Purpose::Rollout && *self.release == *release
     }
 
     /// The images that a rollback quarantines: those that were not serving before.

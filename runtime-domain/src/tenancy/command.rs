@@ -15,6 +15,7 @@ use crate::time::Span;
 
 /// A tenant's place in an environment, as it is asked for. Its natural key is the tenant and the environment (TEN-3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TenantPlace {
     /// The tenant that is bound.

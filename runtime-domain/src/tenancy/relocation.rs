@@ -49,6 +49,7 @@ pub struct TenantMove {
 
 /// How far a move has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum MoveStage {
     /// The target is getting workloads and data; the source serves.
     Replicating,
@@ -68,6 +69,7 @@ pub enum MoveStage {
 
 /// What is to be done. Each can be done twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum MoveStep {
     /// Deploy to the target what runs in the source, and bring its data there. Done when the target could serve.
     ReplicateToTarget,

@@ -19,7 +19,7 @@ use crate::environment::{
 use crate::id::AggregateKind;
 use crate::refusal::{Refusal, Rule};
 use crate::tenancy::*;
-use crate::testing::{Answer, Told, answer, assert_refused, assert_schema_is_kept, at, id};
+use crate::testing::{Answer, Told, answer, assert_called, assert_refused, assert_schema_is_kept, at, id};
 use crate::time::Span;
 use crate::value::Revision;
 
@@ -228,6 +228,7 @@ fn table() -> Vec<(TenancyCommand, [Answer; 5])> {
 #[test]
 fn every_command_in_every_state_is_answered_as_the_table_says() {
     for (command, row) in table() {
+        assert_called(&command, command.name());
         for (status, expected) in BindingStatus::ALL.into_iter().zip(row) {
             let told = in_state(status);
             let decided = told.now().decide(&command, at(2));

@@ -11,6 +11,7 @@ use crate::refusal::{Refusal, Rule};
 use crate::rollout::{GateIndex, Track};
 use crate::scope::Actor;
 use crate::surface::EffectId;
+use crate::testing::assert_called;
 use crate::time::Span;
 
 fn abort() -> DeploymentCommand {
@@ -119,6 +120,7 @@ fn every_command_of_people_in_every_state_is_answered_as_the_table_says() {
     for (status, answers) in table {
         let world = in_state(status);
         for (command, expected) in people_commands().into_iter().zip(answers) {
+            assert_called(&command, command.name());
             let answer = match world.deployment().decide(&command, world.now) {
                 Ok(decision) if decision.is_unchanged() => Same,
                 Ok(_) => Changes,
@@ -162,6 +164,7 @@ fn every_report_in_every_state_that_is_not_final_is_counted_only_where_it_is_wai
     for (status, answers) in table {
         let world = in_state(status);
         for (report, expected) in reports(&world).into_iter().zip(answers) {
+            assert_called(&report, report.name());
             let decision = world.deployment().decide(&report, world.now).unwrap();
             let answer = if decision.is_unchanged() { Same } else { Changes };
             assert_eq!(answer, expected, "{} while {status:?}", report.name());

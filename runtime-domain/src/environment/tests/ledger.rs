@@ -11,7 +11,7 @@ use crate::aggregate::{Aggregate, DomainEvent, EvidenceRef};
 use crate::id::{AggregateKind, TenantBindingId};
 use crate::refusal::{Refusal, Rule};
 use crate::tenancy::{ClaimedQuota, QuotaUnit, ReleasedTenant};
-use crate::testing::{Answer, answer, assert_refused};
+use crate::testing::{Answer, answer, assert_called, assert_refused};
 use crate::time::Timestamp;
 use crate::value::Revision;
 
@@ -74,6 +74,7 @@ impl Told<RuntimeEnvironment> {
     }
 
     fn asked(&self, command: &QuotaCommand, seconds: u64) -> Answer {
+        assert_called(command, command.name());
         answer(&self.now().decide_quota(command, at(seconds)))
     }
 }

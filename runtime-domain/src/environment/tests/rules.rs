@@ -375,3 +375,14 @@ proptest! {
         told.check_replay_and_record();
     }
 }
+
+#[test]
+fn stages_are_ordered_and_called_the_same_everywhere() {
+    let stages =
+        [EnvironmentStage::Dev, EnvironmentStage::Test, EnvironmentStage::Staging, EnvironmentStage::Prod];
+    assert!(stages.is_sorted());
+    for stage in stages {
+        assert_eq!(serde_json::to_value(stage).unwrap(), stage.name());
+        assert_eq!(stage.to_string(), stage.name());
+    }
+}

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::*;
 use crate::aggregate::Aggregate;
 use crate::refusal::Rule;
-use crate::testing::{Answer, answer};
+use crate::testing::{Answer, answer, assert_called};
 
 fn change(change: EnvironmentChange) -> EnvironmentCommand {
     EnvironmentCommand::ChangeEnvironment(change)
@@ -77,6 +77,7 @@ fn every_command_in_every_state_is_answered_as_the_table_says() {
         let commands = commands(told.now());
         assert_eq!(commands.len(), column(status).len());
         for (command, expected) in commands.iter().zip(column(status)) {
+            assert_called(command, command.name());
             let decided = told.now().decide(command, at(10));
             assert_eq!(answer(&decided), expected, "{command:?} while {status}");
             if let Ok(decision) = decided {
