@@ -53,7 +53,8 @@ where
 fn is_refused_or_legal<T: Serialize + DeserializeOwned + PartialEq + Debug>(
     given: &Value,
 ) -> Result<(), TestCaseError> {
-    match serde_json::from_value::<T>(given.clone()) {
+    // As text, since that is how it comes: a parser goes no deeper than it can write again.
+    match serde_json::from_str::<T>(&given.to_string()) {
         Ok(read) => round_trips(&read),
         Err(_) => Ok(()),
     }

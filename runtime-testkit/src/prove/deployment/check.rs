@@ -118,7 +118,7 @@ fn has_times(deployment: &RuntimeDeployment) -> Result<(), Fault> {
             | DeploymentStatus::Failed
     );
     let must_not = matches!(status, DeploymentStatus::Requested | DeploymentStatus::Rejected);
-    Fault::unless(!(must && !is_touched) && !(must_not && is_touched), "LIFECYCLE", || {
+    Fault::unless(if is_touched { !must_not } else { !must }, "LIFECYCLE", || {
         format!("it is {status:?}, and that a workload was touched is {is_touched}")
     })
 }
