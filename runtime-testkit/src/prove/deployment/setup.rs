@@ -306,7 +306,10 @@ fn strategy(way: &Way) -> Option<DeploymentStrategy> {
         Way::Canary(weights) => {
             let step = |weight: &u8| {
                 let weight = Percent::new((*weight).min(100)).ok()?;
-                Some(CanaryStep { weight, hold: Hold::For(Span::from_secs(5)) })
+                // At half of the traffic somebody has a look.
+                let hold =
+                    if weight.get() == 50 { Hold::UntilResumed } else { Hold::For(Span::from_secs(5)) };
+                Some(CanaryStep { weight, hold })
             };
             let steps = weights.iter().map(step).collect::<Option<_>>()?;
             DeploymentStrategy::Canary(Canary { steps, bake, retirement_delay })
