@@ -29,6 +29,7 @@
 //! | Decommission, where protected | LIFECYCLE | LIFECYCLE | LIFECYCLE | LIFECYCLE | – | – |
 //! | RecordDecommissioned | LIFECYCLE | LIFECYCLE | LIFECYCLE | LIFECYCLE | yes | same |
 //! | RecordDecommissioningFailed | LIFECYCLE | LIFECYCLE | LIFECYCLE | LIFECYCLE | yes | LIFECYCLE |
+//! | ChangeCalendar, StopTheLine, ResumeTheLine | yes | yes | yes | yes | LIFECYCLE | LIFECYCLE |
 //! | Change the capacity to no less than is held | yes | yes | yes | yes | LIFECYCLE | LIFECYCLE |
 //! | Change the capacity to less than is held | TEN-2 | TEN-2 | TEN-2 | TEN-2 | LIFECYCLE | LIFECYCLE |
 //! | ReserveQuota, where there is room | yes | yes | yes | yes | LIFECYCLE | LIFECYCLE |

@@ -7,8 +7,10 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::ChangeCalendar;
 use crate::environment::{EnvironmentStage, IsolationModel, ProvisionedResources};
 use crate::id::{EnvironmentId, ProjectId, TenantId};
+use crate::scope::Actor;
 use crate::surface::SurfaceKind;
 use crate::tenancy::ResourceQuota;
 use crate::time::Timestamp;
@@ -93,6 +95,25 @@ pub enum EnvironmentCommand {
     ProtectFromDeletion,
     /// It can be decommissioned again.
     Unprotect,
+    /// It may be changed at other times.
+    ChangeCalendar {
+        /// When.
+        calendar: ChangeCalendar,
+    },
+    /// From now on nothing of it is changed, whatever its calendar says.
+    StopTheLine {
+        /// Who stops it.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// It may be changed again as its calendar says.
+    ResumeTheLine {
+        /// Who lets it go on.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
     /// Take it down, and everything that was provisioned for it.
     DecommissionRuntimeEnvironment {
         /// Why.
@@ -120,6 +141,9 @@ impl EnvironmentCommand {
             Self::ChangeEnvironment(_) => "ChangeEnvironment",
             Self::ProtectFromDeletion => "ProtectFromDeletion",
             Self::Unprotect => "Unprotect",
+            Self::ChangeCalendar { .. } => "ChangeCalendar",
+            Self::StopTheLine { .. } => "StopTheLine",
+            Self::ResumeTheLine { .. } => "ResumeTheLine",
             Self::DecommissionRuntimeEnvironment { .. } => "DecommissionRuntimeEnvironment",
             Self::RecordDecommissioned => "RecordDecommissioned",
             Self::RecordDecommissioningFailed { .. } => "RecordDecommissioningFailed",

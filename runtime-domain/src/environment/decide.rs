@@ -1,5 +1,6 @@
 //! What a command comes to.
 
+mod calendar;
 mod quota;
 
 use alloc::collections::BTreeSet;
@@ -88,6 +89,9 @@ impl RuntimeEnvironment {
             EnvironmentCommand::ChangeEnvironment(change) => self.change(change, now),
             EnvironmentCommand::ProtectFromDeletion => self.protect(true),
             EnvironmentCommand::Unprotect => self.protect(false),
+            EnvironmentCommand::ChangeCalendar { calendar } => self.change_calendar(calendar),
+            EnvironmentCommand::StopTheLine { by, reason } => self.stop_the_line(by, reason),
+            EnvironmentCommand::ResumeTheLine { by, reason } => self.resume_the_line(by, reason),
             EnvironmentCommand::DecommissionRuntimeEnvironment { reason } => self.decommission(reason),
             EnvironmentCommand::RecordDecommissioned => self.decommissioned(),
             EnvironmentCommand::RecordDecommissioningFailed { reason, retry_at } => {

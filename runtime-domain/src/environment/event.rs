@@ -6,8 +6,10 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::DomainEvent;
+use crate::calendar::ChangeCalendar;
 use crate::environment::{EnvironmentChange, EnvironmentStage, IsolationModel, ProvisionedResources};
 use crate::id::{EnvironmentId, ProjectId, TenantBindingId, TenantId};
+use crate::scope::Actor;
 use crate::surface::SurfaceKind;
 use crate::tenancy::ResourceQuota;
 use crate::time::Timestamp;
@@ -96,6 +98,25 @@ pub enum EnvironmentEvent {
     EnvironmentProtected,
     /// It can be decommissioned again.
     EnvironmentUnprotected,
+    /// It may be changed at other times.
+    CalendarChanged {
+        /// When.
+        calendar: ChangeCalendar,
+    },
+    /// Nothing of it is changed.
+    LineStopped {
+        /// Who stopped it.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// It may be changed again.
+    LineResumed {
+        /// Who let it go on.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
     /// It is taken down.
     EnvironmentDecommissioningStarted {
         /// Why.
@@ -158,6 +179,9 @@ impl DomainEvent for EnvironmentEvent {
             Self::EnvironmentChangeFailed { .. } => "EnvironmentChangeFailed",
             Self::EnvironmentProtected => "EnvironmentProtected",
             Self::EnvironmentUnprotected => "EnvironmentUnprotected",
+            Self::CalendarChanged { .. } => "CalendarChanged",
+            Self::LineStopped { .. } => "LineStopped",
+            Self::LineResumed { .. } => "LineResumed",
             Self::EnvironmentDecommissioningStarted { .. } => "EnvironmentDecommissioningStarted",
             Self::EnvironmentDecommissioningFailed { .. } => "EnvironmentDecommissioningFailed",
             Self::QuotaReserved { .. } => "QuotaReserved",
@@ -182,6 +206,9 @@ impl DomainEvent for EnvironmentEvent {
             | Self::EnvironmentChangeFailed { .. }
             | Self::EnvironmentProtected
             | Self::EnvironmentUnprotected
+            | Self::CalendarChanged { .. }
+            | Self::LineStopped { .. }
+            | Self::LineResumed { .. }
             | Self::EnvironmentDecommissioningStarted { .. }
             | Self::EnvironmentDecommissioningFailed { .. }
             | Self::QuotaReserved { .. }

@@ -1,5 +1,6 @@
 //! What an environment proves to others.
 
+mod calendar;
 mod quota;
 
 use alloc::collections::BTreeSet;

@@ -5,6 +5,7 @@ use alloc::collections::BTreeSet;
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, DomainEvent, Misapplied, RecordError};
+use crate::calendar::{ChangeCalendar, StoppedLine};
 use crate::claim::Claim;
 use crate::environment::{
     Decommissioned, Decommissioning, EnvironmentChange, EnvironmentEvent, EnvironmentState, PendingChange,
@@ -67,6 +68,8 @@ impl Aggregate for RuntimeEnvironment {
                 created_at: at,
                 is_protected: false,
                 ledger: QuotaLedger::new(requested.capacity),
+                calendar: ChangeCalendar::default(),
+                stopped_line: None,
                 state: EnvironmentState::Requested(Requested { since: at, attempts: 0 }),
             }),
             (None, event) => Err(Misapplied { event: event.name(), state: "absent" }),
@@ -114,6 +117,19 @@ impl RuntimeEnvironment {
         Some(self)
     }
 
+    fn calendar_step(mut self, event: &EnvironmentEvent, at: Timestamp) -> Option<Self> {
+        self.check_stays(event.name()).ok()?;
+        match event {
+            EnvironmentEvent::CalendarChanged { calendar } => self.calendar = calendar.clone(),
+            EnvironmentEvent::LineStopped { by, reason } if self.stopped_line.is_none() => {
+                self.stopped_line = Some(StoppedLine { by: by.clone(), reason: reason.clone(), since: at });
+            }
+            EnvironmentEvent::LineResumed { .. } if self.stopped_line.is_some() => self.stopped_line = None,
+            _ => return None,
+        }
+        Some(self)
+    }
+
     fn apply(mut self, event: &EnvironmentEvent, at: Timestamp) -> Option<Self> {
         match event {
             EnvironmentEvent::EnvironmentRequested(_) => None,
@@ -126,6 +142,9 @@ impl RuntimeEnvironment {
                 self.is_protected = matches!(event, EnvironmentEvent::EnvironmentProtected);
                 (!is_leaving).then_some(self)
             }
+            EnvironmentEvent::CalendarChanged { .. }
+            | EnvironmentEvent::LineStopped { .. }
+            | EnvironmentEvent::LineResumed { .. } => self.calendar_step(event, at),
             EnvironmentEvent::EnvironmentProvisioningStarted
             | EnvironmentEvent::RuntimeEnvironmentProvisioned { .. }
             | EnvironmentEvent::EnvironmentProvisioningFailed { .. }

@@ -7,6 +7,7 @@ use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, RecordError};
+use crate::calendar::{ChangeCalendar, StoppedLine};
 use crate::environment::decide::is_destination;
 use crate::environment::ledger::QuotaLedgerRecord;
 use crate::environment::{
@@ -36,6 +37,10 @@ pub struct RuntimeEnvironmentRecord {
     is_protected: bool,
     #[serde(default)]
     ledger: QuotaLedgerRecord,
+    #[serde(default)]
+    calendar: ChangeCalendar,
+    #[serde(default)]
+    stopped_line: Option<StoppedLine>,
     state: EnvironmentState,
 }
 
@@ -54,6 +59,8 @@ impl RuntimeEnvironmentRecord {
             created_at,
             is_protected,
             ledger,
+            calendar,
+            stopped_line,
             state,
         } = environment.clone();
         Self {
@@ -69,6 +76,8 @@ impl RuntimeEnvironmentRecord {
             created_at,
             is_protected,
             ledger: ledger.into(),
+            calendar,
+            stopped_line,
             state,
         }
     }
@@ -97,6 +106,8 @@ impl RuntimeEnvironmentRecord {
             created_at: self.created_at,
             is_protected: self.is_protected,
             ledger,
+            calendar: self.calendar,
+            stopped_line: self.stopped_line,
             state: self.state,
         };
         match environment.fault() {
@@ -108,6 +119,9 @@ impl RuntimeEnvironmentRecord {
 
 impl RuntimeEnvironment {
     fn fault(&self) -> Option<(&'static str, String)> {
+        if self.stopped_line.as_ref().is_some_and(|stopped| !reason::is_kept(&stopped.reason)) {
+            return Some(("CONTENT", "its line is stopped without a reason".to_string()));
+        }
         if self.surfaces.is_empty() {
             return Some(("CONTENT", "it has no surface".to_string()));
         }

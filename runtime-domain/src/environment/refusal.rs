@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
+use crate::calendar::CalendarRefusal;
 use crate::environment::ProvisioningStatus;
 use crate::id::{EnvironmentId, TenantBindingId};
 use crate::refusal::{Refusal, Rule};
@@ -14,6 +15,9 @@ use crate::value::Name;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvironmentRefusal {
+    /// The calendar does not clear the change.
+    #[error(transparent)]
+    Calendar(#[from] CalendarRefusal),
     /// It takes no deployments now.
     #[error("the environment is {status}, and only a Provisioned one takes deployments")]
     NotProvisioned {
@@ -151,6 +155,7 @@ pub enum EnvironmentRefusal {
 impl Refusal for EnvironmentRefusal {
     fn rule(&self) -> Rule {
         match self {
+            Self::Calendar(refusal) => refusal.rule(),
             Self::NotProvisioned { .. } => Rule::Env1,
             Self::NoTenantBinding { .. } => Rule::Env3,
             Self::ForeignBinding | Self::ForeignQuota => Rule::X1,
@@ -174,6 +179,7 @@ impl Refusal for EnvironmentRefusal {
 
     fn remedy(&self) -> String {
         match self {
+            Self::Calendar(refusal) => refusal.remedy(),
             Self::NotProvisioned { status } => match status {
                 ProvisioningStatus::Requested | ProvisioningStatus::Provisioning => {
                     "wait until it is Provisioned".to_string()

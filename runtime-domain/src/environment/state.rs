@@ -6,6 +6,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::{Activity, ChangeCalendar, Opening, StoppedLine};
 use crate::environment::{
     ComputeTarget, EnvironmentBlueprint, EnvironmentStage, IsolationModel, NetworkBoundary,
     ProvisionedResources, QuotaLedger,
@@ -33,6 +34,8 @@ pub struct RuntimeEnvironment {
     pub(super) created_at: Timestamp,
     pub(super) is_protected: bool,
     pub(super) ledger: QuotaLedger,
+    pub(super) calendar: ChangeCalendar,
+    pub(super) stopped_line: Option<StoppedLine>,
     pub(super) state: EnvironmentState,
 }
 
@@ -270,6 +273,21 @@ impl RuntimeEnvironment {
     /// Whether it is protected from deletion.
     pub fn is_protected(&self) -> bool {
         self.is_protected
+    }
+
+    /// When it may be changed.
+    pub fn calendar(&self) -> &ChangeCalendar {
+        &self.calendar
+    }
+
+    /// Who stopped every change of it, and why, where someone did.
+    pub fn stopped_line(&self) -> Option<&StoppedLine> {
+        self.stopped_line.as_ref()
+    }
+
+    /// Whether it is open to an activity now, and until or from when.
+    pub fn opening(&self, activity: Activity, now: Timestamp) -> Opening {
+        self.calendar.at(activity, now, self.stopped_line.as_ref())
     }
 
     /// Where it stands, with what exists only there.

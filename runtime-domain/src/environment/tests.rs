@@ -1,6 +1,7 @@
 //! The table of the context's docs, and what holds for every history.
 
 mod admit;
+mod calendar;
 mod ledger;
 mod rules;
 mod table;
@@ -9,7 +10,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::calendar::ChangeCalendar;
 use crate::environment::*;
+use crate::scope::Actor;
 use crate::surface::SurfaceKind;
 use crate::tenancy::ResourceQuota;
 use crate::testing::{Told, at, id, name};
@@ -27,6 +30,26 @@ pub(crate) fn provision(stage: EnvironmentStage) -> ProvisionRuntimeEnvironment 
         egress_allow_list: egress(&["api.example.com:443"]),
         capacity: ResourceQuota::LARGEST,
     }
+}
+
+pub(super) fn ada() -> Actor {
+    Actor::new("ada").unwrap()
+}
+
+/// Open to every activity from 22:00 to 04:00.
+pub(super) fn nightly() -> ChangeCalendar {
+    let text = serde_json::json!({ "windows": [{
+        "name": "night",
+        "activities": ["deployment", "configuration", "rotation", "remediation"],
+        "days": ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+        "from": "22:00",
+        "to": "04:00",
+    }] });
+    serde_json::from_value(text).unwrap()
+}
+
+pub(super) fn stop(reason: &str) -> EnvironmentCommand {
+    EnvironmentCommand::StopTheLine { by: ada(), reason: reason.to_string() }
 }
 
 pub(super) fn egress(destinations: &[&str]) -> BTreeSet<String> {

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::aggregate::Aggregate;
+use crate::calendar::ChangeCalendar;
 use crate::refusal::Rule;
 use crate::testing::{Answer, answer, assert_called};
 
@@ -40,32 +41,40 @@ fn commands(environment: &RuntimeEnvironment) -> Vec<EnvironmentCommand> {
         decommission(),
         EnvironmentCommand::RecordDecommissioned,
         EnvironmentCommand::RecordDecommissioningFailed { reason: "busy".to_string(), retry_at: at(900) },
+        EnvironmentCommand::ChangeCalendar { calendar: nightly() },
+        EnvironmentCommand::ChangeCalendar { calendar: ChangeCalendar::default() },
+        stop("payments fail"),
+        EnvironmentCommand::ResumeTheLine { by: ada(), reason: "they work".to_string() },
     ])
 }
 
 /// One column of the table: how the commands above are answered.
-fn column(status: ProvisioningStatus) -> [Answer; 18] {
+fn column(status: ProvisioningStatus) -> [Answer; 22] {
     use Answer::{Changes as Yes, Refused, Same};
     let no = Refused(Rule::Lifecycle);
     let (env2, x3, cap) = (Refused(Rule::Env2), Refused(Rule::X3), Refused(Rule::Capability));
     match status {
-        ProvisioningStatus::Requested => {
-            [Yes, no, no, no, no, Same, Same, Yes, Yes, Yes, Yes, Yes, Yes, Yes, Same, Yes, no, no]
-        }
-        ProvisioningStatus::Provisioning => {
-            [Same, Yes, Yes, Yes, Yes, Same, Same, Yes, Yes, cap, env2, env2, x3, Yes, Same, Yes, no, no]
-        }
-        ProvisioningStatus::ProvisioningFailed => {
-            [no, no, no, Same, no, Yes, Same, Yes, Yes, cap, env2, env2, x3, Yes, Same, Yes, no, no]
-        }
-        ProvisioningStatus::Provisioned => {
-            [no, Same, Yes, no, no, Same, Same, Yes, Yes, cap, env2, env2, x3, Yes, Same, Yes, no, no]
-        }
+        ProvisioningStatus::Requested => [
+            Yes, no, no, no, no, Same, Same, Yes, Yes, Yes, Yes, Yes, Yes, Yes, Same, Yes, no, no, Yes, Same,
+            Yes, Same,
+        ],
+        ProvisioningStatus::Provisioning => [
+            Same, Yes, Yes, Yes, Yes, Same, Same, Yes, Yes, cap, env2, env2, x3, Yes, Same, Yes, no, no, Yes,
+            Same, Yes, Same,
+        ],
+        ProvisioningStatus::ProvisioningFailed => [
+            no, no, no, Same, no, Yes, Same, Yes, Yes, cap, env2, env2, x3, Yes, Same, Yes, no, no, Yes,
+            Same, Yes, Same,
+        ],
+        ProvisioningStatus::Provisioned => [
+            no, Same, Yes, no, no, Same, Same, Yes, Yes, cap, env2, env2, x3, Yes, Same, Yes, no, no, Yes,
+            Same, Yes, Same,
+        ],
         ProvisioningStatus::Decommissioning => {
-            [no, no, no, no, no, no, no, no, no, no, no, no, no, no, no, Same, Yes, Yes]
+            [no, no, no, no, no, no, no, no, no, no, no, no, no, no, no, Same, Yes, Yes, no, no, no, no]
         }
         ProvisioningStatus::Decommissioned => {
-            [no, no, no, no, no, no, no, no, no, no, no, no, no, no, no, Same, Same, no]
+            [no, no, no, no, no, no, no, no, no, no, no, no, no, no, no, Same, Same, no, no, no, no, no]
         }
     }
 }
