@@ -19,6 +19,7 @@ use proptest::prelude::*;
 
 use crate::plan::Step;
 
+pub mod calendar;
 pub mod component;
 pub mod deployment;
 pub mod envelope;

@@ -84,13 +84,16 @@ fn stories_of_environments_reach_every_status_event_and_refusal() {
         "QuotaCommitted",
         "QuotaReleased",
         "QuotaExpired",
+        "CalendarChanged",
+        "LineStopped",
+        "LineResumed",
         "RuntimeEnvironmentDecommissioned",
     ];
     assert_all("event", reached.events, &events);
     assert_all(
         "refusal",
         reached.rules,
-        &["ENV-2", "X-3", "X-1", "TEN-2", "CONTENT", "CAPABILITY", "LIFECYCLE"],
+        &["ENV-2", "X-3", "X-1", "TEN-2", "CONTENT", "CAPABILITY", "CALENDAR", "LIFECYCLE"],
     );
 }
 

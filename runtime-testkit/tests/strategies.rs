@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use proptest::prelude::*;
+use runtime_domain::calendar::Opening;
 use runtime_domain::component::{
     HttpPath, ImageDigest, ImageReference, PinnedImage, ReleaseReference, RevisionId, VariableName, Version,
 };
@@ -19,7 +20,7 @@ use runtime_domain::tenancy::{PartitionKey, ResourceQuota};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Measure, Name, Percent, Replicas};
 use runtime_testkit::strategy::{
-    component, envelope, environment, health, json, rollout, surface, tenancy, text, value,
+    calendar, component, envelope, environment, health, json, rollout, surface, tenancy, text, value,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -113,6 +114,24 @@ proptest! {
         quota in tenancy::valid_resource_quota(), partitions in tenancy::valid_partition_assignment(),
     ) {
         round_trips(&(quota, partitions))?;
+    }
+
+    #[test]
+    fn every_valid_calendar_is_written_read_back_and_opens_when_it_says(
+        calendar in calendar::valid_change_calendar(), activity in calendar::valid_activity(),
+        now in value::valid_timestamp(),
+    ) {
+        round_trips(&calendar)?;
+        let turns = match calendar.at(activity, now, None) {
+            Opening::Open { until } => until.map(|until| (until, false)),
+            Opening::Closed { opens_at, .. } => opens_at.map(|opens_at| (opens_at, true)),
+        };
+        if let Some((turn, is_open)) = turns {
+            prop_assert!(turn > now);
+            prop_assert_eq!(calendar.at(activity, turn, None).is_open(), is_open);
+            let before = turn - chrono::TimeDelta::milliseconds(1);
+            prop_assert_eq!(calendar.at(activity, before.max(now), None).is_open(), !is_open);
+        }
     }
 
     #[test]
