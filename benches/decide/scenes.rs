@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use factory_runtime::domain::aggregate::{Aggregate, Decision};
+use factory_runtime::domain::calendar::Activity;
 use factory_runtime::domain::component::{
     ComponentSpec, ComponentType, ImageDigest, ImageReference, ReleaseReference, ReleaseTuple, Version,
 };
@@ -172,6 +173,7 @@ fn request() -> RequestDeployment {
             configuration_id: None,
         },
         admission: provisioned().admit(Revision(3), None).unwrap(),
+        clearance: provisioned().clear(Activity::Deployment, Revision(3), at(0), None).unwrap(),
         previous: Vec::new(),
         seen: BTreeMap::new(),
         numbers: BTreeMap::from([(module, 1)]),

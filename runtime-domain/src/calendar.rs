@@ -47,6 +47,7 @@ use crate::time::Timestamp;
 ///
 /// The default is always open, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Draft", into = "Draft")]
 pub struct ChangeCalendar {
     time_zone: TimeZone,
@@ -56,6 +57,7 @@ pub struct ChangeCalendar {
 
 /// A calendar before it is checked, and as it is stored.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 struct Draft {
     time_zone: TimeZone,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use runtime_domain::aggregate::{Aggregate, Decision, EvidenceRef};
+use runtime_domain::calendar::{Activity, BreakGlass, Clearance};
 use runtime_domain::component::ImageReference;
 use runtime_domain::deployment::{
     DeployedVersion, DeploymentCommand, DeploymentEvent, DeploymentRefusal, DeploymentStatus, Release,
@@ -87,6 +88,32 @@ impl DeploymentService {
         environment: EnvironmentId,
         release: Release,
     ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
+        self.request_through(scope, environment, release, None).await
+    }
+
+    /// As [`DeploymentService::request`], for what cannot wait until the environment's calendar opens. The reason, and the caller as who
+    /// took it on themselves, are kept in the deployment's history.
+    ///
+    /// # Errors
+    /// No reason is given; else as [`DeploymentService::request`], but for the calendar.
+    pub async fn request_breaking_glass(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        release: Release,
+        reason: &str,
+    ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
+        let break_glass = BreakGlass { by: scope.actor().clone(), reason: reason.to_owned() };
+        self.request_through(scope, environment, release, Some(break_glass)).await
+    }
+
+    async fn request_through(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        release: Release,
+        break_glass: Option<BreakGlass>,
+    ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
         for _ in 0..TRIES {
             let store = self.host.ports().store.for_tenant(scope);
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
@@ -101,7 +128,8 @@ impl DeploymentService {
             }
             standing.nothing_in_flight()?;
             let admission = self.admission(scope, environment).await?;
-            let request = self.rollout(release.clone(), admission, &standing)?;
+            let clearance = self.clearance(scope, environment, break_glass.clone()).await?;
+            let request = self.rollout(release.clone(), admission, clearance, &standing)?;
             let facts = request.evidence();
             let decision = RuntimeDeployment::request(request).map_err(CommandError::Refused)?;
             if let Some(done) = self.begin(&*store, &decision, &facts, &release).await? {
@@ -124,7 +152,8 @@ impl DeploymentService {
         let store = self.host.ports().store.for_tenant(scope);
         let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
         let admission = self.admission(scope, environment).await?;
-        let decision = RuntimeDeployment::request(self.rollout(release, admission, &standing)?);
+        let clearance = self.clearance(scope, environment, None).await?;
+        let decision = RuntimeDeployment::request(self.rollout(release, admission, clearance, &standing)?);
         let events = decision.map_err(CommandError::Refused)?.events;
         let planned = events.into_iter().find_map(|event| match event {
             DeploymentEvent::RolloutPlanned { plan, gates } => Some(DeploymentPreview { plan, gates }),
@@ -394,30 +423,44 @@ impl DeploymentService {
         scope: &TenantScope,
         environment: EnvironmentId,
     ) -> Result<Admission, DeploymentError> {
-        self.environments.admit(scope, environment).await.map_err(|error| match error {
-            AdmissionError::Refused(refusal) => {
-                CommandError::Refused(DeploymentRefusal::NotAdmitted(refusal))
-            }
-            AdmissionError::NotFound => CommandError::NotFound { what: format!("environment {environment}") },
-            AdmissionError::Load(error) => error.into(),
-        })
+        self.environments.admit(scope, environment).await.map_err(|error| not_admitted(environment, error))
+    }
+
+    async fn clearance(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        break_glass: Option<BreakGlass>,
+    ) -> Result<Clearance, DeploymentError> {
+        let cleared = self.environments.clear(scope, environment, Activity::Deployment, break_glass).await;
+        cleared.map_err(|error| not_admitted(environment, error))
     }
 
     fn rollout(
         &self,
         release: Release,
         admission: Admission,
+        clearance: Clearance,
         standing: &Standing,
     ) -> Result<RequestDeployment, DeploymentError> {
         Ok(RequestDeployment {
             deployment_id: DeploymentId::from_uuid(self.host.ports().ids.next()),
             release,
             admission,
+            clearance,
             previous: standing.points()?,
             seen: standing.seen.clone(),
             numbers: standing.numbers(),
             surfaces: self.host.capabilities(),
         })
+    }
+}
+
+fn not_admitted(environment: EnvironmentId, error: AdmissionError) -> DeploymentError {
+    match error {
+        AdmissionError::Refused(refusal) => CommandError::Refused(DeploymentRefusal::NotAdmitted(refusal)),
+        AdmissionError::NotFound => CommandError::NotFound { what: format!("environment {environment}") },
+        AdmissionError::Load(error) => error.into(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use runtime_domain::aggregate::Aggregate;
+use runtime_domain::calendar::{Activity, BreakGlass, ChangeCalendar, Clearance};
 use runtime_domain::claim::Claim;
 use runtime_domain::environment::{
     Admission, EnvironmentChange, EnvironmentCommand, EnvironmentRefusal, EnvironmentStage,
@@ -213,6 +214,50 @@ impl EnvironmentService {
         self.command(scope, environment, &command).await
     }
 
+    /// Lets an environment be changed at other times. What is in flight goes on.
+    ///
+    /// # Errors
+    /// It is not there, or is being taken down.
+    pub async fn change_calendar(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        calendar: ChangeCalendar,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        self.command(scope, environment, &EnvironmentCommand::ChangeCalendar { calendar }).await
+    }
+
+    /// Stops every change of an environment, whatever its calendar says, until the line is resumed. What is in flight goes on, and going
+    /// back is never held up.
+    ///
+    /// # Errors
+    /// It is not there, or is being taken down; no reason is given.
+    pub async fn stop_the_line(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        reason: &str,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        let command =
+            EnvironmentCommand::StopTheLine { by: scope.actor().clone(), reason: reason.to_owned() };
+        self.command(scope, environment, &command).await
+    }
+
+    /// Lets an environment be changed again as its calendar says.
+    ///
+    /// # Errors
+    /// It is not there, or is being taken down; no reason is given.
+    pub async fn resume_the_line(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        reason: &str,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        let command =
+            EnvironmentCommand::ResumeTheLine { by: scope.actor().clone(), reason: reason.to_owned() };
+        self.command(scope, environment, &command).await
+    }
+
     /// Removes an environment with everything in it. It accepts no deployment from now on; those in flight are aborted, and end first.
     ///
     /// # Errors
@@ -288,6 +333,24 @@ impl EnvironmentService {
         let bindings = Repository::<RuntimeTenantBinding>::new(&*store).query(query).await?;
         let bound = bindings.items.first().and_then(|binding| binding.aggregate.prove(binding.revision).ok());
         loaded.aggregate.admit(loaded.revision, bound.as_ref()).map_err(AdmissionError::Refused)
+    }
+
+    /// Proof that the environment's calendar is open to an activity now, or that someone broke the glass.
+    ///
+    /// # Errors
+    /// It is closed: why, and when it opens.
+    pub async fn clear(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        activity: Activity,
+        break_glass: Option<BreakGlass>,
+    ) -> Result<Clearance, AdmissionError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let loaded = Repository::<RuntimeEnvironment>::new(&*store).load(environment.uuid()).await?;
+        let loaded = loaded.ok_or(AdmissionError::NotFound)?;
+        let cleared = loaded.aggregate.clear(activity, loaded.revision, self.host.now(), break_glass);
+        cleared.map_err(AdmissionError::Refused)
     }
 
     /// Proof that the environment can host a tenant binding.

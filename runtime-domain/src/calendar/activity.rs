@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A kind of change to an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Activity {
     /// A release is rolled out. Going back is never held up by a calendar.

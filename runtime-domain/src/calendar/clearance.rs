@@ -12,6 +12,7 @@ use crate::value::Revision;
 
 /// A change that cannot wait for the calendar, and why. It is kept in the history of what it let through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BreakGlass {
     /// Who takes it on themselves.

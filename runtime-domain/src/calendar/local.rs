@@ -14,6 +14,7 @@ use crate::value::TextError;
 
 /// A time zone by its name in the IANA database: `Europe/Berlin`, `UTC`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct TimeZone(Tz);
 
@@ -90,6 +91,7 @@ impl fmt::Display for TimeZone {
 
 /// A time of day in whole minutes, `00:00` to `24:00`: the end of a day is also its last minute's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct LocalTime {
     minutes: u16,

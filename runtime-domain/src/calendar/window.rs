@@ -13,6 +13,7 @@ use crate::value::Name;
 
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Day {
     /// Monday.
@@ -47,6 +48,7 @@ impl Day {
 
 /// A time of the week in which activities are allowed. An activity that some window names is allowed in its windows only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChangeWindow {
     /// Its name, unique in the calendar.
@@ -85,6 +87,7 @@ impl ChangeWindow {
 
 /// A time in which activities are not allowed, whatever the windows say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
     /// Its name, unique in the calendar.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::EvidenceRef;
+use crate::calendar::Clearance;
 use crate::component::{ComponentSpec, ReleaseReference, RevisionId};
 use crate::deployment::RollbackPoint;
 use crate::environment::Admission;
@@ -52,6 +53,8 @@ pub struct RequestDeployment {
     pub release: Release,
     /// Proof that the environment accepts deployments (ENV-1, ENV-3).
     pub admission: Admission,
+    /// Proof that its calendar is open to one now, or that someone broke the glass.
+    pub clearance: Clearance,
     /// What serves now: the newest Completed deployment of each component that has one.
     pub previous: Vec<RollbackPoint>,
     /// What the surfaces show of each component.
@@ -85,7 +88,11 @@ pub struct RequestRollback {
 impl RequestDeployment {
     /// The facts that the request rests on.
     pub fn evidence(&self) -> Vec<EvidenceRef> {
-        evidence(&self.admission, self.previous.iter())
+        let mut facts = evidence(&self.admission, self.previous.iter());
+        if !facts.contains(&self.clearance.evidence()) {
+            facts.push(self.clearance.evidence());
+        }
+        facts
     }
 }
 

@@ -9,6 +9,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::DomainEvent;
+use crate::calendar::BreakGlass;
 use crate::component::ImageDigest;
 use crate::deployment::{Purpose, Release};
 use crate::id::{DeploymentId, EnvironmentId, TenantId};
@@ -39,6 +40,9 @@ pub struct Requested {
     pub restore_points: BTreeMap<ModuleId, RestorePoint>,
     /// How each component's traffic can be directed.
     pub traffic_controls: BTreeMap<ModuleId, TrafficControl>,
+    /// Who broke the glass and why, where the calendar was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
 }
 
 /// Why a rollout stopped going forward.

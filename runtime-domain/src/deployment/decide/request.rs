@@ -7,6 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::aggregate::Decision;
+use crate::calendar::{Activity, BreakGlass};
 use crate::component::RevisionId;
 use crate::deployment::command::{Release, RequestDeployment, RequestRollback, SeenRevisions};
 use crate::deployment::decide::Decided;
@@ -28,9 +29,22 @@ impl RuntimeDeployment {
     /// # Errors
     /// The plan cannot be made, or evidence is about something else.
     pub fn request(command: RequestDeployment) -> Decided {
-        let RequestDeployment { deployment_id, release, admission, previous, seen, numbers, surfaces } =
-            command;
-        Beginning { deployment_id, admission, previous, seen, numbers, surfaces }
+        let RequestDeployment {
+            deployment_id,
+            release,
+            admission,
+            clearance,
+            previous,
+            seen,
+            numbers,
+            surfaces,
+        } = command;
+        let cleared = (clearance.tenant(), clearance.environment(), clearance.activity());
+        if cleared != (admission.tenant(), admission.environment(), Activity::Deployment) {
+            return Err(DeploymentRefusal::ForeignEvidence);
+        }
+        let break_glass = clearance.break_glass().cloned();
+        Beginning { deployment_id, admission, break_glass, previous, seen, numbers, surfaces }
             .begin(release, Purpose::Rollout)
     }
 
@@ -59,7 +73,9 @@ impl RuntimeDeployment {
         }
         let release = fast(&target, &surfaces);
         let purpose = Purpose::Rollback { to: target.deployment };
-        Beginning { deployment_id, admission, previous, seen, numbers, surfaces }.begin(release, purpose)
+        // Going back is never held up by a calendar.
+        Beginning { deployment_id, admission, break_glass: None, previous, seen, numbers, surfaces }
+            .begin(release, purpose)
     }
 }
 
@@ -81,6 +97,7 @@ fn fast(target: &RollbackPoint, surfaces: &BTreeMap<SurfaceKind, SurfaceCapabili
 struct Beginning {
     deployment_id: DeploymentId,
     admission: Admission,
+    break_glass: Option<BreakGlass>,
     previous: Vec<RollbackPoint>,
     seen: BTreeMap<ModuleId, SeenRevisions>,
     numbers: BTreeMap<ModuleId, u32>,
@@ -119,8 +136,11 @@ impl Beginning {
         let modules: BTreeSet<&ModuleId> = release.components.keys().collect();
         let numbers =
             modules.iter().map(|module| ((*module).clone(), self.numbers.get(*module).copied().unwrap_or(1)));
-        let explanation =
+        let mut explanation =
             format!("{} components by {}, {} gates", modules.len(), release.strategy.name(), gates.len());
+        if let Some(BreakGlass { by, reason }) = &self.break_glass {
+            explanation += &format!("; {by} broke the glass: {reason}");
+        }
         let requested = Requested {
             deployment_id: self.deployment_id,
             tenant_id: tenant,
@@ -129,6 +149,7 @@ impl Beginning {
             purpose,
             restore_points,
             traffic_controls,
+            break_glass: self.break_glass,
             release,
         };
         let events = vec![

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::world::*;
 use crate::aggregate::Aggregate;
+use crate::calendar::{Activity, BreakGlass, Clearance};
 use crate::deployment::*;
 use crate::refusal::{Refusal, Rule};
 use crate::rollout::{GateIndex, Track};
@@ -13,6 +14,7 @@ use crate::scope::Actor;
 use crate::surface::EffectId;
 use crate::testing::assert_called;
 use crate::time::Span;
+use crate::value::Revision;
 
 fn abort() -> DeploymentCommand {
     DeploymentCommand::Abort { reason: "stop".to_string() }
@@ -190,7 +192,7 @@ fn late_reports_change_nothing_once_a_deployment_has_ended() {
 fn only_a_completed_deployment_can_be_gone_back_to() {
     for status in DeploymentStatus::ALL {
         let world = in_state(status);
-        match world.deployment().rollback_point(crate::value::Revision(3)) {
+        match world.deployment().rollback_point(Revision(3)) {
             Ok(point) => {
                 assert_eq!(status, DeploymentStatus::Completed);
                 assert_eq!(point.deployment(), deployment_id(2));
@@ -263,9 +265,9 @@ fn a_rollback_goes_to_an_earlier_completed_deployment_at_once() {
     let second = world.deployment().clone();
     let back = |target: &RuntimeDeployment| RequestRollback {
         deployment_id: deployment_id(3),
-        target: target.rollback_point(crate::value::Revision(4)).unwrap(),
+        target: target.rollback_point(Revision(4)).unwrap(),
         admission: admission(),
-        previous: vec![second.rollback_point(crate::value::Revision(5)).unwrap()],
+        previous: vec![second.rollback_point(Revision(5)).unwrap()],
         seen: Default::default(),
         numbers: [(module("cart"), 3)].into(),
         surfaces: surfaces(),
@@ -285,4 +287,53 @@ fn a_rollback_goes_to_an_earlier_completed_deployment_at_once() {
     let revision = crate::component::RevisionId::new(module("cart"), deployment_id(3));
     world.assert_serves_alone(&revision, 2);
     assert_eq!(world.revisions.get(&revision).map(|(_, image)| image.clone()), Some(digest(1)));
+}
+
+#[test]
+fn a_rollout_takes_a_clearance_of_its_own_environment_for_deployments_only() {
+    let asked = |clearance| {
+        let component = component("cart", 1, 1);
+        let request =
+            RequestDeployment { clearance, ..request(1, release(vec![component], rolling(), vec![]), &[]) };
+        RuntimeDeployment::request(request)
+    };
+    assert!(asked(clearance()).is_ok());
+    let other = crate::testing::id(77);
+    let strays = [
+        Clearance { tenant: crate::testing::id(77), ..clearance() },
+        Clearance { environment: other, ..clearance() },
+        Clearance { activity: Activity::Configuration, ..clearance() },
+    ];
+    for stray in strays {
+        assert_eq!(asked(stray).unwrap_err(), DeploymentRefusal::ForeignEvidence);
+    }
+}
+
+#[test]
+fn broken_glass_is_kept_with_what_it_let_through() {
+    let glass = BreakGlass { by: Actor::new("ada").unwrap(), reason: "customers cannot pay".to_string() };
+    let clearance = Clearance { break_glass: Some(glass.clone()), ..clearance() };
+    let component = component("cart", 1, 1);
+    let request =
+        RequestDeployment { clearance, ..request(1, release(vec![component], rolling(), vec![]), &[]) };
+    let decision = RuntimeDeployment::request(request).unwrap();
+    let DeploymentEvent::RuntimeDeploymentRequested(requested) = &decision.events[0] else { panic!() };
+    assert_eq!(requested.break_glass, Some(glass));
+    assert!(
+        decision.explanation.ends_with("; ada broke the glass: customers cannot pay"),
+        "{}",
+        decision.explanation
+    );
+}
+
+#[test]
+fn a_request_rests_on_each_fact_once() {
+    let facts = |at| {
+        let component = component("cart", 1, 1);
+        let clearance = Clearance { at, ..clearance() };
+        RequestDeployment { clearance, ..request(1, release(vec![component], rolling(), vec![]), &[]) }
+            .evidence()
+    };
+    assert_eq!(facts(Revision::FIRST).len(), 1);
+    assert_eq!(facts(Revision(2)).len(), 2, "two revisions of one environment cannot both be current");
 }

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, Decision};
+use crate::calendar::{Activity, Clearance};
 use crate::component::{
     ComponentSpec, ComponentType, ImageDigest, ImageReference, ReleaseReference, ReleaseTuple, RevisionId,
     Version,
@@ -114,6 +115,16 @@ pub(super) fn admission() -> Admission {
     }
 }
 
+pub(super) fn clearance() -> Clearance {
+    Clearance {
+        tenant: tenant(),
+        environment: environment(),
+        activity: Activity::Deployment,
+        break_glass: None,
+        at: Revision::FIRST,
+    }
+}
+
 pub(super) fn surfaces() -> BTreeMap<SurfaceKind, SurfaceCapabilities> {
     let can = SurfaceCapabilities {
         kind: SurfaceKind::Process,
@@ -133,6 +144,7 @@ pub(super) fn request(number: u128, release: Release, previous: &[&RuntimeDeploy
         deployment_id: deployment_id(number),
         release,
         admission: admission(),
+        clearance: clearance(),
         previous: points,
         seen: BTreeMap::new(),
         numbers,

@@ -77,7 +77,7 @@ fn a_stopped_line_holds_everything_up_until_it_is_resumed() {
         (stopped.by.as_str(), stopped.reason.as_str(), stopped.since),
         ("ada", "payments fail", at(NIGHT))
     );
-    assert_eq!(told.now().opening(Activity::Rotation, at(NIGHT)).is_open(), false);
+    assert!(!told.now().opening(Activity::Rotation, at(NIGHT)).is_open());
     let refused = cleared(&told, NIGHT, None).unwrap_err();
     assert!(refused.remedy().contains("have the line resumed"), "{}", refused.remedy());
     assert!(cleared(&told, NIGHT, glass("the fix")).is_ok());

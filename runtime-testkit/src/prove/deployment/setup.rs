@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use runtime_domain::aggregate::Aggregate;
+use runtime_domain::calendar::{Activity, Clearance};
 use runtime_domain::component::{
     ComponentSpec, ComponentType, ImageDigest, ImageReference, JobSpec, ReleaseReference, ReleaseTuple,
     RevisionId, Version,
@@ -44,7 +45,7 @@ pub(super) fn ask(setup: &Setup, now: Timestamp) -> Answer<DeploymentEvent> {
         None => return Answer::Nothing,
     };
     let stage = stage(setup, now);
-    decided(setup, admission, &stage).unwrap_or(Answer::Nothing)
+    decided(setup, admission, &stage, now).unwrap_or(Answer::Nothing)
 }
 
 /// The surface as the deployments before have left it.
@@ -92,6 +93,7 @@ fn bring(
         deployment_id: id(number),
         release: release(setup, number, setup.old)?,
         admission,
+        clearance: clearance(tenant, 1, at)?,
         previous: points(&stage.completed)?,
         seen: seen(stage),
         numbers: numbers(setup, number)?,
@@ -103,7 +105,12 @@ fn bring(
     settle(&mut stage.driver, deployment, at)
 }
 
-fn decided(setup: &Setup, admission: Admission, stage: &Stage) -> Option<Answer<DeploymentEvent>> {
+fn decided(
+    setup: &Setup,
+    admission: Admission,
+    stage: &Stage,
+    now: Timestamp,
+) -> Option<Answer<DeploymentEvent>> {
     let previous = points(&stage.completed)?;
     let (deployment_id, seen) = (id(NUMBER), seen(stage));
     let (numbers, surfaces) = (numbers(setup, NUMBER)?, surfaces(setup));
@@ -123,6 +130,7 @@ fn decided(setup: &Setup, admission: Admission, stage: &Stage) -> Option<Answer<
         Answer::of(RuntimeDeployment::request(RequestDeployment {
             deployment_id,
             release,
+            clearance: clearance(1, 1, now)?,
             admission,
             previous,
             seen,
@@ -154,6 +162,7 @@ pub(in crate::prove) fn brought_version(number: u8, whose: Whose, now: Timestamp
         deployment_id: id(number),
         release: release(&setup, number, 1)?,
         admission: environment(tenant, place, true, now)?.admit(Revision::FIRST, None).ok()?,
+        clearance: clearance(tenant, place, now)?,
         previous: Vec::new(),
         seen: BTreeMap::new(),
         numbers: numbers(&setup, number)?,
@@ -177,6 +186,10 @@ pub(in crate::prove) fn brought_version(number: u8, whose: Whose, now: Timestamp
     }
     let wanted = if whose == Whose::OtherModule { "pay" } else { "cart" };
     deployment?.deployed_version(&Name::new(wanted).ok()?, Revision::FIRST)
+}
+
+fn clearance(tenant: u128, number: u128, now: Timestamp) -> Option<Clearance> {
+    environment(tenant, number, true, now)?.clear(Activity::Deployment, Revision::FIRST, now, None).ok()
 }
 
 fn environment(

@@ -276,3 +276,34 @@ async fn decommissioning_aborts_what_is_in_flight_and_leaves_nothing_running() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_line_holds_up_a_release_and_neither_a_rollback_nor_broken_glass() {
+    let bench = Bench::with_a_release().await;
+    let (first, _, _) = bench.listing().await[0];
+    bench.deploy(packed(&bench, "2.0.0", "").await).await;
+    let release = packed(&bench, "3.0.0", "").await;
+    let (environments, deployments) = (bench.runtime().environments(), bench.runtime().deployments());
+    environments.stop_the_line(bench.scope(), bench.environment(), "payments fail").await.expect("stopped");
+
+    let refused = deployments.request(bench.scope(), bench.environment(), release.clone()).await;
+    let refused = refused.expect_err("the line is stopped");
+    assert_eq!(refused.rule(), Some(Rule::Calendar));
+    assert!(format!("{refused:?}").contains("payments fail"), "{refused:?}");
+    let back =
+        deployments.roll_back(bench.scope(), bench.environment(), first).await.expect("going back is free");
+    bench.ended(back.aggregate.id()).await;
+
+    let broken = deployments
+        .request_breaking_glass(bench.scope(), bench.environment(), release.clone(), "this is the fix")
+        .await
+        .expect("accepted");
+    let history = deployments.history(bench.scope(), broken.aggregate.id(), 0, 1).await.expect("kept");
+    assert!(history[0].explanation.contains("broke the glass: this is the fix"), "{history:?}");
+    bench.ended(broken.aggregate.id()).await;
+
+    environments.resume_the_line(bench.scope(), bench.environment(), "they work").await.expect("resumed");
+    let again =
+        deployments.request(bench.scope(), bench.environment(), release).await.expect("it serves already");
+    assert!(!again.changed);
+}
