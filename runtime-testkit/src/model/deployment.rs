@@ -69,7 +69,7 @@ impl Setup {
                 _ => None,
             };
         }
-        if self.is_foreign && has_before {
+        if self.clearance != 0 || (self.is_foreign && has_before) {
             return Some("X-1");
         }
         if self.modules == 0 {

@@ -19,7 +19,8 @@ fn way() -> impl Strategy<Value = Way> {
 fn setup() -> impl Strategy<Value = Setup> {
     let rare = |chance| prop::bool::weighted(chance);
     let before = prop_oneof![1 => Just(0_u8), 3 => Just(1_u8), 1 => Just(2_u8)];
-    let odd = (rare(0.15), rare(0.03), rare(0.97));
+    let cleared = prop_oneof![30 => Just(0_u8), 1 => Just(1_u8), 1 => Just(2_u8)];
+    let odd = (rare(0.15), rare(0.03), rare(0.97), cleared);
     let modules = prop_oneof![1 => Just(0_u8), 20 => Just(1_u8), 8 => Just(2_u8)];
     let named = prop_oneof![2 => Just(0_u8), 1 => 0..4_u8];
     let approval = (0..3_u8, named).prop_map(|(required, named)| Approval { required, named });
@@ -40,6 +41,7 @@ fn setup() -> impl Strategy<Value = Setup> {
                 is_rollback: odd.0,
                 is_foreign: odd.1,
                 is_provisioned: odd.2,
+                clearance: odd.3,
                 way,
                 traffic,
                 modules,
