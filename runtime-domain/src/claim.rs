@@ -24,8 +24,8 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::component::ImageDigest;
-use crate::drift::FindingHash;
 use crate::configuration::ConfigVersion;
+use crate::drift::FindingHash;
 use crate::id::{EnvironmentId, ProjectId, ServiceId, TenantId};
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Name};
@@ -119,6 +119,11 @@ impl Claim {
         Self::exclusive(format!("health/{service}/{}", window_start.timestamp_millis()))
     }
 
+    /// Held by a configuration version for ever, withdrawn or not: a number is used once (CFG-1).
+    pub fn configuration_version(environment: EnvironmentId, version: ConfigVersion) -> Self {
+        Self::exclusive(format!("configuration-version/{environment}/{version}"))
+    }
+
     /// Held by a scaling policy until it is retired (SCL-3).
     pub fn scaling_policy(environment: EnvironmentId, module: &ModuleId) -> Self {
         Self::exclusive(format!("scaling-policy/{environment}/{module}"))
@@ -170,8 +175,5 @@ mod tests {
             let occupancy = Claim::occupancy(id(1), mode);
             assert_eq!(occupancy, Claim { key: key("occupancy", ""), mode, space: ClaimSpace::Global });
         }
-    /// Held by a configuration version for ever, withdrawn or not: a number is used once (CFG-1).
-    pub fn configuration_version(environment: EnvironmentId, version: ConfigVersion) -> Self {
-        Self::exclusive(format!("configuration-version/{environment}/{version}"))
     }
 }

@@ -40,7 +40,7 @@ impl PublishedSchema {
 }
 
 /// Names of the published events, with their versions, as spec.md §1 lists them.
-const PUBLISHED: [(&str, u16); 13] = [
+const PUBLISHED: [(&str, u16); 17] = [
     ("RuntimeEnvironmentProvisioned", 1),
     ("RuntimeEnvironmentDecommissioned", 1),
     ("RuntimeDeploymentRequested", 1),
@@ -48,14 +48,16 @@ const PUBLISHED: [(&str, u16); 13] = [
     ("RuntimeDeploymentRolledBack", 1),
     ("RuntimeInventoryUpdated", 1),
     ("RuntimeServiceRetired", 1),
+    ("ConfigurationPublished", 1),
+    ("ConfigurationSynced", 1),
     ("RuntimeTenantBound", 1),
     ("RuntimeTenantQuotaAdjusted", 1),
     ("HealthCheckCompleted", 1),
     ("HealthDegraded", 1),
-    ("RuntimeDriftDetected", 1),
-    ("RuntimeDriftRemediated", 1),
     ("ScalingPolicyApplied", 1),
     ("ScalingPolicyViolated", 1),
+    ("RuntimeDriftDetected", 1),
+    ("RuntimeDriftRemediated", 1),
 ];
 
 /// The schemas of all published events, in the order of spec.md §1.
@@ -66,8 +68,9 @@ pub fn published() -> Vec<PublishedSchema> {
         variants::<crate::inventory::InventoryEvent>(),
         variants::<crate::tenancy::TenancyEvent>(),
         variants::<crate::health::HealthEvent>(),
-        variants::<crate::drift::DriftEvent>(),
+        variants::<crate::configuration::ConfigurationEvent>(),
         variants::<crate::scaling::ScalingEvent>(),
+        variants::<crate::drift::DriftEvent>(),
     ]
     .into_iter()
     .flatten()

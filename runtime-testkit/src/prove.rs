@@ -11,6 +11,13 @@
 //! story the suite shows every [`Property`]. A story that breaks one is shrunk, told line by line, and printed with the seed that plays it
 //! again: set `RUNTIME_TESTKIT_SEED` to it. `RUNTIME_TESTKIT_CASES` sets the number of cases for every suite.
 //!
+//! A thousand cases of any aggregate take seconds in a debug build. For many more, build with optimisation and with overflow checks; this
+//! workspace has a profile for it:
+//!
+//! ```text
+//! RUNTIME_TESTKIT_CASES=100000 cargo test --profile proof -p runtime-testkit --test prove
+//! ```
+//!
 //! # Guarantees
 //! A seed gives the same story on every machine, for one version of this crate. Nothing here reads a clock, a file or a network.
 

@@ -20,6 +20,7 @@ use crate::value::{TextError, parsed_text};
 /// reference the binding and, where a version is pinned, `@` and the version. Text is taken as its UTF-8 bytes: Unicode is not
 /// normalised, so two texts that look alike and are encoded otherwise differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Checksum(String);
 
@@ -97,6 +98,7 @@ impl fmt::Display for Checksum {
 
 /// The number of a configuration version within its environment, from 1. Displayed as `v7`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "u32", into = "u32")]
 pub struct ConfigVersion(core::num::NonZeroU32);
 
@@ -143,6 +145,7 @@ impl fmt::Display for ConfigVersion {
 
 /// A consumer's name within its module, such as an instance or a revision: 1 to 128 letters, digits and any of `.-_@:/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ConsumerName(String);
 

@@ -66,6 +66,7 @@ pub enum EntryError {
 /// The name of an entry: 1 to 128 letters, digits and any of `._-:`, beginning with a letter or `_`, and ending in a letter, a digit or
 /// `_`. Upper and lower case differ. `.`, `:` and `__` are the usual ways to write levels; none has a meaning here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct EntryKey(String);
 
@@ -120,6 +121,7 @@ impl fmt::Display for EntryKey {
 ///
 /// Written `environment`, `service:cart`, `tenant:ten_…`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum ConfigScope {
     /// Everything in the environment.
@@ -224,6 +226,7 @@ impl fmt::Display for SecretReference {
 
 /// What an entry holds. `Debug` tells type and size only, since a value may be looked at before it was checked for secrets.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "WrittenValue", into = "WrittenValue")]
 pub enum ConfigurationValue {
     /// Text, as it is written. At most [`ConfigurationValue::LONGEST_TEXT`] bytes in a configuration.
@@ -272,6 +275,7 @@ impl fmt::Debug for ConfigurationValue {
 
 /// The written form of a value: its type, and the value as that type is written.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct WrittenValue {
     r#type: String,
@@ -329,6 +333,7 @@ impl From<ConfigurationValue> for WrittenValue {
 
 /// One setting: what holds under a key, in a scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConfigurationEntry {
     /// For whom.
@@ -352,6 +357,7 @@ pub struct ConfigurationScope<'e> {
 ///
 /// Deserialising goes through the same door as [`ConfigurationEntries::new`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Vec<ConfigurationEntry>", into = "Vec<ConfigurationEntry>")]
 pub struct ConfigurationEntries(Vec<ConfigurationEntry>);
 

@@ -13,6 +13,7 @@ use crate::id::{ConfigurationId, EnvironmentId, TenantId};
 
 /// What a version begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VersionPublished {
     /// The configuration.
     pub configuration_id: ConfigurationId,
@@ -33,6 +34,7 @@ pub struct VersionPublished {
 
 /// What happens to a configuration. Exhaustive, so that a new event breaks the build of who must handle it. No event changes entries (CFG-3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum ConfigurationEvent {
     /// A version is there. Published.

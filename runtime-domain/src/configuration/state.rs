@@ -88,6 +88,7 @@ pub struct Withdrawn {
 
 /// Something that runs with configuration: an instance or a revision of a module.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
     /// The module.
@@ -104,6 +105,7 @@ impl fmt::Display for Consumer {
 
 /// What a consumer was observed running with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Sighting {
     /// Who.

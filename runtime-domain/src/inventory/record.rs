@@ -84,6 +84,12 @@ impl RuntimeServiceRecord {
             ServiceState::Running(state) if !state.seen.serves(recorded) => {
                 Some(("SVC-2", format!("it is Running, and no instance of {recorded} serves")))
             }
+            ServiceState::Running(state) if state.seen.serving() < usize::from(state.seen.wanted) => {
+                Some(("CONTENT", "it is Running, and fewer instances serve than are wanted".to_string()))
+            }
+            ServiceState::Starting(state) if state.seen.as_ref().is_some_and(|seen| seen.serving() > 0) => {
+                Some(("CONTENT", "it is Starting, and an instance serves".to_string()))
+            }
             ServiceState::Degraded(state) if state.seen.serving() == 0 => {
                 Some(("SVC-2", "it is Degraded, and no instance serves: that is Unavailable".to_string()))
             }

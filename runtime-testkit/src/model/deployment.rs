@@ -22,7 +22,9 @@ struct Life {
     agreed: BTreeSet<u8>,
     /// Gates before the rollout that have not passed: the approval first, then the job.
     preflight: usize,
+    /// Whether the approval passed, or was refused by someone.
     has_verdict: bool,
+    has_passed: bool,
     is_promoted: bool,
     touched: BTreeSet<String>,
     keeps_out: bool,
@@ -67,7 +69,7 @@ impl Setup {
                 _ => None,
             };
         }
-        if self.is_foreign && has_before {
+        if self.clearance != 0 || (self.is_foreign && has_before) {
             return Some("X-1");
         }
         if self.modules == 0 {
@@ -149,6 +151,7 @@ impl Life {
             agreed: BTreeSet::new(),
             preflight: usize::from(asks && setup.approval.is_some()) + usize::from(asks && setup.has_job),
             has_verdict: !asks || setup.approval.is_none(),
+            has_passed: false,
             is_promoted: false,
             touched: BTreeSet::new(),
             keeps_out: true,
@@ -208,7 +211,7 @@ impl Life {
     }
 
     fn approve(&mut self, is_known: bool, by: u8) -> Foreseen {
-        if is_known && self.approval().is_some() && self.has_verdict && self.has_agreed() {
+        if is_known && self.has_passed {
             return Foreseen::Same;
         }
         if let Some(answer) = self.asked(is_known, by) {
@@ -243,10 +246,12 @@ impl Life {
             }
             "GatePassed" if self.preflight > 0 => {
                 self.preflight -= 1;
-                if !self.has_verdict && !self.has_agreed() {
-                    return Err("the approval passed, and too few have agreed".to_owned());
+                if !self.has_verdict {
+                    if !self.has_agreed() {
+                        return Err("the approval passed, and too few have agreed".to_owned());
+                    }
+                    (self.has_verdict, self.has_passed) = (true, true);
                 }
-                self.has_verdict = true;
                 self.go(&[Requested], Requested, name)
             }
             "GateFailed" => {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::environment::calendar::Times;
 use crate::model::environment::ledger::Ledger;
 use crate::model::{Facts, Foreseen, Model, exclusive, text};
 use crate::plan::DESTINATIONS;
 use crate::plan::environment::{Blueprint, Change, EnvironmentPlan, Fit};
 
+mod calendar;
 mod ledger;
 
 /// The model of an environment.
@@ -23,6 +25,7 @@ struct Life {
     /// How often provisioning was begun.
     tries: u32,
     ledger: Ledger,
+    times: Times,
 }
 
 #[derive(Debug, Clone)]
@@ -80,6 +83,7 @@ impl Model for EnvironmentModel {
                 phase: Phase::Requested,
                 tries: 0,
                 ledger: Ledger::default(),
+                times: Times::default(),
             });
             return quietly();
         };
@@ -116,6 +120,18 @@ impl Model for EnvironmentModel {
             }
             EnvironmentPlan::Return { binding, tenant, .. } => life.ledger.give_back(*binding, *tenant),
             EnvironmentPlan::Tick => life.ledger.tick(now),
+            EnvironmentPlan::Calendar(_)
+            | EnvironmentPlan::StopLine { .. }
+            | EnvironmentPlan::ResumeLine { .. }
+            | EnvironmentPlan::Clear { .. }
+                if life.is_leaving() =>
+            {
+                LIFECYCLE
+            }
+            EnvironmentPlan::Calendar(calendar) => life.times.change(calendar),
+            EnvironmentPlan::StopLine { reason } => life.times.turn(true, reason),
+            EnvironmentPlan::ResumeLine { reason } => life.times.turn(false, reason),
+            EnvironmentPlan::Clear { activity, glass } => life.times.clear(*activity, glass.as_deref(), now),
         }
     }
 
@@ -149,7 +165,8 @@ impl Model for EnvironmentModel {
                 .with("protected", life.is_protected)
                 .with("admits", admits)
                 .with("capacity", u16::from(life.wanted.capacity) + 1)
-                .with("held", life.ledger.held()),
+                .with("held", life.ledger.held())
+                .with("stopped", life.times.is_stopped()),
         )
     }
 }

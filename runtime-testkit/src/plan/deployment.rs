@@ -36,6 +36,8 @@ pub struct Setup {
     pub is_foreign: bool,
     /// Whether the environment is provisioned at all.
     pub is_provisioned: bool,
+    /// For what the calendar is open: 0 deployments of this environment, 1 another kind of change, 2 another environment.
+    pub clearance: u8,
     /// How.
     pub way: Way,
     /// How finely the surface divides traffic: 0 per instance, 1 by switching, 2 by weight.

@@ -36,6 +36,39 @@ pub struct Change {
     pub capacity: Option<u8>,
 }
 
+/// When changes are allowed, in UTC. Activities are one bit each: deployment, configuration, rotation, remediation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Calendar {
+    /// The windows.
+    pub windows: Vec<Window>,
+    /// A freeze, if there is one.
+    pub freeze: Option<Freeze>,
+}
+
+/// A time of the week.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// What it allows.
+    pub activities: u8,
+    /// The days on which it begins, Monday first, one bit each.
+    pub days: u8,
+    /// The minute of the day at which it begins, up to 1440.
+    pub from: u16,
+    /// The minute before which it ends: of the next day where it is no later than the beginning.
+    pub to: u16,
+}
+
+/// A time in which nothing is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// What it forbids.
+    pub activities: u8,
+    /// How many hours after the story's beginning it begins; negative before.
+    pub from: i16,
+    /// For how many hours it lasts; at least one.
+    pub hours: u8,
+}
+
 /// How what an engine made relates to what it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
@@ -129,4 +162,23 @@ pub enum EnvironmentPlan {
     },
     /// Time has passed.
     Tick,
+    /// Allow changes at other times.
+    Calendar(Calendar),
+    /// Stop every change.
+    StopLine {
+        /// Why.
+        reason: String,
+    },
+    /// Let changes go on.
+    ResumeLine {
+        /// Why.
+        reason: String,
+    },
+    /// Ask whether a change is cleared now.
+    Clear {
+        /// Which activity: 0 to 3.
+        activity: u8,
+        /// Why the glass is broken, if it is.
+        glass: Option<String>,
+    },
 }

@@ -11,6 +11,7 @@ use runtime_domain::environment::{
 };
 use runtime_domain::id::{Id, IdKind};
 use runtime_domain::refusal::Refusal;
+use runtime_domain::scope::Actor;
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::tenancy::QuotaUnit;
 use runtime_domain::time::{Span, Timestamp};
@@ -24,6 +25,8 @@ use crate::prove::tenancy::evidence::{self, Who, quota};
 use crate::prove::tenancy::isolation;
 use crate::prove::{Answer, Driver, Fault, Provable};
 use crate::strategy::environment::environment_stories;
+
+mod calendar;
 
 /// Drives environments.
 #[derive(Debug, Clone)]
@@ -53,7 +56,7 @@ impl Driver<RuntimeEnvironment> for EnvironmentDriver {
             (None, _) => Answer::Nothing,
             (Some(environment), plan) => match command(environment, plan, now) {
                 Some(command) => Answer::of(environment.decide(&command, now)),
-                None => ask_ledger(environment, plan, now).unwrap_or(Answer::Nothing),
+                None => ask_evidence(environment, plan, now).unwrap_or(Answer::Nothing),
             },
         }
     }
@@ -119,11 +122,22 @@ fn command(
     now: Timestamp,
 ) -> Option<EnvironmentCommand> {
     let retry_at = |seconds: u16| Span::from_secs(u64::from(seconds)).after(now);
+    let operator = || Actor::new("operator").ok();
     Some(match plan {
+        EnvironmentPlan::Calendar(wanted) => {
+            EnvironmentCommand::ChangeCalendar { calendar: calendar::of(wanted)? }
+        }
+        EnvironmentPlan::StopLine { reason } => {
+            EnvironmentCommand::StopTheLine { by: operator()?, reason: reason.clone() }
+        }
+        EnvironmentPlan::ResumeLine { reason } => {
+            EnvironmentCommand::ResumeTheLine { by: operator()?, reason: reason.clone() }
+        }
         EnvironmentPlan::Provision(_)
         | EnvironmentPlan::Reserve { .. }
         | EnvironmentPlan::Commit { .. }
         | EnvironmentPlan::Return { .. }
+        | EnvironmentPlan::Clear { .. }
         | EnvironmentPlan::Tick => return None,
         EnvironmentPlan::Start => EnvironmentCommand::RecordProvisioningStarted,
         EnvironmentPlan::Made { fit, making } => {
@@ -186,8 +200,8 @@ fn resources(environment: &RuntimeEnvironment, fit: Fit, making: u8) -> Provisio
     }
 }
 
-/// Asks the ledger, where the plan does.
-fn ask_ledger(
+/// Asks the ledger, or for a clearance, where the plan does.
+fn ask_evidence(
     environment: &RuntimeEnvironment,
     plan: &EnvironmentPlan,
     now: Timestamp,
@@ -217,6 +231,9 @@ fn ask_ledger(
             released: evidence::released(who(*binding, *tenant, *is_elsewhere), now)?,
         },
         EnvironmentPlan::Tick => QuotaCommand::Tick,
+        EnvironmentPlan::Clear { activity, glass } => {
+            return Some(calendar::clear(environment, *activity, glass.as_ref(), now));
+        }
         _ => return None,
     };
     Some(Answer::of(environment.decide_quota(&command, now)))
@@ -293,6 +310,7 @@ impl Provable for RuntimeEnvironment {
             .with("protected", self.is_protected())
             .with("admits", admits)
             .with("capacity", self.ledger().capacity().cpu_millicores())
+            .with("stopped", self.stopped_line().is_some())
             .with("held", self.ledger().allocated(QuotaUnit::ALL[0]))
     }
 }

@@ -160,7 +160,9 @@ impl Provable for RuntimeService {
             serving.fold((0, 0), |(all, own), it| (all + 1, own + usize::from(it.revision == *recorded)));
         let status = after.status();
         let holds = match status {
-            RuntimeStatus::Running => own > 0,
+            RuntimeStatus::Running => {
+                own > 0 && after.state().seen().is_some_and(|seen| all >= usize::from(seen.wanted))
+            }
             RuntimeStatus::Degraded => all > 0,
             RuntimeStatus::Unavailable => all == 0,
             RuntimeStatus::Starting => all == 0,

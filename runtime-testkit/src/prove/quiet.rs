@@ -35,7 +35,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::panic, reason = "a panic is what is caught here")]
     fn a_panic_is_told_and_not_printed() {
         assert_eq!(caught(|| 1), Ok(1));
         assert_eq!(caught(|| panic!("at {}", 7)), Err::<(), _>("it panicked: at 7".to_owned()));

@@ -152,7 +152,7 @@ mod tests {
             remove(&mut removed, &place);
             assert_ne!(removed, form, "{place}");
             let mut inserted = form.clone();
-            insert(&mut inserted, &place, "z", &json!(1));
+            insert(&mut inserted, &place, "z", &json!("z"));
             assert_ne!(inserted, form, "{place}");
         }
     }

@@ -11,7 +11,7 @@ fn way() -> impl Strategy<Value = Way> {
     prop_oneof![
         4 => (0..3_u8, 0..3_u8).prop_map(|(surge, unavailable)| Way::Rolling { surge, unavailable }),
         3 => Just(Way::BlueGreen),
-        3 => prop_oneof![Just(vec![10, 50]), Just(vec![1, 99]), Just(vec![])].prop_map(Way::Canary),
+        3 => prop_oneof![Just(vec![10, 50]), Just(vec![50]), Just(vec![1, 99]), Just(vec![])].prop_map(Way::Canary),
         1 => vec(0..110_u8, 0..3).prop_map(Way::Canary),
     ]
 }
@@ -19,7 +19,8 @@ fn way() -> impl Strategy<Value = Way> {
 fn setup() -> impl Strategy<Value = Setup> {
     let rare = |chance| prop::bool::weighted(chance);
     let before = prop_oneof![1 => Just(0_u8), 3 => Just(1_u8), 1 => Just(2_u8)];
-    let odd = (rare(0.15), rare(0.03), rare(0.97));
+    let cleared = prop_oneof![30 => Just(0_u8), 1 => Just(1_u8), 1 => Just(2_u8)];
+    let odd = (rare(0.15), rare(0.03), rare(0.97), cleared);
     let modules = prop_oneof![1 => Just(0_u8), 20 => Just(1_u8), 8 => Just(2_u8)];
     let named = prop_oneof![2 => Just(0_u8), 1 => 0..4_u8];
     let approval = (0..3_u8, named).prop_map(|(required, named)| Approval { required, named });
@@ -40,6 +41,7 @@ fn setup() -> impl Strategy<Value = Setup> {
                 is_rollback: odd.0,
                 is_foreign: odd.1,
                 is_provisioned: odd.2,
+                clearance: odd.3,
                 way,
                 traffic,
                 modules,
@@ -77,5 +79,13 @@ pub fn deployment_plans() -> BoxedStrategy<DeploymentPlan> {
 
 /// Stories of a deployment.
 pub fn deployment_stories() -> BoxedStrategy<Vec<Step<DeploymentPlan>>> {
-    story(setup().prop_map(DeploymentPlan::Request), deployment_plans(), 70)
+    let begin = || setup().prop_map(DeploymentPlan::Request);
+    // Most of a calm story is work, so that it gets to the end of a rollout.
+    let calm = prop_oneof![
+        20 => (0..4_u8).prop_map(DeploymentPlan::Act),
+        1 => Just(DeploymentPlan::Resume),
+        1 => (Just(true), 0..4_u8).prop_map(|(is_known, by)| DeploymentPlan::Approve { is_known, by }),
+        1 => deployment_plans(),
+    ];
+    prop_oneof![story(begin(), deployment_plans(), 70), story(begin(), calm, 90)].boxed()
 }

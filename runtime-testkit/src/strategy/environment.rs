@@ -10,7 +10,7 @@ use runtime_domain::environment::{
 };
 use runtime_domain::surface::SurfaceKind;
 
-use crate::plan::environment::{Blueprint, Change, EnvironmentPlan, Fit};
+use crate::plan::environment::{Blueprint, Calendar, Change, EnvironmentPlan, Fit, Freeze, Window};
 use crate::plan::{DESTINATIONS, Step};
 use crate::strategy::tenancy::valid_resource_quota;
 use crate::strategy::{reason, story, value};
@@ -190,6 +190,33 @@ fn fit() -> impl Strategy<Value = Fit> {
     ]
 }
 
+fn calendar() -> impl Strategy<Value = Calendar> {
+    let minute = || prop_oneof![0..=1_440_u16, Just(480_u16), Just(0_u16), Just(1_440_u16)];
+    let window = (1..16_u8, 1..128_u8, minute(), minute()).prop_map(|(activities, days, from, to)| Window {
+        activities,
+        days,
+        from,
+        to,
+    });
+    let freeze = (1..16_u8, -48..48_i16, 1..60_u8).prop_map(|(activities, from, hours)| Freeze {
+        activities,
+        from,
+        hours,
+    });
+    (vec(window, 0..3), prop::option::weighted(0.3, freeze))
+        .prop_map(|(windows, freeze)| Calendar { windows, freeze })
+}
+
+fn calendar_plans() -> impl Strategy<Value = EnvironmentPlan> {
+    prop_oneof![
+        3 => calendar().prop_map(EnvironmentPlan::Calendar),
+        1 => reason().prop_map(|reason| EnvironmentPlan::StopLine { reason }),
+        1 => reason().prop_map(|reason| EnvironmentPlan::ResumeLine { reason }),
+        4 => (0..4_u8, prop::option::weighted(0.2, reason()))
+            .prop_map(|(activity, glass)| EnvironmentPlan::Clear { activity, glass }),
+    ]
+}
+
 fn quota_plans() -> impl Strategy<Value = EnvironmentPlan> {
     let seconds = prop_oneof![6 => 1..60_i16, 1 => Just(3_600_i16), 1 => Just(3_601_i16), 1 => -1..1_i16];
     let whose = || (0..3_u8, prop_oneof![9 => Just(None), 1 => (0..3_u8).prop_map(Some)]);
@@ -228,6 +255,7 @@ pub fn environment_plans() -> BoxedStrategy<EnvironmentPlan> {
         2 => Just(EnvironmentPlan::Gone),
         1 => (reason(), 0..600_u16).prop_map(|(reason, retry)| EnvironmentPlan::NotGone { reason, retry }),
         10 => quota_plans(),
+        8 => calendar_plans(),
     ]
     .boxed()
 }

@@ -26,6 +26,12 @@ fn healthy(version: u8) -> impl Strategy<Value = Revision> {
     })
 }
 
+/// What is shown most of the time, so that it is often shown again.
+fn usual() -> Show {
+    let revision = Revision { version: 1, wanted: 1, instances: vec![1], has_traffic: true };
+    Show { age: 0, is_foreign: false, is_routed: true, revisions: vec![revision] }
+}
+
 fn show() -> impl Strategy<Value = Show> {
     let age = prop_oneof![8 => Just(0_i64), 2 => 0..10_i64, 1 => 170..190_i64, 1 => -100..0_i64];
     let is_in = || prop::bool::weighted(0.6);
@@ -56,6 +62,7 @@ pub fn inventory_plans() -> BoxedStrategy<InventoryPlan> {
     prop_oneof![
         4 => (1..4_u8, whose()).prop_map(|(version, whose)| InventoryPlan::Bring { version, whose }),
         10 => show().prop_map(InventoryPlan::Observe),
+        6 => Just(InventoryPlan::Observe(usual())),
         3 => Just(InventoryPlan::Silence),
         1 => reason().prop_map(|reason| InventoryPlan::Retire { reason }),
     ]

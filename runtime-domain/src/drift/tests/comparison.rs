@@ -16,7 +16,10 @@ use crate::testing::{at, id, name};
 use crate::value::Replicas;
 
 fn configuration(number: u128) -> Option<ConfigurationVersionRef> {
-    Some(ConfigurationVersionRef { configuration: id(number), checksum: "c".to_string() })
+    Some(ConfigurationVersionRef {
+        configuration: id(number),
+        checksum: serde_json::from_value(serde_json::json!(["sha256:", &"c".repeat(64)].concat())).unwrap(),
+    })
 }
 
 fn secret(version: &str) -> BTreeSet<SecretVersionRef> {

@@ -347,6 +347,15 @@ fn hostile_records_are_refused_by_the_rule_they_break() {
     unavailable["state"]["seen"]["instances"][0]["state"] = json!("ready");
     assert_eq!(load(unavailable).unwrap_err().rule, "CONTENT");
 
+    let mut too_few = running.clone();
+    too_few["state"]["seen"]["wanted"] = json!(2);
+    assert_eq!(load(too_few).unwrap_err().rule, "CONTENT");
+
+    let mut starting = record(&one(1, 1, &[Starting]));
+    assert_eq!(starting["state"]["status"], "Starting");
+    starting["state"]["seen"]["instances"][0]["state"] = json!("ready");
+    assert_eq!(load(starting).unwrap_err().rule, "CONTENT");
+
     let newer = RuntimeService::from_record(2, serde_json::from_value(running.clone()).unwrap());
     assert_eq!(newer.unwrap_err().rule, "SCHEMA");
 

@@ -71,6 +71,7 @@ fn stage(setup: &Setup, now: Timestamp) -> Stage {
             approval: None,
             has_job: false,
             has_metric: false,
+            clearance: 0,
             modules: setup.modules.max(1),
             way: if setup.traffic == 0 { Way::Rolling { surge: 1, unavailable: 0 } } else { Way::BlueGreen },
             ..setup.clone()
@@ -93,7 +94,7 @@ fn bring(
         deployment_id: id(number),
         release: release(setup, number, setup.old)?,
         admission,
-        clearance: clearance(tenant, 1, at)?,
+        clearance: clearance(tenant, 1, Activity::Deployment, at)?,
         upstream: Vec::new(),
         hold_released: None,
         previous: points(&stage.completed)?,
@@ -133,7 +134,7 @@ fn decided(
             RequestDeployment {
                 deployment_id,
                 release,
-                clearance: clearance(1, 1, now)?,
+                clearance: cleared(setup, now)?,
                 upstream: Vec::new(),
                 hold_released: None,
                 admission,
@@ -156,6 +157,7 @@ pub(in crate::prove) fn brought_version(number: u8, whose: Whose, now: Timestamp
         is_rollback: false,
         is_foreign: false,
         is_provisioned: true,
+        clearance: 0,
         way: Way::BlueGreen,
         traffic: 2,
         modules: if whose == Whose::OtherModule { 2 } else { 1 },
@@ -169,7 +171,7 @@ pub(in crate::prove) fn brought_version(number: u8, whose: Whose, now: Timestamp
         deployment_id: id(number),
         release: release(&setup, number, 1)?,
         admission: environment(tenant, place, true, now)?.admit(Revision::FIRST, None).ok()?,
-        clearance: clearance(tenant, place, now)?,
+        clearance: clearance(tenant, place, Activity::Deployment, now)?,
         upstream: Vec::new(),
         hold_released: None,
         previous: Vec::new(),
@@ -197,8 +199,17 @@ pub(in crate::prove) fn brought_version(number: u8, whose: Whose, now: Timestamp
     deployment?.deployed_version(&Name::new(wanted).ok()?, Revision::FIRST)
 }
 
-fn clearance(tenant: u128, number: u128, now: Timestamp) -> Option<Clearance> {
-    environment(tenant, number, true, now)?.clear(Activity::Deployment, Revision::FIRST, now, None).ok()
+/// Proof that a calendar is open, to what the story says.
+fn cleared(setup: &Setup, now: Timestamp) -> Option<Clearance> {
+    match setup.clearance {
+        0 => clearance(1, 1, Activity::Deployment, now),
+        1 => clearance(1, 1, Activity::Rotation, now),
+        _ => clearance(1, 2, Activity::Deployment, now),
+    }
+}
+
+fn clearance(tenant: u128, number: u128, activity: Activity, now: Timestamp) -> Option<Clearance> {
+    environment(tenant, number, true, now)?.clear(activity, Revision::FIRST, now, None).ok()
 }
 
 fn environment(
@@ -328,7 +339,10 @@ fn strategy(way: &Way) -> Option<DeploymentStrategy> {
         Way::Canary(weights) => {
             let step = |weight: &u8| {
                 let weight = Percent::new((*weight).min(100)).ok()?;
-                Some(CanaryStep { weight, hold: Hold::For(Span::from_secs(5)) })
+                // At half of the traffic somebody has a look.
+                let hold =
+                    if weight.get() == 50 { Hold::UntilResumed } else { Hold::For(Span::from_secs(5)) };
+                Some(CanaryStep { weight, hold })
             };
             let steps = weights.iter().map(step).collect::<Option<_>>()?;
             DeploymentStrategy::Canary(Canary { steps, bake, retirement_delay })

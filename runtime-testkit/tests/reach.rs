@@ -1,0 +1,180 @@
+//! A story that never gets anywhere proves nothing: these show where stories get.
+
+#![expect(clippy::unwrap_used, reason = "a story that cannot be made or applied is what fails here")]
+
+use std::collections::BTreeSet;
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use runtime_domain::aggregate::DomainEvent;
+use runtime_domain::deployment::RuntimeDeployment;
+use runtime_domain::environment::RuntimeEnvironment;
+use runtime_domain::health::HealthCheckResult;
+use runtime_domain::inventory::RuntimeService;
+use runtime_domain::tenancy::RuntimeTenantBinding;
+use runtime_domain::time::{Span, Timestamp};
+use runtime_testkit::prove::{Answer, Driver, Provable};
+
+/// What some thousand stories came to.
+#[derive(Debug, Default)]
+struct Reached {
+    statuses: BTreeSet<String>,
+    events: BTreeSet<&'static str>,
+    rules: BTreeSet<&'static str>,
+}
+
+fn reached<A: Provable>(stories: u32) -> Reached {
+    let mut runner =
+        TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]));
+    let strategy = A::stories();
+    let mut reached = Reached::default();
+    for _ in 0..stories {
+        let (mut driver, mut seconds, mut state) = (A::Driver::begin(), 1_800_000_000_i64, None::<A>);
+        for step in strategy.new_tree(&mut runner).unwrap().current() {
+            seconds += step.seconds;
+            let now = Span::from_secs(seconds.unsigned_abs()).after(Timestamp::UNIX_EPOCH);
+            let before = state.clone();
+            match driver.ask(state.as_ref(), &step.plan, now) {
+                Answer::Refused(refused) => drop(reached.rules.insert(refused.rule)),
+                Answer::Nothing => driver.follow(before.as_ref(), &step.plan, now),
+                Answer::Decided(decision) => {
+                    for event in &decision.events {
+                        state = Some(A::evolve(state, event, now).unwrap());
+                        reached.events.insert(event.name());
+                        reached.statuses.extend(state.as_ref().map(|state| state.status().to_owned()));
+                    }
+                    driver.follow(before.as_ref(), &step.plan, now);
+                }
+            }
+        }
+    }
+    reached
+}
+
+fn assert_all(what: &str, seen: impl IntoIterator<Item = impl ToString>, wanted: &[&str]) {
+    let seen: BTreeSet<String> = seen.into_iter().map(|one| one.to_string()).collect();
+    let missed: Vec<_> = wanted.iter().filter(|one| !seen.contains(**one)).collect();
+    assert!(missed.is_empty(), "no story reaches {what} {missed:?}, only {seen:?}");
+}
+
+#[test]
+fn stories_of_environments_reach_every_status_event_and_refusal() {
+    let reached = reached::<RuntimeEnvironment>(3_000);
+    let statuses = [
+        "Requested",
+        "Provisioning",
+        "ProvisioningFailed",
+        "Provisioned",
+        "Decommissioning",
+        "Decommissioned",
+    ];
+    assert_all("status", reached.statuses, &statuses);
+    let events = [
+        "EnvironmentRequested",
+        "EnvironmentProvisioningStarted",
+        "RuntimeEnvironmentProvisioned",
+        "EnvironmentProvisioningFailed",
+        "EnvironmentProvisioningRetried",
+        "EnvironmentChanged",
+        "EnvironmentResourcesUpdated",
+        "EnvironmentChangeFailed",
+        "EnvironmentProtected",
+        "EnvironmentUnprotected",
+        "EnvironmentDecommissioningStarted",
+        "EnvironmentDecommissioningFailed",
+        "QuotaReserved",
+        "QuotaCommitted",
+        "QuotaReleased",
+        "QuotaExpired",
+        "CalendarChanged",
+        "LineStopped",
+        "LineResumed",
+        "RuntimeEnvironmentDecommissioned",
+    ];
+    assert_all("event", reached.events, &events);
+    assert_all(
+        "refusal",
+        reached.rules,
+        &["ENV-2", "X-3", "X-1", "TEN-2", "CONTENT", "CAPABILITY", "CALENDAR", "LIFECYCLE"],
+    );
+}
+
+#[test]
+fn stories_of_deployments_reach_every_status_event_and_refusal() {
+    let reached = reached::<RuntimeDeployment>(3_000);
+    let statuses =
+        ["Requested", "InProgress", "Paused", "RollingBack", "Completed", "RolledBack", "Rejected", "Failed"];
+    assert_all("status", reached.statuses, &statuses);
+    let events = [
+        "RuntimeDeploymentRequested",
+        "RolloutPlanned",
+        "StageCleared",
+        "EffectIntended",
+        "EffectPerformed",
+        "EffectDeferred",
+        "EffectRepeated",
+        "GateSampled",
+        "GateApproved",
+        "GatePassed",
+        "GateFailed",
+        "StageCompleted",
+        "StageSkipped",
+        "RolloutPaused",
+        "RolloutResumed",
+        "RolloutPromoted",
+        "RollbackStarted",
+        "RuntimeDeploymentCompleted",
+        "RuntimeDeploymentRolledBack",
+        "DeploymentRejected",
+        "DeploymentFailed",
+        "QuarantineReleased",
+        "HoldReleased",
+    ];
+    assert_all("event", reached.events, &events);
+    let rules = ["ENV-1", "DEP-1", "DEP-2", "X-1", "CONTENT", "CAPABILITY", "LIFECYCLE"];
+    assert_all("refusal", reached.rules, &rules);
+}
+
+#[test]
+fn stories_of_services_reach_every_status_event_and_refusal() {
+    let reached = reached::<RuntimeService>(1_000);
+    let statuses = ["Starting", "Running", "Degraded", "Unavailable", "Unknown", "Retired"];
+    assert_all("status", reached.statuses, &statuses);
+    let events = ["RuntimeInventoryUpdated", "ServiceSeen", "RuntimeServiceRetired"];
+    assert_all("event", reached.events, &events);
+    assert_all("refusal", reached.rules, &["SVC-1", "SVC-3", "X-1"]);
+}
+
+#[test]
+fn stories_of_tenant_bindings_reach_every_status_event_and_refusal() {
+    let reached = reached::<RuntimeTenantBinding>(6_000);
+    assert_all("status", reached.statuses, &["Pending", "Bound", "Cordoned", "Moving", "Released"]);
+    let events = [
+        "TenantBindingRequested",
+        "RuntimeTenantBound",
+        "QuotaIncreaseRequested",
+        "QuotaIncreaseLapsed",
+        "RuntimeTenantQuotaAdjusted",
+        "QuotaSettled",
+        "TenantCordoned",
+        "TenantUncordoned",
+        "TenantProtected",
+        "TenantUnprotected",
+        "TenantMoveBegun",
+        "TenantMoveTurned",
+        "TenantMoveStepFailed",
+        "TenantMoveAborted",
+        "TenantReleased",
+        "TenantQuotaReturned",
+    ];
+    assert_all("event", reached.events, &events);
+    assert_all("refusal", reached.rules, &["TEN-1", "TEN-2", "TEN-3", "X-1", "CONTENT", "LIFECYCLE"]);
+}
+
+#[test]
+fn stories_of_health_checks_reach_every_status_event_and_refusal() {
+    let reached = reached::<HealthCheckResult>(1_000);
+    assert_all("status", reached.statuses, &["Healthy", "Degraded", "Unhealthy"]);
+    assert_all("event", reached.events, &["HealthCheckCompleted", "HealthDegraded"]);
+    assert_all("refusal", reached.rules, &["HLT-3", "CONTENT"]);
+}

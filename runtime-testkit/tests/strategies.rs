@@ -1,0 +1,207 @@
+//! What the strategies promise: a valid value is one by every way in and out, and a hostile one is refused or legal and never panics.
+
+use std::fmt::Debug;
+use std::str::FromStr;
+
+use proptest::prelude::*;
+use runtime_domain::calendar::Opening;
+use runtime_domain::component::{
+    HttpPath, ImageDigest, ImageReference, PinnedImage, ReleaseReference, RevisionId, VariableName, Version,
+};
+use runtime_domain::deployment::Release;
+use runtime_domain::envelope::{Envelope, EventType, SchemaUri, Source, Subject, TraceParent};
+use runtime_domain::environment::{EnvironmentChange, ProvisionRuntimeEnvironment, RuntimeEnvironment};
+use runtime_domain::health::EvaluationWindow;
+use runtime_domain::id::{DeploymentId, EnvironmentId, TenantId};
+use runtime_domain::rollout::GateSpec;
+use runtime_domain::scope::Actor;
+use runtime_domain::surface::{ComponentObservation, TrafficWeights};
+use runtime_domain::tenancy::{PartitionKey, ResourceQuota};
+use runtime_domain::time::{Span, Timestamp};
+use runtime_domain::value::{Measure, Name, Percent, Replicas};
+use runtime_testkit::strategy::{
+    calendar, component, envelope, environment, health, json, rollout, surface, tenancy, text, value,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+fn round_trips<T: Serialize + DeserializeOwned + PartialEq + Debug>(given: &T) -> Result<(), TestCaseError> {
+    let written = serde_json::to_string(given).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let read: T = serde_json::from_str(&written)
+        .map_err(|error| TestCaseError::fail(format!("{written} cannot be read back: {error}")))?;
+    prop_assert_eq!(&read, given);
+    Ok(())
+}
+
+/// The text is refused with a word of what would be right, or is what it says.
+fn is_refused_or_the_same<T>(text: &str) -> Result<(), TestCaseError>
+where
+    T: FromStr + ToString,
+    T::Err: ToString,
+{
+    match text.parse::<T>() {
+        Ok(parsed) => prop_assert_eq!(parsed.to_string(), text),
+        Err(error) => {
+            let said = error.to_string();
+            prop_assert!(!said.is_empty() && said.len() < 2_000, "{}", said.len());
+        }
+    }
+    Ok(())
+}
+
+/// Any JSON is refused, or gives a value that is written and read back as the same.
+fn is_refused_or_legal<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    given: &Value,
+) -> Result<(), TestCaseError> {
+    // As text, since that is how it comes: a parser goes no deeper than it can write again.
+    match serde_json::from_str::<T>(&given.to_string()) {
+        Ok(read) => round_trips(&read),
+        Err(_) => Ok(()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_valid_small_value_is_written_and_read_back(
+        id in value::valid_id::<runtime_domain::id::kind::Tenant>(), name in value::valid_name(),
+        actor in value::valid_actor(), at in value::valid_timestamp(), span in value::valid_span(),
+        replicas in value::valid_replicas(), percent in value::valid_percent(), measure in value::valid_measure(),
+        revision in value::valid_revision(), kind in value::valid_aggregate_kind(),
+    ) {
+        round_trips(&(id, name, actor, at, span))?;
+        round_trips(&(replicas, percent, measure, revision, kind))?;
+        prop_assert_eq!(id.to_string().parse::<TenantId>(), Ok(id));
+        prop_assert!(id.to_string().parse::<DeploymentId>().is_err(), "an identifier of another kind");
+    }
+
+    #[test]
+    fn every_valid_component_is_written_and_read_back(
+        image in component::valid_pinned_image(), component in component::valid_component(),
+        job in component::valid_job(), revision in component::valid_revision_id(),
+    ) {
+        round_trips(&(image, component, job, revision))?;
+    }
+
+    #[test]
+    fn every_valid_release_is_written_and_read_back(release in rollout::valid_release()) {
+        round_trips(&release)?;
+    }
+
+    #[test]
+    fn every_valid_look_at_the_world_is_written_and_read_back(
+        observation in surface::valid_observation(), capabilities in surface::valid_capabilities(),
+        traffic in surface::valid_traffic(), effect in surface::valid_effect_id(),
+        token in surface::valid_fencing_token(), reading in rollout::valid_metric_reading(),
+        sample in rollout::valid_sample(), entry in health::valid_check_entry(),
+        window in health::valid_evaluation_window(),
+    ) {
+        round_trips(&(observation, capabilities, traffic, effect, token))?;
+        round_trips(&(reading, sample, entry, window))?;
+    }
+
+    #[test]
+    fn every_valid_environment_is_accepted(
+        asked in environment::valid_provision(), change in environment::valid_environment_change(),
+        blueprint in environment::valid_blueprint(),
+    ) {
+        prop_assert!(RuntimeEnvironment::provision(&asked, Timestamp::UNIX_EPOCH).is_ok(), "{asked:?}");
+        round_trips(&(asked, change, blueprint))?;
+    }
+
+    #[test]
+    fn every_valid_place_is_written_and_read_back(
+        quota in tenancy::valid_resource_quota(), partitions in tenancy::valid_partition_assignment(),
+    ) {
+        round_trips(&(quota, partitions))?;
+    }
+
+    #[test]
+    fn every_valid_calendar_is_written_read_back_and_opens_when_it_says(
+        calendar in calendar::valid_change_calendar(), activity in calendar::valid_activity(),
+        now in value::valid_timestamp(),
+    ) {
+        round_trips(&calendar)?;
+        let turns = match calendar.at(activity, now, None) {
+            Opening::Open { until } => until.map(|until| (until, false)),
+            Opening::Closed { opens_at, .. } => opens_at.map(|opens_at| (opens_at, true)),
+        };
+        if let Some((turn, is_open)) = turns {
+            prop_assert!(turn > now);
+            prop_assert_eq!(calendar.at(activity, turn, None).is_open(), is_open);
+            let before = turn - chrono::TimeDelta::milliseconds(1);
+            prop_assert_eq!(calendar.at(activity, before.max(now), None).is_open(), !is_open);
+        }
+    }
+
+    #[test]
+    fn every_valid_envelope_is_written_and_read_back(whole in envelope::valid_envelope(any::<u32>())) {
+        round_trips(&whole)?;
+    }
+
+    #[test]
+    fn what_an_engine_made_of_a_blueprint_fits_it(
+        (asked, made) in environment::valid_blueprint().prop_flat_map(|blueprint| {
+            let made = environment::valid_resources_of(&blueprint);
+            (Just(blueprint), made)
+        })
+    ) {
+        let targets: Vec<_> = made.compute_targets.iter().map(|target| target.surface).collect();
+        prop_assert!(asked.surfaces.iter().eq(targets.iter()));
+        prop_assert_eq!(made.network_boundary.egress_allow_list, asked.egress_allow_list);
+    }
+
+    #[test]
+    fn a_hostile_text_is_refused_or_is_what_it_says(text in text::hostile_text()) {
+        is_refused_or_the_same::<Name>(&text)?;
+        is_refused_or_the_same::<Version>(&text)?;
+        is_refused_or_the_same::<ImageDigest>(&text)?;
+        is_refused_or_the_same::<ImageReference>(&text)?;
+        is_refused_or_the_same::<PartitionKey>(&text)?;
+        is_refused_or_the_same::<RevisionId>(&text)?;
+        prop_assert!(VariableName::new(&text).map_or(true, |name| name.as_str() == text));
+        prop_assert!(HttpPath::new(&text).map_or(true, |path| path.as_str() == text));
+        prop_assert!(ReleaseReference::new(&text).map_or(true, |name| name.as_str() == text));
+        prop_assert!(Actor::new(&text).map_or(true, |actor| actor.as_str() == text));
+        prop_assert!(Source::new(&text).map_or(true, |source| source.as_str() == text));
+        prop_assert!(SchemaUri::new(&text).map_or(true, |uri| uri.as_str() == text));
+        prop_assert!(TraceParent::new(&text).map_or(true, |trace| trace.as_str() == text));
+        // These have several spellings; what is read is written in one of them.
+        prop_assert!(text.parse::<Span>().map_or(true, |span| span.to_string().parse() == Ok(span)));
+        prop_assert!(text.parse::<Measure>().map_or(true, |measure| measure.to_string().parse() == Ok(measure)));
+        prop_assert!(text.parse::<EnvironmentId>().map_or(true, |id| id.to_string() == text.to_lowercase()));
+        let _ = (text.parse::<Subject>(), text.parse::<EventType>());
+    }
+
+    #[test]
+    fn a_hostile_image_is_refused_or_is_what_it_says(text in component::hostile_image()) {
+        is_refused_or_the_same::<ImageReference>(&text)?;
+        if let Ok(image) = ImageReference::new(&text) {
+            let climbs = image.repository().split('/').any(|part| part.is_empty() || part.contains(".."));
+            prop_assert!(!climbs, "{text}");
+        }
+    }
+
+    #[test]
+    fn hostile_json_is_refused_or_legal(given in json::hostile_json()) {
+        is_refused_or_legal::<Name>(&given)?;
+        is_refused_or_legal::<PinnedImage>(&given)?;
+        is_refused_or_legal::<Span>(&given)?;
+        is_refused_or_legal::<Measure>(&given)?;
+        is_refused_or_legal::<Percent>(&given)?;
+        is_refused_or_legal::<Replicas>(&given)?;
+        is_refused_or_legal::<ResourceQuota>(&given)?;
+        is_refused_or_legal::<EvaluationWindow>(&given)?;
+        is_refused_or_legal::<TrafficWeights>(&given)?;
+        is_refused_or_legal::<Release>(&given)?;
+        is_refused_or_legal::<GateSpec>(&given)?;
+        is_refused_or_legal::<ComponentObservation>(&given)?;
+        is_refused_or_legal::<ProvisionRuntimeEnvironment>(&given)?;
+        is_refused_or_legal::<EnvironmentChange>(&given)?;
+    }
+
+    #[test]
+    fn a_hostile_envelope_is_refused_or_legal(given in envelope::hostile_envelope()) {
+        is_refused_or_legal::<Envelope<Value>>(&given)?;
+    }
+}
