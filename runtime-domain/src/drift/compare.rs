@@ -29,8 +29,8 @@ pub const MOST_RULES: usize = 256;
 /// How the values at a path are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Treatment {
-    /// Absent means this.
-    Default(Value),
+    /// Being absent means this value.
+    AbsentMeans(Value),
     /// A quantity: `500m` is `0.5`, `1Gi` is `1073741824`.
     Quantity,
     /// The list has no order. Elements that all have a text of their own at this member are matched by it.
@@ -126,7 +126,7 @@ impl Normaliser<'_> {
         }
         let node = self.present(value, path)?;
         let default = self.treatments(path).find_map(|treatment| match treatment {
-            Treatment::Default(default) => Some(default.clone()),
+            Treatment::AbsentMeans(default) => Some(default.clone()),
             _ => None,
         });
         let absent = match default {

@@ -16,7 +16,7 @@ fn rule(path: &[&str], treatment: Treatment) -> PathRule {
 fn rules() -> Vec<PathRule> {
     vec![
         rule(&["cpu"], Treatment::Quantity),
-        rule(&["replicas"], Treatment::Default(json!(1))),
+        rule(&["replicas"], Treatment::AbsentMeans(json!(1))),
         rule(&["env"], Treatment::Unordered(Some("name".to_string()))),
         rule(&["tags"], Treatment::Unordered(None)),
         rule(&["status"], Treatment::Ignored),
