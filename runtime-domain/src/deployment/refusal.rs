@@ -3,7 +3,8 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use crate::component::ImageDigest;
+use crate::component::{ImageDigest, VariableName};
+use crate::configuration::secrecy::Suspicion;
 use crate::environment::EnvironmentRefusal;
 use crate::id::DeploymentId;
 use crate::promotion::PromotionRefusal;
@@ -11,6 +12,10 @@ use crate::refusal::{Refusal, Rule};
 use crate::rollout::PlanRefusal;
 use crate::scope::Actor;
 use crate::value::{ModuleId, Name};
+
+fn quoted(variable: Option<&VariableName>) -> String {
+    variable.map(|name| format!(" `{}`", name.as_str())).unwrap_or_default()
+}
 
 /// Why a deployment's command was refused. The deployment is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +92,16 @@ pub enum DeploymentRefusal {
         /// Which component.
         module: ModuleId,
     },
+    /// A plain variable looks like a secret.
+    #[error("the variable{} of `{owner}` {suspicion}", quoted(variable.as_ref()))]
+    SecretVariable {
+        /// Whose variable: the component's, or the job's.
+        owner: Name,
+        /// Which; `None` where the name itself looks like a secret.
+        variable: Option<VariableName>,
+        /// By which rule.
+        suspicion: Suspicion,
+    },
     /// The image was rolled back and not released since.
     #[error("image {digest} of `{module}` was rolled back in this environment and is quarantined")]
     Quarantined {
@@ -113,6 +128,7 @@ impl Refusal for DeploymentRefusal {
                 Rule::Dep1
             }
             Self::InFlight { .. } => Rule::Dep3,
+            Self::SecretVariable { .. } => Rule::Cfg2,
             Self::Quarantined { .. } => Rule::Quarantine,
         }
     }
@@ -134,6 +150,10 @@ impl Refusal for DeploymentRefusal {
             Self::NotAnApprover { gate, .. } => format!("ask one of the approvers that gate `{gate}` names"),
             Self::GateNotPassed { .. } => "wait until every gate has passed".to_string(),
             Self::InFlight { .. } => "wait until it has ended, or abort it".to_string(),
+            Self::SecretVariable { .. } => {
+                "keep it in a vault, bind it, and refer to the SecretBinding instead of the variable"
+                    .to_string()
+            }
             Self::Quarantined { .. } => {
                 "deploy a repaired image, or release the quarantine of the deployment that was rolled back"
                     .to_string()

@@ -95,7 +95,7 @@ fn is_plain_location(word: &str) -> bool {
         _ => return false,
     };
     let is_location = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:~".contains(&byte);
-    rest.bytes().all(is_location) && !rest.split('/').any(|part| looks_random_part(part))
+    rest.bytes().all(is_location) && !rest.split('/').any(looks_random_part)
 }
 
 fn looks_random_part(part: &str) -> bool {

@@ -3,12 +3,14 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::aggregate::Decision;
 use crate::calendar::{Activity, BreakGlass};
-use crate::component::RevisionId;
+use crate::component::{RevisionId, VariableName};
+use crate::configuration::secrecy;
 use crate::deployment::command::{Release, RequestDeployment, RequestRollback, SeenRevisions};
 use crate::deployment::decide::Decided;
 use crate::deployment::event::{DeploymentEvent, Requested};
@@ -21,10 +23,10 @@ use crate::promotion::{Candidate, PromotionPolicy, judge};
 use crate::reason;
 use crate::rollout::compile::{PlanInput, RestorePoint};
 use crate::rollout::strategy::{BlueGreen, DeploymentStrategy, Rolling};
-use crate::rollout::{GateSpec, PlanRefusal, compile_rollout};
+use crate::rollout::{GateCheck, GateSpec, PlanRefusal, compile_rollout};
 use crate::surface::{SurfaceCapabilities, SurfaceKind, TrafficControl};
 use crate::time::Timestamp;
-use crate::value::{ModuleId, Replicas};
+use crate::value::{ModuleId, Name, Replicas};
 
 impl RuntimeDeployment {
     /// Decides whether a rollout begins, and plans it.
@@ -136,6 +138,7 @@ impl Beginning {
         if self.previous.iter().any(|point| (point.tenant, point.environment) != (tenant, environment)) {
             return Err(DeploymentRefusal::ForeignEvidence);
         }
+        refuse_secrets(&release)?;
         let restore_points = self.restore_points(&release);
         keep_scaled_capacity(&mut release, &restore_points);
         let provisioned = |kind: &SurfaceKind| self.admission.surfaces().contains(kind);
@@ -219,6 +222,28 @@ impl Beginning {
             })
             .collect()
     }
+}
+
+/// A plain variable is no place for a secret (CFG-2).
+fn refuse_secrets(release: &Release) -> Result<(), DeploymentRefusal> {
+    let refuse = |owner: &Name, variables: &BTreeMap<VariableName, String>| {
+        variables.iter().try_for_each(|(name, value)| {
+            secrecy::inspect(name.as_str(), value).map_err(|suspicion| {
+                let is_named = secrecy::inspect(name.as_str(), "").is_ok();
+                let variable = is_named.then(|| name.clone());
+                DeploymentRefusal::SecretVariable { owner: owner.clone(), variable, suspicion }
+            })
+        })
+    };
+    for component in release.components.values() {
+        refuse(&component.module, &component.variables)?;
+    }
+    for gate in &release.gates {
+        if let GateCheck::Job(job) = &gate.check {
+            refuse(&job.name, &job.variables)?;
+        }
+    }
+    Ok(())
 }
 
 /// A component that a scaling policy grew keeps its capacity: the policy owns its replicas, not the release.

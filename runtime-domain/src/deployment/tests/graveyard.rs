@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::world::*;
-use crate::component::{ConfigurationVersionRef, RevisionId};
+use crate::component::{ComponentSpec, ConfigurationVersionRef, RevisionId, VariableName};
 use crate::deployment::*;
 use crate::id::ConfigurationId;
 use crate::refusal::{Refusal, Rule};
@@ -297,4 +297,38 @@ fn what_was_scaled_out_comes_back_at_that_capacity() {
     world.settle();
     assert_eq!(world.status(), DeploymentStatus::RolledBack);
     world.assert_serves_alone(&old(), 5);
+}
+
+/// Shows CFG-2, X-11.
+#[test]
+fn a_plain_variable_that_looks_like_a_secret_is_refused_and_not_repeated() {
+    use crate::rollout::GateCheck;
+
+    let secret = alloc::format!("ghp_{}", "a1B2".repeat(9));
+    let variables = |name: &str, value: &str| [(VariableName::new(name).unwrap(), value.to_string())].into();
+    let refused = |cart: ComponentSpec, gates| {
+        let asked = request(2, release(vec![cart], rolling(), gates), &[]);
+        let refusal = RuntimeDeployment::request(asked).unwrap_err();
+        assert_eq!(refusal.rule(), Rule::Cfg2);
+        let told = alloc::format!("{refusal} {refusal:?} {}", refusal.remedy());
+        assert!(!told.contains(&secret), "{told}");
+        assert!(told.contains("SecretBinding"), "{told}");
+        refusal.to_string()
+    };
+    let with = |name: &str, value: &str| ComponentSpec {
+        variables: variables(name, value),
+        ..component("cart", 1, 1)
+    };
+    let told = refused(with("GREETING", &secret), vec![]);
+    assert!(told.starts_with("the variable `GREETING` of `cart` looks like"), "{told}");
+    let told = refused(with(&secret, "hello"), vec![]);
+    assert!(told.starts_with("the variable of `cart` looks like"), "{told}");
+    refused(with("DB_PASSWORD", "hunter2"), vec![]);
+    let mut gate = job_gate("migrate");
+    let GateCheck::Job(job) = &mut gate.check else { panic!() };
+    job.variables = variables("GREETING", &secret);
+    let told = refused(component("cart", 1, 1), vec![gate]);
+    assert!(told.contains("of `migrate`"), "{told}");
+    let asked = request(2, release(vec![with("GREETING", "hello")], rolling(), vec![]), &[]);
+    assert!(RuntimeDeployment::request(asked).is_ok());
 }
