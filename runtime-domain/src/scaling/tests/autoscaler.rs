@@ -373,3 +373,54 @@ fn what_is_remembered_is_bounded_however_often_it_is_told() {
     assert_eq!(history.at_start(Span::from_secs(40), 5_000, at(5_000)), 0);
     assert_eq!(history.at_start(Span::from_secs(5), 5_000, at(5_000)), 4_996);
 }
+
+#[test]
+fn a_burning_budgets_step_is_rounded_up_and_ends_at_the_most_there_can_be() {
+    let tenth = ErrorBudgetRule { step: Percent::new(10).unwrap(), ..budget() };
+    let terms = PolicyTerms { error_budget: Some(tenth), ..bare() };
+    let burn = Some(BurnReading { short: measured(2, at(0)), long: measured(2, at(0)) });
+    let proposed = |current| {
+        let input = Input { burn: burn.clone(), ..cpu(current, 50, 0) };
+        decide(&terms, &History::default(), &input, 0).proposals[1].vote.clone()
+    };
+    for (current, expected) in [(0, 1), (1, 2), (10, 11), (11, 13), (20, 22), (990, 1_000)] {
+        assert_eq!(proposed(current), Vote::Proposes(expected), "{current}");
+    }
+}
+
+#[test]
+fn recommendations_of_one_slot_are_kept_together_and_a_window_is_never_shorter() {
+    let window = Span::from_secs(320);
+    let terms =
+        PolicyTerms { stabilisation: Stabilisation { scale_out: Span::ZERO, scale_in: window }, ..bare() };
+    let together = recommended(&terms, &[(0, 9), (9, 3)]);
+    assert_eq!(together.recommended(window, at(328)), Some((3, 9)), "until the younger has left");
+    assert_eq!(together.recommended(window, at(329)), None);
+    let apart = recommended(&terms, &[(0, 9), (10, 3)]);
+    assert_eq!(apart.recommended(window, at(319)), Some((3, 9)));
+    assert_eq!(apart.recommended(window, at(320)), Some((3, 3)));
+    let back = recommended(&terms, &[(100, 9), (50, 3)]);
+    assert_eq!(back.recommended(window, at(419)), Some((3, 9)), "a clock that jumps back shortens nothing");
+}
+
+#[test]
+fn what_is_unknown_is_so_since_it_was_first_and_no_longer_once_it_is_known() {
+    let found = |unknown: &[Signal]| Findings {
+        current: 4,
+        recommended: 4,
+        desired: 4,
+        is_idle: false,
+        unknown: unknown.to_vec(),
+        is_short: false,
+    };
+    let (cpu, queue) = (Signal::CpuUtilization, Signal::QueueLength);
+    let spec = spec(bare());
+    let history = History::default().evaluated(&spec, &found(&[cpu]), at(0));
+    let history = history.evaluated(&spec, &found(&[cpu, queue]), at(15));
+    assert_eq!((history.unknown_since(cpu), history.unknown_since(queue)), (Some(at(0)), Some(at(15))));
+    let lasting: Vec<_> = history.unknown_for(Span::from_secs(60), at(60)).collect();
+    assert_eq!(lasting, [(cpu, at(0))]);
+    let history = history.evaluated(&spec, &found(&[queue]), at(30));
+    assert_eq!((history.unknown_since(cpu), history.unknown_since(queue)), (None, Some(at(15))));
+    assert_eq!((history.evaluated_at(), history.short_since()), (Some(at(30)), None));
+}

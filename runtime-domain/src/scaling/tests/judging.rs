@@ -106,7 +106,7 @@ fn replicas_outside_of_the_bounds_violate_the_policy_until_they_are_inside() {
         told.evaluate(cpu(outside, 50, 30), 30);
         told.evaluate(cpu(outside, 50, 45), 45);
         let expected = Violation::OutOfBounds { observed: outside, least: 2, most: replicas(10) };
-        assert_eq!(violations(&told), [expected.clone()]);
+        assert_eq!(violations(&told), core::slice::from_ref(&expected));
         let PolicyState::Violated(violated) = told.now().state() else { panic!("it is not violated") };
         assert_eq!((&violated.violation, violated.since), (&expected, at(30)));
         assert!(expected.to_string().contains("2 to 10 are allowed"), "{expected}");
@@ -139,7 +139,7 @@ fn a_target_that_is_missed_for_long_at_the_most_violates_the_policy() {
         }
     }
     let expected = Violation::TargetMissed { most: replicas(10), since: at(0) };
-    assert_eq!(violations(&told), [expected.clone()]);
+    assert_eq!(violations(&told), core::slice::from_ref(&expected));
     assert!(expected.to_string().starts_with("more than 10 replicas have been needed since"), "{expected}");
     told.evaluate(cpu(10, 50, 315), 315);
     assert_eq!(told.now().state().status(), PolicyStatus::Active);
@@ -166,7 +166,7 @@ fn metrics_that_are_missing_beyond_the_fallbacks_span_violate_the_policy() {
     told.evaluate(Input::of(4), 180);
     let signals = Vec::from([Signal::CpuUtilization]);
     let expected = Violation::MetricsMissing { signals, since: at(0) };
-    assert_eq!(violations(&told), [expected.clone()]);
+    assert_eq!(violations(&told), core::slice::from_ref(&expected));
     assert!(expected.to_string().ends_with(" of cpu-utilization"), "{expected}");
     told.evaluate(cpu(11, 50, 195), 195);
     assert_eq!(violations(&told).len(), 2, "another reason is told");
