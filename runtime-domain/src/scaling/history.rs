@@ -135,7 +135,8 @@ impl History {
         if self.changes.len() > MOST_CHANGES {
             let oldest = self.changes.remove(0);
             if let Some(next) = self.changes.first_mut() {
-                next.from = oldest.from;
+                let from = i32::from(next.from) + i32::from(oldest.from) - i32::from(oldest.to);
+                next.from = u16::try_from(from.max(0)).unwrap_or(u16::MAX);
             }
         }
         self
