@@ -37,6 +37,7 @@ mod reason;
 pub mod refusal;
 pub mod rollout;
 pub mod scaling;
+pub mod schedule;
 pub mod scope;
 pub mod secrets;
 pub mod surface;
