@@ -14,6 +14,7 @@
 //! | [`Claim::partition`] | TEN-1: no two tenants in one partition |
 //! | [`Claim::service`] | one inventory record per environment and module |
 //! | [`Claim::health_window`] | HLT-3 |
+//! | [`Claim::secret_binding`] | X-3, for secret bindings |
 
 use alloc::format;
 use alloc::string::String;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::ImageDigest;
 use crate::id::{EnvironmentId, ProjectId, ServiceId, TenantId};
+use crate::secrets::Delivery;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Name};
 
@@ -107,5 +109,10 @@ impl Claim {
     /// Held by a health check result for ever (HLT-3).
     pub fn health_window(service: ServiceId, window_start: Timestamp) -> Self {
         Self::exclusive(format!("health/{service}/{}", window_start.timestamp_millis()))
+    }
+
+    /// Held by a secret binding until it is unbound: a component gets one secret by one name.
+    pub fn secret_binding(environment: EnvironmentId, module: &ModuleId, delivery: &Delivery) -> Self {
+        Self::exclusive(format!("secret/{environment}/{module}/{delivery}"))
     }
 }

@@ -10,6 +10,7 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ConfigurationId, DeploymentId, ScalingPolicyId, SecretBindingId};
+use crate::secrets::SecretVersion;
 use crate::surface::SurfaceKind;
 use crate::time::Span;
 use crate::value::{ModuleId, Name, Replicas, TextError, parsed_text};
@@ -229,7 +230,7 @@ pub struct SecretVersionRef {
     /// The binding.
     pub binding: SecretBindingId,
     /// The vault's version.
-    pub version: String,
+    pub version: SecretVersion,
 }
 
 /// What rolls forward and back as one: code, configuration, secrets and scaling policy.
