@@ -58,7 +58,7 @@ impl SecretVersion {
         Self(Versioned::Number(number))
     }
 
-    /// True where both are counted by their vault, and `other` is not the later one.
+    /// True where both are counted by their vault, and this is the later one.
     pub fn is_counted_after(self, other: Self) -> bool {
         matches!((self.0, other.0), (Versioned::Number(own), Versioned::Number(other)) if own > other)
     }
