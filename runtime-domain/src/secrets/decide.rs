@@ -2,6 +2,7 @@
 
 mod rotation;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
 
@@ -46,7 +47,7 @@ impl SecretBinding {
         };
         let explanation =
             format!("{} gets {} as {}", command.module, command.secret.key_vault_ref(), command.delivery);
-        Ok(Decision::of(vec![SecretEvent::SecretBound(bound)], explanation))
+        Ok(Decision::of(vec![SecretEvent::SecretBound(Box::new(bound))], explanation))
     }
 
     /// Answers the command that made this binding when it comes again, under whatever new identifier. The version is no part of it:

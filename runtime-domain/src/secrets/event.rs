@@ -1,5 +1,6 @@
 //! What happens to a secret binding.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,7 @@ pub struct SecretBound {
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum SecretEvent {
     /// The component gets the secret. Published.
-    SecretBound(SecretBound),
+    SecretBound(Box<SecretBound>),
     /// A new version was asked for.
     SecretRotationRequested {
         /// Why.
