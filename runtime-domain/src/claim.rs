@@ -17,6 +17,7 @@
 //! | [`Claim::drift_finding`] | DRF-2 |
 //! | [`Claim::scaling_policy`] | SCL-3: one scaling policy per service |
 //! | [`Claim::configuration_version`] | CFG-1 |
+//! | [`Claim::secret_binding`] | X-3, for secret bindings |
 
 use alloc::format;
 use alloc::string::String;
@@ -27,6 +28,7 @@ use crate::component::ImageDigest;
 use crate::configuration::ConfigVersion;
 use crate::drift::FindingHash;
 use crate::id::{EnvironmentId, ProjectId, ServiceId, TenantId};
+use crate::secrets::Delivery;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Name};
 
@@ -122,6 +124,11 @@ impl Claim {
     /// Held by a configuration version for ever, withdrawn or not: a number is used once (CFG-1).
     pub fn configuration_version(environment: EnvironmentId, version: ConfigVersion) -> Self {
         Self::exclusive(format!("configuration-version/{environment}/{version}"))
+    }
+
+    /// Held by a secret binding until it is unbound: a component gets one secret by one name.
+    pub fn secret_binding(environment: EnvironmentId, module: &ModuleId, delivery: &Delivery) -> Self {
+        Self::exclusive(format!("secret/{environment}/{module}/{delivery}"))
     }
 
     /// Held by a scaling policy until it is retired (SCL-3).

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::configuration::Checksum;
 use crate::id::{ConfigurationId, DeploymentId, ScalingPolicyId, SecretBindingId};
+use crate::secrets::SecretVersion;
 use crate::surface::SurfaceKind;
 use crate::time::Span;
 use crate::value::{ModuleId, Name, Replicas, TextError, parsed_text};
@@ -239,7 +240,7 @@ pub struct SecretVersionRef {
     /// The binding.
     pub binding: SecretBindingId,
     /// The vault's version.
-    pub version: String,
+    pub version: SecretVersion,
 }
 
 /// What rolls forward and back as one: code, configuration, secrets and scaling policy.

@@ -37,6 +37,7 @@ mod reason;
 pub mod refusal;
 pub mod rollout;
 pub mod scaling;
+pub mod schedule;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod scope;

@@ -40,7 +40,7 @@ impl PublishedSchema {
 }
 
 /// Names of the published events, with their versions, as spec.md §1 lists them.
-const PUBLISHED: [(&str, u16); 17] = [
+const PUBLISHED: [(&str, u16); 19] = [
     ("RuntimeEnvironmentProvisioned", 1),
     ("RuntimeEnvironmentDecommissioned", 1),
     ("RuntimeDeploymentRequested", 1),
@@ -50,6 +50,8 @@ const PUBLISHED: [(&str, u16); 17] = [
     ("RuntimeServiceRetired", 1),
     ("ConfigurationPublished", 1),
     ("ConfigurationSynced", 1),
+    ("SecretBound", 1),
+    ("SecretRotated", 1),
     ("RuntimeTenantBound", 1),
     ("RuntimeTenantQuotaAdjusted", 1),
     ("HealthCheckCompleted", 1),
@@ -69,6 +71,7 @@ pub fn published() -> Vec<PublishedSchema> {
         variants::<crate::tenancy::TenancyEvent>(),
         variants::<crate::health::HealthEvent>(),
         variants::<crate::configuration::ConfigurationEvent>(),
+        variants::<crate::secrets::SecretEvent>(),
         variants::<crate::scaling::ScalingEvent>(),
         variants::<crate::drift::DriftEvent>(),
     ]

@@ -2,11 +2,12 @@
 
 use crate::aggregate::EvidenceRef;
 use crate::id::{AggregateKind, EnvironmentId, SecretBindingId, TenantId};
+use crate::secrets::{SecretBinding, SecretRefusal, SecretState};
 use crate::value::{ModuleId, Revision};
 
 /// Proof that a component's secret is bound in an environment, so that a configuration may refer to it (CFG-2).
 ///
-/// It can stop being true: a commit that rests on it re-checks that the binding is still at exactly this revision.
+/// Only [`SecretBinding::prove`] hands it out. It can stop being true: a commit that rests on it re-checks that the binding is still at exactly this revision.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "evidence proves something to the command that takes it"]
 pub struct BoundSecret {
@@ -41,5 +42,24 @@ impl BoundSecret {
     /// The fact to re-check: the binding's stored revision when it said so.
     pub fn evidence(&self) -> EvidenceRef {
         EvidenceRef { kind: AggregateKind::SecretBinding, id: self.binding.uuid(), revision: self.at }
+    }
+}
+
+impl SecretBinding {
+    /// Shows that the secret is bound. `at` is the binding's stored revision.
+    ///
+    /// # Errors
+    /// It was unbound.
+    pub fn prove(&self, at: Revision) -> Result<BoundSecret, SecretRefusal> {
+        if let SecretState::Unbound(_) = self.state {
+            return Err(SecretRefusal::NotBound);
+        }
+        Ok(BoundSecret {
+            tenant: self.tenant_id,
+            environment: self.environment_id,
+            module: self.module.clone(),
+            binding: self.secret_binding_id,
+            at,
+        })
     }
 }

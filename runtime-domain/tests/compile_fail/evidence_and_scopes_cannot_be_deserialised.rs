@@ -3,6 +3,7 @@
 use runtime_domain::deployment::{DeployedVersion, RollbackPoint};
 use runtime_domain::environment::{Admission, HostedEnvironment, RuntimeEnvironment};
 use runtime_domain::scope::{OperatorScope, TenantScope};
+use runtime_domain::secrets::BoundSecret;
 use runtime_domain::tenancy::BoundTenant;
 
 fn needs<T: serde::de::DeserializeOwned>() {}
@@ -11,6 +12,7 @@ fn main() {
     needs::<Admission>();
     needs::<HostedEnvironment>();
     needs::<BoundTenant>();
+    needs::<BoundSecret>();
     needs::<DeployedVersion>();
     needs::<RollbackPoint>();
     needs::<TenantScope>();

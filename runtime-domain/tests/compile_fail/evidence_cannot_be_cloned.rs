@@ -2,6 +2,7 @@
 
 use runtime_domain::deployment::{DeployedVersion, RollbackPoint};
 use runtime_domain::environment::{Admission, HostedEnvironment};
+use runtime_domain::secrets::BoundSecret;
 use runtime_domain::tenancy::BoundTenant;
 
 fn needs<T: Clone>() {}
@@ -10,6 +11,7 @@ fn main() {
     needs::<Admission>();
     needs::<HostedEnvironment>();
     needs::<BoundTenant>();
+    needs::<BoundSecret>();
     needs::<DeployedVersion>();
     needs::<RollbackPoint>();
 }

@@ -1,0 +1,62 @@
+//! The search for the next time, over local days and then over the minutes of a day.
+
+use chrono::{Datelike, LocalResult, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
+use chrono_tz::{GapInfo, Tz};
+
+use crate::schedule::CronExpression;
+use crate::time::Timestamp;
+
+/// The longest that a date can keep one waiting: a certain 29 February on a certain day of the week comes again after 40 years, where
+/// a century without a leap day lies between.
+const MOST_DAYS: usize = 41 * 366;
+
+/// The years that schedules know: time zones are kept since 1970, and beyond 9999 local times would leave the calendar.
+pub(super) fn is_within_reach(at: Timestamp) -> bool {
+    (1970..=9999).contains(&at.year())
+}
+
+/// The first instant after `after`. Which instant a local time means never runs backwards, so the first match in local time that lies
+/// after `after` is the first instant.
+pub(super) fn next(expression: &CronExpression, time_zone: Tz, after: Timestamp) -> Option<Timestamp> {
+    let start = after.with_timezone(&time_zone).naive_local();
+    let mut day = Some(start.date());
+    for _ in 0..MOST_DAYS {
+        let date = day?;
+        if !expression.months.has(date.month()) {
+            day = first_of_next_month(date);
+            continue;
+        }
+        if expression.matches_day(date) {
+            let from = (date == start.date()).then(|| (start.hour(), start.minute()));
+            let minutes = minutes_of(expression, from.unwrap_or((0, 0)));
+            let mut instants =
+                minutes.filter_map(|(hour, minute)| instant(date.and_hms_opt(hour, minute, 0)?, time_zone));
+            if let Some(found) = instants.find(|instant| *instant > after) {
+                return Some(found);
+            }
+        }
+        day = date.succ_opt();
+    }
+    None
+}
+
+fn minutes_of(expression: &CronExpression, from: (u32, u32)) -> impl Iterator<Item = (u32, u32)> {
+    let minutes = expression.minutes;
+    let all = expression.hours.iter().flat_map(move |hour| minutes.iter().map(move |minute| (hour, minute)));
+    all.filter(move |time| *time >= from)
+}
+
+fn first_of_next_month(date: NaiveDate) -> Option<NaiveDate> {
+    let (year, month) =
+        if date.month() == 12 { (date.year() + 1, 1) } else { (date.year(), date.month() + 1) };
+    NaiveDate::from_ymd_opt(year, month, 1)
+}
+
+/// The instant that a local time means: the first of two, and the end of the gap where it is skipped.
+fn instant(local: NaiveDateTime, time_zone: Tz) -> Option<Timestamp> {
+    let found = match time_zone.from_local_datetime(&local) {
+        LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => instant,
+        LocalResult::None => GapInfo::new(&local, &time_zone)?.end?,
+    };
+    Some(found.with_timezone(&Utc))
+}
