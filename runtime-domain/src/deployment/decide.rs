@@ -288,7 +288,11 @@ impl RuntimeDeployment {
         if !is_open {
             return Decision::unchanged("nothing is to be intended there now");
         }
-        let effect = EffectId { deployment: self.deployment_id, ordinal: self.intentions + 1 };
+        // A number is never given twice: a stored count that is at its end, which no rollout reaches, ends the intentions.
+        let Some(ordinal) = self.intentions.checked_add(1) else {
+            return Decision::unchanged("no effect can be numbered any more");
+        };
+        let effect = EffectId { deployment: self.deployment_id, ordinal };
         let event = DeploymentEvent::EffectIntended { track: track.clone(), job, effect };
         Decision::of(vec![event], "the intention is made durable before it is carried out")
     }

@@ -257,6 +257,19 @@ fn a_damaged_record_is_refused_with_the_rule_it_breaks() {
 }
 
 #[test]
+fn a_stored_count_of_effects_at_its_end_numbers_no_more_and_does_no_harm() {
+    let world = in_state(DeploymentStatus::InProgress);
+    let mut form = serde_json::to_value(world.deployment().to_record()).unwrap();
+    form["intentions"] = u32::MAX.into();
+    form["state"]["progress"]["tracks"]["component/cart"]["effect"] = "clear".into();
+    let deployment = RuntimeDeployment::from_record(1, serde_json::from_value(form).unwrap()).unwrap();
+    let intend = DeploymentCommand::RecordIntention { track: Track::Component(module("cart")), job: None };
+    let decision = deployment.decide(&intend, world.now).unwrap();
+    assert!(decision.is_unchanged(), "{decision:?}");
+    assert_eq!(decision.explanation, "no effect can be numbered any more");
+}
+
+#[test]
 fn a_rollback_goes_to_an_earlier_completed_deployment_at_once() {
     let v1 = release(vec![component("cart", 1, 2)], rolling(), vec![]);
     let (mut world, first) = World::serving(v1);
