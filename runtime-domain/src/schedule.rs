@@ -39,6 +39,7 @@ use crate::time::{Span, Timestamp};
 ///
 /// `Display` and [`FromStr`] round-trip, and serde uses the same text; see [the module](self) for how it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Schedule {
     /// So long after the last time. At least [`Schedule::SHORTEST`], which [`FromStr`] and [`Schedule::every`] keep.
     Every(Period),
@@ -53,6 +54,7 @@ pub enum Schedule {
 
 /// A span of at least [`Schedule::SHORTEST`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Period(Span);
 
 impl Period {

@@ -47,6 +47,7 @@ fn hosted() -> HostedEnvironment {
     HostedEnvironment {
         tenant: id(2),
         environment: id(1),
+        stage: crate::environment::EnvironmentStage::Dev,
         isolation_model: IsolationModel::Silo,
         at: Revision(3),
     }

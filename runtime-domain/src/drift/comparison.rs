@@ -228,9 +228,9 @@ impl ComponentDocument {
     ) -> Self {
         let configuration = configuration
             .map(|version| json!({"id": version.configuration, "checksum": version.checksum.as_str()}));
-        let mut versions: BTreeMap<SecretBindingId, Vec<&str>> = BTreeMap::new();
+        let mut versions: BTreeMap<SecretBindingId, Vec<String>> = BTreeMap::new();
         for secret in secrets {
-            versions.entry(secret.binding).or_default().push(&secret.version);
+            versions.entry(secret.binding).or_default().push(secret.version.to_string());
         }
         let bindings = versions.into_iter().map(|(binding, versions)| (binding, json!(versions))).collect();
         Self { surface, configuration, bindings }

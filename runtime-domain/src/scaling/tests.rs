@@ -80,6 +80,7 @@ fn apply(terms: PolicyTerms) -> ApplyScalingPolicy {
         environment: HostedEnvironment {
             tenant: id(2),
             environment: id(1),
+            stage: crate::environment::EnvironmentStage::Dev,
             isolation_model: IsolationModel::Pool,
             at: Revision(3),
         },

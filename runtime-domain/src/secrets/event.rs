@@ -18,6 +18,7 @@ use crate::value::ModuleId;
 
 /// What a binding begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SecretBound {
     /// The binding.
@@ -46,6 +47,7 @@ pub struct SecretBound {
 
 /// What happens to a secret binding. Exhaustive, so that a new event breaks the build of who must handle it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "PascalCase")]
 pub enum SecretEvent {
     /// The component gets the secret. Published.

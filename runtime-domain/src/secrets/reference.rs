@@ -43,6 +43,7 @@ written_as_text!(SecretVersion, KeyVaultReference, SecretReference, ManagedIdent
 
 /// A vault's name for one version of a secret: 32 lower-case hexadecimal digits (Key Vault), or a whole number from 1 (the others).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct SecretVersion(Versioned);
 
@@ -121,6 +122,7 @@ pub enum VaultKind {
 ///
 /// No user information, port, query, percent escape or second spelling is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyVaultReference {
     kind: VaultKind,
@@ -286,6 +288,7 @@ impl FromStr for SecretReference {
 /// - `kubernetes:<namespace>/<service account>`, both DNS labels of at most 63;
 /// - `local:<name>`, a DNS label of at most 63: who the embedded vault lets in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ManagedIdentityRef(String);
 
@@ -335,6 +338,7 @@ fn is_label(text: &str) -> bool {
 /// A file's name is 1 to 64 letters, digits, `_`, `-` and `.`, not beginning with a dot. A file can change under a running workload;
 /// an environment variable needs it to be started again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Delivery(Delivered);
 

@@ -18,6 +18,7 @@ use crate::time::{Span, Timestamp};
 
 /// When a secret is rotated, and how long its old version stays valid after every consumer is on the new one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "UncheckedRotationSchedule")]
 pub struct RotationSchedule {
     schedule: Option<Schedule>,
@@ -25,6 +26,7 @@ pub struct RotationSchedule {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct UncheckedRotationSchedule {
     schedule: Option<Schedule>,
@@ -70,6 +72,7 @@ impl TryFrom<UncheckedRotationSchedule> for RotationSchedule {
 
 /// Why a secret is rotated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub enum RotationCause {
     /// Its schedule says so.
@@ -114,6 +117,7 @@ impl RotationCause {
 
 /// The kind of a rotation's cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum RotationKind {
     /// Its schedule said so.
     Scheduled,
@@ -166,6 +170,7 @@ pub enum RotationOutcome {
 
 /// What went wrong at a vault. There is no text: vaults' errors are known to repeat credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum VaultFault {
     /// It did not answer.
     Unreachable,
@@ -207,6 +212,7 @@ impl fmt::Display for VaultFault {
 /// One running instance that uses a secret. Written `<module>@<deployment>/<instance>`, where the instance's name is 1 to 128 letters,
 /// digits, `_`, `-`, `.` and `:`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Consumer {
     revision: RevisionId,
@@ -251,6 +257,7 @@ impl FromStr for Consumer {
 
 /// Who uses a secret, as it was seen. That nobody does is said, and never concluded from silence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub enum Consumption {
     /// It was seen that no instance runs.

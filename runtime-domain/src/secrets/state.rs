@@ -147,6 +147,7 @@ pub struct Suspended {
 
 /// Why a binding is not rotated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub enum SuspensionCause {
     /// Someone asked.

@@ -308,7 +308,7 @@ fn a_plain_variable_that_looks_like_a_secret_is_refused_and_not_repeated() {
     let variables = |name: &str, value: &str| [(VariableName::new(name).unwrap(), value.to_string())].into();
     let refused = |cart: ComponentSpec, gates| {
         let asked = request(2, release(vec![cart], rolling(), gates), &[]);
-        let refusal = RuntimeDeployment::request(asked).unwrap_err();
+        let refusal = RuntimeDeployment::request(asked, start()).unwrap_err();
         assert_eq!(refusal.rule(), Rule::Cfg2);
         let told = alloc::format!("{refusal} {refusal:?} {}", refusal.remedy());
         assert!(!told.contains(&secret), "{told}");
@@ -330,5 +330,5 @@ fn a_plain_variable_that_looks_like_a_secret_is_refused_and_not_repeated() {
     let told = refused(component("cart", 1, 1), vec![gate]);
     assert!(told.contains("of `migrate`"), "{told}");
     let asked = request(2, release(vec![with("GREETING", "hello")], rolling(), vec![]), &[]);
-    assert!(RuntimeDeployment::request(asked).is_ok());
+    assert!(RuntimeDeployment::request(asked, start()).is_ok());
 }

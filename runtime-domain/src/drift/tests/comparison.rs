@@ -23,7 +23,7 @@ fn configuration(number: u128) -> Option<ConfigurationVersionRef> {
 }
 
 fn secret(version: &str) -> BTreeSet<SecretVersionRef> {
-    BTreeSet::from([SecretVersionRef { binding: id(6), version: version.to_string() }])
+    BTreeSet::from([SecretVersionRef { binding: id(6), version: version.parse().unwrap() }])
 }
 
 fn kinds(comparison: &Comparison) -> Vec<DriftKind> {

@@ -36,6 +36,7 @@ pub(super) fn bind() -> BindSecret {
         environment: HostedEnvironment {
             tenant: id(2),
             environment: id(1),
+            stage: crate::environment::EnvironmentStage::Dev,
             isolation_model: IsolationModel::Silo,
             at: Revision(3),
         },

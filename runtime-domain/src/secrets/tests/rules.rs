@@ -27,6 +27,7 @@ fn hosted(tenant: u128, environment: u128) -> HostedEnvironment {
     HostedEnvironment {
         tenant: id(tenant),
         environment: id(environment),
+        stage: crate::environment::EnvironmentStage::Dev,
         isolation_model: IsolationModel::Silo,
         at: Revision(3),
     }
