@@ -14,6 +14,9 @@ const LONG_DIGITS: usize = 3;
 /// Fewest characters of a password.
 const PASSWORD: usize = 6;
 
+/// How much of what is assigned is looked at, in bytes: a text of nothing but assignments would be read again from each of them.
+const LOOKED_AT: usize = 512;
+
 /// Whether a text has a word that looks random, where its name says that it is a credential.
 pub(super) fn is_credential(text: &str, naming: Naming) -> bool {
     naming.is_credential() && text.split_whitespace().any(|word| looks_random(word, naming))
@@ -48,11 +51,15 @@ pub(super) fn assigned(text: &str) -> Result<(), Suspicion> {
         let before = before.trim_end_matches(['"', '\'', ' ', '\\']);
         let ends = |character: char| !(character.is_ascii_alphanumeric() || "_-. ".contains(character));
         let name = before.rfind(ends).map_or(before, |end| before.get(end + 1..).unwrap_or(before));
+        let naming = if name == "sig" { Naming::Credential } else { Naming::of(name) };
+        if !naming.is_credential() {
+            continue;
+        }
         let value = after.trim_start_matches(['"', '\'', ' ', '\\']);
+        let value = value.get(..value.floor_char_boundary(LOOKED_AT)).unwrap_or_default();
         let value =
             value.split([';', '&', '"', '\'', ',', ' ', '\n', '\r', '\t', '\\']).next().unwrap_or_default();
-        let naming = if name == "sig" { Naming::Credential } else { Naming::of(name) };
-        if !naming.is_credential() || value.is_empty() || is_placeholder(value) {
+        if is_placeholder(value) {
             continue;
         }
         if is_list && sign == "=" {

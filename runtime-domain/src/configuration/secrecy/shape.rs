@@ -107,11 +107,14 @@ fn has_prefixed(text: &str, prefix: &str, follows: Follows) -> bool {
     text.match_indices(prefix).any(|(at, _)| {
         let before = text.get(..at).and_then(|before| before.chars().next_back());
         let rest = text.get(at + prefix.len()..).unwrap_or_default();
-        let run = |legal: fn(u8) -> bool| rest.bytes().take_while(|byte| legal(*byte)).count();
+        // No further than needed: a text of nothing but prefixes would be read again from each of them.
+        let runs = |legal: fn(u8) -> bool, least| {
+            rest.bytes().take(least).take_while(|byte| legal(*byte)).count() == least
+        };
         let long_enough = match follows {
-            Follows::Upper(least) => run(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) >= least,
-            Follows::Word(least) => run(is_word) >= least,
-            Follows::Dotted(least) => run(|byte| is_word(byte) || byte == b'.') >= least,
+            Follows::Upper(least) => runs(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit(), least),
+            Follows::Word(least) => runs(is_word, least),
+            Follows::Dotted(least) => runs(|byte| is_word(byte) || byte == b'.', least),
         };
         !before.is_some_and(|before| before.is_ascii_alphanumeric()) && long_enough
     })

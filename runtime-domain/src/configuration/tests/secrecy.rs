@@ -449,6 +449,19 @@ fn a_prefix_is_followed_by_as_much_as_its_issuer_writes() {
 }
 
 #[test]
+fn a_long_hostile_text_is_read_in_proportion_to_its_length() {
+    for part in ["hf_", "token:", "a=", "a://", "bearer ", "eyJ.", "LS0tLS1CRUdJTiBDRVJU ", "password=${P};"]
+    {
+        let text = part.repeat(200_000 / part.len());
+        assert_eq!(
+            inspect("note", &text),
+            if part == "hf_" { Err(Suspicion::ServiceToken) } else { Ok(()) },
+            "{part}"
+        );
+    }
+}
+
+#[test]
 fn every_rule_says_what_it_takes_a_text_for() {
     let said: BTreeSet<String> = shapes().iter().map(|(rule, _)| rule.to_string()).collect();
     assert_eq!(said.len(), 8);
