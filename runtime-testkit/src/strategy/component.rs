@@ -9,6 +9,8 @@ use runtime_domain::component::{
     VariableName, Version,
 };
 
+use runtime_domain::secrets::SecretVersion;
+
 use crate::strategy::environment::valid_surface_kind;
 use crate::strategy::text::hostile_text;
 use crate::strategy::value::{made, valid_id, valid_name, valid_replicas, valid_span};
@@ -89,14 +91,23 @@ pub fn valid_http_probe() -> BoxedStrategy<HttpProbeSpec> {
         .boxed()
 }
 
+/// A vault's name for one version of a secret, of either kind.
+pub fn valid_secret_version() -> BoxedStrategy<SecretVersion> {
+    prop_oneof![
+        (1..=u32::MAX).prop_filter_map("a number", |number| number.to_string().parse().ok()),
+        made("[0-9a-f]{32}", |text| text.parse().ok()),
+    ]
+    .boxed()
+}
+
 /// What rolls forward and back as one.
 pub fn valid_release_tuple() -> BoxedStrategy<ReleaseTuple> {
     let configuration =
         (valid_id(), "sha256:[0-9a-f]{64}").prop_filter_map("a checksum", |(configuration, text)| {
             text.parse().ok().map(|checksum| ConfigurationVersionRef { configuration, checksum })
         });
-    let secret =
-        (valid_id(), "[a-z0-9]{1,12}").prop_map(|(binding, version)| SecretVersionRef { binding, version });
+    let secret = (valid_id(), valid_secret_version())
+        .prop_map(|(binding, version)| SecretVersionRef { binding, version });
     (valid_pinned_image(), option::of(configuration), btree_set(secret, 0..3), option::of(valid_id()))
         .prop_map(|(image, configuration, secrets, scaling_policy)| ReleaseTuple {
             image,
