@@ -39,7 +39,6 @@ use crate::time::{Span, Timestamp};
 ///
 /// `Display` and [`FromStr`] round-trip, and serde uses the same text; see [the module](self) for how it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Schedule {
     /// So long after the last time. At least [`Schedule::SHORTEST`], which [`FromStr`] and [`Schedule::every`] keep.
     Every(Period),
@@ -54,7 +53,6 @@ pub enum Schedule {
 
 /// A span of at least [`Schedule::SHORTEST`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Period(Span);
 
 impl Period {

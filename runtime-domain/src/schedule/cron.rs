@@ -104,7 +104,6 @@ pub enum FieldFault {
 
 /// The numbers that a field means, one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct Numbers(u64);
 
 impl Numbers {
@@ -120,7 +119,6 @@ impl Numbers {
 
 /// Five fields of cron, of which at least one day of some year matches. `Display` gives the text it was parsed from, with single spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CronExpression {
     text: String,
     pub(super) minutes: Numbers,

@@ -6,6 +6,7 @@ use alloc::format;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::id::{Id, IdKind};
+use crate::schedule::Schedule;
 use crate::time::Span;
 use crate::value::Measure;
 
@@ -47,6 +48,19 @@ impl JsonSchema for Measure {
             "type": "string",
             "description": "An exact decimal number with at most six decimal places.",
             "pattern": "^-?[0-9]+(\\.[0-9]{1,6})?$",
+        })
+    }
+}
+
+impl JsonSchema for Schedule {
+    fn schema_name() -> Cow<'static, str> {
+        "Schedule".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A period (`every 30d`), or a cron expression with a time zone (`0 3 * * 0 Europe/Berlin`).",
         })
     }
 }

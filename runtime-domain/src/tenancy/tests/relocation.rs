@@ -169,7 +169,6 @@ fn a_stored_move_that_leads_nowhere_is_refused() {
 
 /// Where requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 enum Traffic {
     Source,
     Split,
