@@ -83,7 +83,17 @@ fn modules_are_files_beside_their_folder() {
 
 #[test]
 fn every_context_of_the_domain_has_the_same_rooms() {
-    for context in ["environment", "deployment", "inventory", "tenancy", "configuration"] {
+    for context in [
+        "environment",
+        "deployment",
+        "inventory",
+        "configuration",
+        "secrets",
+        "tenancy",
+        "health",
+        "scaling",
+        "drift",
+    ] {
         for room in
             ["state.rs", "command.rs", "event.rs", "decide.rs", "evolve.rs", "refusal.rs", "record.rs"]
         {
