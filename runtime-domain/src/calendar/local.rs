@@ -6,7 +6,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _, Utc};
-use chrono_tz::Tz;
+use chrono_tz::{GapInfo, Tz};
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
@@ -56,17 +56,17 @@ impl TimeZone {
 
     /// The first moment after clocks were put forward over `local`.
     fn after_gap(self, local: NaiveDateTime) -> Timestamp {
-        // No zone skips more than a day. Clocks show less before the gap and more after it, whatever moment it is.
-        let midday = Utc.from_utc_datetime(&local);
-        let (mut before, mut after) = (midday - TimeDelta::hours(40), midday + TimeDelta::hours(40));
-        while after - before > TimeDelta::seconds(1) {
-            let middle = before + TimeDelta::seconds((after - before).num_seconds() / 2);
-            if self.local(middle) < local { before = middle } else { after = middle }
-        }
-        after
+        let end = GapInfo::new(&local, &self.0).and_then(|gap| gap.end);
+        // Without an end there is no gap: what clocks show is then taken for UTC.
+        end.map_or_else(|| Utc.from_utc_datetime(&local), |end| end.with_timezone(&Utc))
     }
 }
 
+impl From<Tz> for TimeZone {
+    fn from(zone: Tz) -> Self {
+        Self(zone)
+    }
+}
 impl Default for TimeZone {
     fn default() -> Self {
         Self(Tz::UTC)

@@ -1,6 +1,9 @@
-//! What may be a secret (X-11). It errs on the side of hiding: a hidden value still counts as a difference.
+//! What may be a secret (X-11): whatever a configuration refuses as one (CFG-2), and more. It errs on the side of hiding, since a hidden value
+//! still counts as a difference.
 
 use alloc::string::String;
+
+use crate::configuration::secrecy;
 
 const NAMES: [&str; 14] = [
     "secret",
@@ -48,6 +51,27 @@ pub(super) fn is_like_a_secret(text: &str) -> bool {
     let words = || plain.split(['"', '\'', ',', '\n', '[', '{', ':']).map(str::trim_start);
     let address = plain.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
     address
+        || secrecy::inspect("", text).is_err()
         || PARTS.iter().any(|part| plain.contains(part))
         || words().any(|word| BEGINNINGS.iter().any(|beginning| word.starts_with(beginning)))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    /// Shows X-11.
+    #[test]
+    fn what_a_configuration_refuses_is_hidden_in_a_difference_too() {
+        // Assembled, so that no scanner of this repository takes them for real.
+        for text in
+            [format!("npm_{}", "a1B2c3D4e5".repeat(4)), format!("dop_v1_{}", "0123456789abcdef".repeat(4))]
+        {
+            assert!(secrecy::inspect("", &text).is_err(), "{text} is a form that a configuration refuses");
+            assert!(is_like_a_secret(&text), "{text}");
+        }
+        assert!(!is_like_a_secret("1.4.2") && !is_like_a_secret("ready"));
+    }
 }

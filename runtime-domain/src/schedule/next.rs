@@ -1,8 +1,9 @@
 //! The search for the next time, over local days and then over the minutes of a day.
 
-use chrono::{Datelike, LocalResult, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
-use chrono_tz::{GapInfo, Tz};
+use chrono::{Datelike, NaiveDate, Timelike};
+use chrono_tz::Tz;
 
+use crate::calendar::TimeZone;
 use crate::schedule::CronExpression;
 use crate::time::Timestamp;
 
@@ -18,7 +19,8 @@ pub(super) fn is_within_reach(at: Timestamp) -> bool {
 /// The first instant after `after`. Which instant a local time means never runs backwards, so the first match in local time that lies
 /// after `after` is the first instant.
 pub(super) fn next(expression: &CronExpression, time_zone: Tz, after: Timestamp) -> Option<Timestamp> {
-    let start = after.with_timezone(&time_zone).naive_local();
+    let zone = TimeZone::from(time_zone);
+    let start = zone.local(after);
     let mut day = Some(start.date());
     for _ in 0..MOST_DAYS {
         let date = day?;
@@ -30,7 +32,7 @@ pub(super) fn next(expression: &CronExpression, time_zone: Tz, after: Timestamp)
             let from = (date == start.date()).then(|| (start.hour(), start.minute()));
             let minutes = minutes_of(expression, from.unwrap_or((0, 0)));
             let mut instants =
-                minutes.filter_map(|(hour, minute)| instant(date.and_hms_opt(hour, minute, 0)?, time_zone));
+                minutes.filter_map(|(hour, minute)| Some(zone.earliest(date.and_hms_opt(hour, minute, 0)?)));
             if let Some(found) = instants.find(|instant| *instant > after) {
                 return Some(found);
             }
@@ -50,13 +52,4 @@ fn first_of_next_month(date: NaiveDate) -> Option<NaiveDate> {
     let (year, month) =
         if date.month() == 12 { (date.year() + 1, 1) } else { (date.year(), date.month() + 1) };
     NaiveDate::from_ymd_opt(year, month, 1)
-}
-
-/// The instant that a local time means: the first of two, and the end of the gap where it is skipped.
-fn instant(local: NaiveDateTime, time_zone: Tz) -> Option<Timestamp> {
-    let found = match time_zone.from_local_datetime(&local) {
-        LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => instant,
-        LocalResult::None => GapInfo::new(&local, &time_zone)?.end?,
-    };
-    Some(found.with_timezone(&Utc))
 }
