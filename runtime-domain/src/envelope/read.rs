@@ -184,13 +184,14 @@ fn optional<T, E: ToString>(
         .map_err(|error| EnvelopeError::Illegal { attribute, why: error.to_string() })
 }
 
+/// `*/json` or `*/*+json`, whatever parameters follow.
 fn json_content(text: &str) -> Result<(), TextError> {
     let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media_type == "application/json" || media_type.ends_with("+json") {
-        Ok(())
-    } else {
-        Err(TextError::new(text, "a JSON media type", "`application/json`"))
-    }
+    let is_json = media_type.split_once('/').is_some_and(|(kind, subtype)| {
+        let suffixed = subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty());
+        !kind.is_empty() && !subtype.contains('/') && (subtype == "json" || suffixed)
+    });
+    if is_json { Ok(()) } else { Err(TextError::new(text, "a JSON media type", "`application/json`")) }
 }
 
 fn rfc_3339(text: &str) -> Result<Timestamp, TextError> {

@@ -1,6 +1,7 @@
 //! The structured JSON mode, by the shape of its specification's examples.
 
 mod binary;
+mod format;
 
 use alloc::format;
 use alloc::string::{String, ToString};
