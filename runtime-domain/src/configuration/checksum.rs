@@ -1,9 +1,8 @@
 //! The checksum of a version's content.
 
 use alloc::borrow::ToOwned;
-use alloc::format;
-use alloc::string::{String, ToString};
-use core::fmt;
+use alloc::string::String;
+use core::fmt::{self, Write};
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -39,32 +38,62 @@ impl Checksum {
 
     /// The checksum of entries that are in order.
     pub(super) fn of(entries: &[ConfigurationEntry]) -> Self {
-        let mut hasher = Sha256::new();
-        hasher.update(b"factory-runtime/configuration/1\n");
-        let mut part = |text: &str| {
-            hasher.update(format!("{}:", text.len()));
-            hasher.update(text);
-            hasher.update(b",");
-        };
+        let mut canonical = Canonical(Sha256::new());
+        canonical.0.update(b"factory-runtime/configuration/1\n");
         for entry in entries {
-            part(&entry.scope.to_string());
-            part(entry.key.as_str());
-            part(entry.value.type_name());
+            canonical.part(&entry.scope);
+            canonical.part(entry.key.as_str());
+            canonical.part(entry.value.type_name());
             match &entry.value {
-                ConfigurationValue::Text(text) => part(text),
-                ConfigurationValue::Number(number) => part(number.as_str()),
-                ConfigurationValue::Boolean(boolean) => part(if *boolean { "true" } else { "false" }),
-                ConfigurationValue::Json(document) => part(&document.to_string()),
-                ConfigurationValue::Secret(reference) => part(&reference.to_string()),
+                ConfigurationValue::Text(text) => canonical.part(text),
+                ConfigurationValue::Number(number) => canonical.part(number.as_str()),
+                ConfigurationValue::Boolean(boolean) => canonical.part(boolean),
+                ConfigurationValue::Json(document) => canonical.part(document),
+                ConfigurationValue::Secret(reference) => canonical.part(reference),
             }
         }
-        let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Self(["sha256:", &hex].concat())
+        let mut text = String::with_capacity("sha256:".len() + 64);
+        text.push_str("sha256:");
+        for byte in canonical.0.finalize() {
+            // Writing to a text cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text)
     }
 
     /// The whole checksum, algorithm included.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// A canonical form, hashed as it is written, so that no copy of the content is made.
+struct Canonical(Sha256);
+
+impl Canonical {
+    /// A netstring of what `value` displays as.
+    fn part(&mut self, value: impl fmt::Display) {
+        let mut length = Length(0);
+        // Neither counting nor hashing can fail.
+        let _ = write!(length, "{value}");
+        let _ = write!(self, "{}:{value},", length.0);
+    }
+}
+
+impl Write for Canonical {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text);
+        Ok(())
+    }
+}
+
+/// Counts the bytes that are written to it.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
     }
 }
 

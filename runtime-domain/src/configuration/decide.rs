@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 
 use crate::aggregate::Decision;
@@ -95,10 +96,10 @@ impl RuntimeConfiguration {
         if consumption.expected == *consumers {
             return Ok(Decision::unchanged("these consumers are expected"));
         }
-        let mut after = consumption.clone();
-        after.expect(consumers);
+        // Whoever is expected no longer is forgotten; whoever was seen before being expected stays known.
+        let missing = consumers.iter().filter(|consumer| !consumption.runs(consumer, &self.checksum));
         let event = ConfigurationEvent::ConsumersExpected { consumers: consumers.clone() };
-        Ok(self.follow(event, &after, "other consumers should run it"))
+        Ok(self.follow(event, consumers, missing, "other consumers should run it"))
     }
 
     fn record(&self, consumer: &Consumer, checksum: &Checksum, observed_at: Timestamp) -> Decided {
@@ -118,33 +119,41 @@ impl RuntimeConfiguration {
             _ => {}
         }
         let sighting = Sighting { consumer: consumer.clone(), checksum: checksum.clone(), observed_at };
-        let mut after = consumption.clone();
-        after.see(&sighting, &self.checksum);
-        let runs = if *checksum == self.checksum { "exactly this" } else { "another" };
-        let explanation = format!("{consumer} was observed running {runs} configuration");
-        Ok(self.follow(ConfigurationEvent::ConsumptionRecorded { sighting }, &after, &explanation))
+        let is_own = *checksum == self.checksum;
+        let explanation = format!(
+            "{consumer} was observed running {} configuration",
+            if is_own { "exactly this" } else { "another" }
+        );
+        let missing = consumption.expected.iter().filter(|expected| match *expected == consumer {
+            true => !is_own,
+            false => !consumption.runs(expected, &self.checksum),
+        });
+        let event = ConfigurationEvent::ConsumptionRecorded { sighting };
+        Ok(self.follow(event, &consumption.expected, missing, explanation))
     }
 
-    /// What follows from what is now known: in sync, out of it, or neither.
-    fn follow(
+    /// What follows where these are expected and, of them, these are missing after the event: in sync, out of it, or neither.
+    fn follow<'c>(
         &self,
         event: ConfigurationEvent,
-        after: &Consumption,
-        explanation: &str,
+        expected: &BTreeSet<Consumer>,
+        missing: impl Iterator<Item = &'c Consumer>,
+        explanation: impl Into<String>,
     ) -> Decision<ConfigurationEvent> {
         let mut events = vec![event];
+        let mut missing = missing.peekable();
         let was_synced = matches!(self.state, ConfigurationState::Synced(_));
-        let is_synced = after.is_whole(&self.checksum);
+        let is_synced = !expected.is_empty() && missing.peek().is_none();
         if is_synced && !was_synced {
             events.push(ConfigurationEvent::ConfigurationSynced {
                 configuration_id: self.configuration_id,
                 environment_id: self.environment_id,
                 version: self.version,
                 checksum: self.checksum.clone(),
-                consumers: after.expected.clone(),
+                consumers: expected.clone(),
             });
         } else if was_synced && !is_synced {
-            let consumers = after.missing(&self.checksum).cloned().collect();
+            let consumers = missing.cloned().collect();
             events.push(ConfigurationEvent::ConfigurationFellOutOfSync { consumers });
         }
         Decision::of(events, explanation)

@@ -4,6 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
@@ -355,11 +356,11 @@ pub struct ConfigurationScope<'e> {
 
 /// The content of a configuration: in order of scope and key, each key once per scope, bounded, and without a secret's value (CFG-2).
 ///
-/// Deserialising goes through the same door as [`ConfigurationEntries::new`].
+/// Deserialising goes through the same door as [`ConfigurationEntries::new`]. Clones share their entries: a content never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(try_from = "Vec<ConfigurationEntry>", into = "Vec<ConfigurationEntry>")]
-pub struct ConfigurationEntries(Vec<ConfigurationEntry>);
+#[serde(try_from = "Vec<ConfigurationEntry>")]
+pub struct ConfigurationEntries(Arc<[ConfigurationEntry]>);
 
 impl ConfigurationEntries {
     /// The most entries of one configuration.
@@ -398,13 +399,18 @@ impl ConfigurationEntries {
             Some(entry) => {
                 Err(ConfigurationRefusal::Twice { scope: entry.scope.clone(), key: entry.key.clone() })
             }
-            None => Ok(Self(entries)),
+            None => Ok(Self(entries.into())),
         }
     }
 
     /// The entries, in order of scope and key.
     pub fn as_slice(&self) -> &[ConfigurationEntry] {
         &self.0
+    }
+
+    /// The entries, shared.
+    pub(super) fn to_shared(&self) -> Arc<[ConfigurationEntry]> {
+        Arc::clone(&self.0)
     }
 
     /// The scopes that have entries, in order of precedence, the weakest first.
@@ -446,9 +452,10 @@ impl TryFrom<Vec<ConfigurationEntry>> for ConfigurationEntries {
         Self::new(entries)
     }
 }
+
 impl From<ConfigurationEntries> for Vec<ConfigurationEntry> {
     fn from(entries: ConfigurationEntries) -> Self {
-        entries.0
+        entries.0.to_vec()
     }
 }
 

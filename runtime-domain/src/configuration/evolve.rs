@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::aggregate::{Aggregate, DomainEvent, Misapplied, RecordError};
 use crate::claim::Claim;
 use crate::configuration::{
-    ConfigScope, ConfigurationEvent, ConfigurationState, Consumption, Published, RuntimeConfiguration,
-    RuntimeConfigurationRecord, Superseded, Synced, Withdrawn,
+    Checksum, ConfigScope, ConfigurationEvent, ConfigurationState, Consumption, Published,
+    RuntimeConfiguration, RuntimeConfigurationRecord, Superseded, Synced, Withdrawn,
 };
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
 use crate::time::Timestamp;
@@ -83,9 +83,9 @@ impl Aggregate for RuntimeConfiguration {
             }
             (None, _) => Err(misapplied("absent")),
             (Some(configuration), event) => {
-                let status = configuration.state.status().name();
-                let state = configuration.next_state(event, at).ok_or_else(|| misapplied(status))?;
-                Ok(Self { state, ..configuration })
+                let (state, applied_at) = (configuration.state.status().name(), configuration.applied_at());
+                let next = next_state(configuration.state, event, &configuration.checksum, applied_at, at);
+                Ok(Self { state: next.ok_or_else(|| misapplied(state))?, ..configuration })
             }
         }
     }
@@ -99,42 +99,44 @@ impl Aggregate for RuntimeConfiguration {
     }
 }
 
-impl RuntimeConfiguration {
-    fn next_state(&self, event: &ConfigurationEvent, at: Timestamp) -> Option<ConfigurationState> {
-        match (&self.state, event) {
-            (state, ConfigurationEvent::ConsumersExpected { consumers }) => {
-                with(state, |consumption| consumption.expect(consumers))
-            }
-            (state, ConfigurationEvent::ConsumptionRecorded { sighting }) => {
-                with(state, |consumption| consumption.see(sighting, &self.checksum))
-            }
-            (ConfigurationState::Published(state), ConfigurationEvent::ConfigurationSynced { .. }) => {
-                let consumption = state.consumption.clone();
-                Some(ConfigurationState::Synced(Synced { applied_at: at, consumption }))
-            }
-            (ConfigurationState::Synced(state), ConfigurationEvent::ConfigurationFellOutOfSync { .. }) => {
-                let consumption = state.consumption.clone();
-                Some(ConfigurationState::Published(Published { since: at, consumption }))
-            }
-            (
-                ConfigurationState::Published(_) | ConfigurationState::Synced(_),
-                ConfigurationEvent::ConfigurationSuperseded { by, by_version },
-            ) => Some(ConfigurationState::Superseded(Superseded {
-                by: *by,
-                by_version: *by_version,
-                superseded_at: at,
-                applied_at: self.applied_at(),
-            })),
-            (ConfigurationState::Published(_), ConfigurationEvent::ConfigurationWithdrawn { reason }) => {
-                Some(ConfigurationState::Withdrawn(Withdrawn { withdrawn_at: at, reason: reason.clone() }))
-            }
-            _ => None,
+/// The state after an event, or nothing where the event cannot follow. `own` is the version's checksum.
+fn next_state(
+    state: ConfigurationState,
+    event: &ConfigurationEvent,
+    own: &Checksum,
+    applied_at: Option<Timestamp>,
+    at: Timestamp,
+) -> Option<ConfigurationState> {
+    Some(match (state, event) {
+        (state, ConfigurationEvent::ConsumersExpected { consumers }) => {
+            with(state, |consumption| consumption.expect(consumers))?
         }
-    }
+        (state, ConfigurationEvent::ConsumptionRecorded { sighting }) => {
+            with(state, |consumption| consumption.see(sighting, own))?
+        }
+        (ConfigurationState::Published(state), ConfigurationEvent::ConfigurationSynced { .. }) => {
+            ConfigurationState::Synced(Synced { applied_at: at, consumption: state.consumption })
+        }
+        (ConfigurationState::Synced(state), ConfigurationEvent::ConfigurationFellOutOfSync { .. }) => {
+            ConfigurationState::Published(Published { since: at, consumption: state.consumption })
+        }
+        (
+            ConfigurationState::Published(_) | ConfigurationState::Synced(_),
+            ConfigurationEvent::ConfigurationSuperseded { by, by_version },
+        ) => ConfigurationState::Superseded(Superseded {
+            by: *by,
+            by_version: *by_version,
+            superseded_at: at,
+            applied_at,
+        }),
+        (ConfigurationState::Published(_), ConfigurationEvent::ConfigurationWithdrawn { reason }) => {
+            ConfigurationState::Withdrawn(Withdrawn { withdrawn_at: at, reason: reason.clone() })
+        }
+        _ => return None,
+    })
 }
 
-fn with(state: &ConfigurationState, change: impl FnOnce(&mut Consumption)) -> Option<ConfigurationState> {
-    let mut state = state.clone();
+fn with(mut state: ConfigurationState, change: impl FnOnce(&mut Consumption)) -> Option<ConfigurationState> {
     match &mut state {
         ConfigurationState::Published(published) => change(&mut published.consumption),
         ConfigurationState::Synced(synced) => change(&mut synced.consumption),

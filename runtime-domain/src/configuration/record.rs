@@ -2,7 +2,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
+use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub struct RuntimeConfigurationRecord {
     tenant_id: TenantId,
     environment_id: EnvironmentId,
     version: ConfigVersion,
-    entries: Vec<ConfigurationEntry>,
+    entries: Arc<[ConfigurationEntry]>,
     checksum: Checksum,
     break_glass: Option<BreakGlass>,
     published_at: Timestamp,
@@ -52,7 +52,7 @@ impl RuntimeConfigurationRecord {
             tenant_id,
             environment_id,
             version,
-            entries: entries.into(),
+            entries: entries.to_shared(),
             checksum,
             break_glass,
             published_at,
@@ -70,7 +70,7 @@ impl RuntimeConfigurationRecord {
                 format!("schema {schema} is not known: this version reads {known}"),
             ));
         }
-        let entries = ConfigurationEntries::new(self.entries)
+        let entries = ConfigurationEntries::new(self.entries.to_vec())
             .map_err(|refusal| refused(refusal.rule().number(), refusal.to_string()))?;
         if entries.checksum() != self.checksum {
             return Err(refused("CFG-3", "its entries are not those of its checksum".to_string()));

@@ -158,15 +158,17 @@ impl Consumption {
 
     /// The expected consumers that are not observed running exactly `checksum`.
     pub fn missing<'c>(&'c self, checksum: &'c Checksum) -> impl Iterator<Item = &'c Consumer> {
-        let runs = move |consumer: &Consumer| {
-            self.sighting(consumer).is_some_and(|sighting| sighting.checksum == *checksum)
-        };
-        self.expected.iter().filter(move |consumer| !runs(consumer))
+        self.expected.iter().filter(move |consumer| !self.runs(consumer, checksum))
     }
 
     /// Whether somebody is expected, and everybody who is was observed running exactly `checksum`.
     pub fn is_whole(&self, checksum: &Checksum) -> bool {
         !self.expected.is_empty() && self.missing(checksum).next().is_none()
+    }
+
+    /// Whether a consumer was observed running exactly `checksum`.
+    pub(super) fn runs(&self, consumer: &Consumer, checksum: &Checksum) -> bool {
+        self.sighting(consumer).is_some_and(|sighting| sighting.checksum == *checksum)
     }
 
     pub(super) fn expect(&mut self, consumers: &BTreeSet<Consumer>) {
