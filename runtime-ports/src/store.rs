@@ -20,12 +20,14 @@ use runtime_domain::value::Revision;
 
 use crate::PortResult;
 
+mod arrival;
 mod commit;
 mod lease;
 mod query;
 mod repository;
 mod shape;
 
+pub use arrival::{Arrivals, Watch};
 pub use commit::{
     AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, Facets,
     HistoryEntry, InboxEntry, StoredRecord, Wanted,

@@ -11,7 +11,6 @@
 //!   but [`work_arrived`](runtime_ports::store::OperatorStore::work_arrived). The simulator rests on it.
 //! - [`InProcessBus`] never waits for a subscriber: who lags is told how many events it missed.
 
-mod arrival;
 mod bus;
 mod store;
 

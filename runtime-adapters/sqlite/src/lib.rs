@@ -22,7 +22,6 @@
 //! # Caveats
 //! Not for network file systems: neither their locks nor their flushes can be relied on.
 
-mod arrival;
 mod connection;
 mod error;
 mod lock;

@@ -1,0 +1,167 @@
+-- Every unique key leads with the tenant, so that no constraint tells one tenant of another's things; the one exception is
+-- `claims_exclusive`, whose keys are unique among all tenants on purpose. Times that are compared are whole microseconds since 1970, UTC.
+--
+-- What one tenant's work may touch, `factory_runtime_tenant` may: row-level security shows it the rows of the tenant that
+-- `factory_runtime.tenant` names for the transaction, and none without it. `factory_runtime_operator` works across tenants and may touch
+-- leases and the outbox, and no state. Logins are members of both and take one on.
+
+CREATE TABLE aggregates (
+    tenant      uuid    NOT NULL,
+    kind        text    COLLATE "C" NOT NULL,
+    id          uuid    NOT NULL,
+    -- The order of creation among the tenant's aggregates of the kind, from 1; lists are paged by it.
+    created     bigint  NOT NULL CHECK (created >= 1),
+    revision    bigint  NOT NULL CHECK (revision >= 1),
+    sequence    bigint  NOT NULL CHECK (sequence >= 1),
+    schema      integer NOT NULL,
+    environment uuid    NOT NULL,
+    status      text    COLLATE "C" NOT NULL,
+    body        text    NOT NULL,
+    PRIMARY KEY (tenant, kind, id),
+    UNIQUE (tenant, kind, created)
+) WITH (fillfactor = 80);
+
+CREATE INDEX aggregates_by_environment ON aggregates (tenant, kind, environment, created);
+CREATE INDEX aggregates_by_status ON aggregates (tenant, kind, status, created);
+
+-- How many aggregates of a kind a tenant has created.
+CREATE TABLE counters (
+    tenant uuid   NOT NULL,
+    kind   text   COLLATE "C" NOT NULL,
+    newest bigint NOT NULL,
+    PRIMARY KEY (tenant, kind)
+) WITH (fillfactor = 50);
+
+CREATE TABLE aggregate_modules (
+    tenant uuid NOT NULL,
+    kind   text COLLATE "C" NOT NULL,
+    id     uuid NOT NULL,
+    module text COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, kind, id, module)
+);
+
+CREATE INDEX aggregate_modules_by_module ON aggregate_modules (tenant, kind, module, id);
+
+CREATE TABLE claims (
+    tenant uuid    NOT NULL,
+    kind   text    COLLATE "C" NOT NULL,
+    id     uuid    NOT NULL,
+    -- The tenant among whose aggregates the key is unique; NULL where it is unique among all tenants'.
+    space  uuid,
+    key    text    COLLATE "C" NOT NULL,
+    shared boolean NOT NULL,
+    CHECK (space = tenant)
+);
+
+CREATE UNIQUE INDEX claims_by_holder ON claims (tenant, kind, id, key, space) NULLS NOT DISTINCT;
+CREATE UNIQUE INDEX claims_exclusive ON claims (space, key) NULLS NOT DISTINCT WHERE NOT shared;
+CREATE INDEX claims_shared ON claims (key, space) WHERE shared;
+
+CREATE TABLE history (
+    tenant      uuid   NOT NULL,
+    kind        text   COLLATE "C" NOT NULL,
+    id          uuid   NOT NULL,
+    sequence    bigint NOT NULL CHECK (sequence >= 1),
+    event_id    uuid   NOT NULL,
+    event       text   NOT NULL,
+    body        text   NOT NULL,
+    -- As RFC 3339 text, exact: replaying the history must give the state to the last digit.
+    at          text   NOT NULL,
+    actor       text   NOT NULL,
+    correlation uuid   NOT NULL,
+    causation   uuid,
+    explanation text   NOT NULL,
+    PRIMARY KEY (tenant, kind, id, sequence)
+);
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'history is append-only';
+END $$;
+
+CREATE TRIGGER history_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON history
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Events that wait to be published; the history keeps them for ever.
+CREATE TABLE outbox (
+    tenant     uuid   NOT NULL,
+    kind       text   COLLATE "C" NOT NULL,
+    id         uuid   NOT NULL,
+    sequence   bigint NOT NULL,
+    event_id   uuid   NOT NULL,
+    event_type text   NOT NULL,
+    envelope   text   NOT NULL,
+    PRIMARY KEY (tenant, kind, id, sequence)
+);
+
+CREATE TABLE parked (
+    tenant        uuid   NOT NULL,
+    kind          text   COLLATE "C" NOT NULL,
+    id            uuid   NOT NULL,
+    from_sequence bigint NOT NULL,
+    reason        text   NOT NULL,
+    PRIMARY KEY (tenant, kind, id)
+);
+
+CREATE TABLE inbox (
+    tenant   uuid NOT NULL,
+    consumer text COLLATE "C" NOT NULL,
+    event_id uuid NOT NULL,
+    PRIMARY KEY (tenant, consumer, event_id)
+);
+
+-- When an aggregate is due for a topic, and who has it. It is due for `outbox` from when its oldest waiting event was written.
+-- Whoever changes what a row follows from locks the row first, so that nobody misses what another has just added.
+CREATE TABLE work (
+    tenant uuid   NOT NULL,
+    kind   text   COLLATE "C" NOT NULL,
+    id     uuid   NOT NULL,
+    topic  text   COLLATE "C" NOT NULL CHECK (topic IN ('work', 'outbox')),
+    due_at bigint,
+    host   uuid,
+    token  bigint,
+    until  bigint,
+    PRIMARY KEY (tenant, kind, id, topic),
+    CHECK ((host IS NULL) = (until IS NULL))
+) WITH (fillfactor = 70);
+
+-- The first finds one tenant's due work, however much another has; the second whether anything is due at all.
+CREATE INDEX work_by_tenant ON work (topic, kind, tenant, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX work_by_time ON work (topic, kind, due_at) WHERE due_at IS NOT NULL;
+
+-- Every lease gets a greater token than all before it, on whatever aggregate.
+CREATE SEQUENCE lease_tokens CACHE 1;
+
+-- Row-level security.
+
+CREATE FUNCTION present_tenant() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT nullif(current_setting('factory_runtime.tenant', true), '')::uuid $$;
+
+DO $$
+DECLARE
+    of_tenants text[] := ARRAY['aggregates', 'counters', 'aggregate_modules', 'claims', 'history', 'outbox', 'parked', 'inbox', 'work'];
+    of_operators text[] := ARRAY['aggregates', 'outbox', 'parked', 'work'];
+    name text;
+BEGIN
+    FOREACH name IN ARRAY of_tenants LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format('CREATE POLICY of_the_present_tenant ON %I TO factory_runtime_tenant USING (tenant = (SELECT present_tenant()))', name);
+    END LOOP;
+    FOREACH name IN ARRAY of_operators LOOP
+        EXECUTE format('CREATE POLICY of_all_tenants ON %I TO factory_runtime_operator USING (true)', name);
+    END LOOP;
+    -- For `claim_is_held` alone, which tells nothing but that a key is taken.
+    EXECUTE format('CREATE POLICY of_the_owner ON claims FOR SELECT TO %I USING (true)', current_user);
+END $$;
+
+GRANT USAGE ON SCHEMA factory_runtime TO factory_runtime_tenant, factory_runtime_operator;
+GRANT SELECT, INSERT, UPDATE ON aggregates, counters, work TO factory_runtime_tenant;
+GRANT SELECT, INSERT, DELETE ON aggregate_modules, claims TO factory_runtime_tenant;
+GRANT SELECT, INSERT ON history, outbox, inbox TO factory_runtime_tenant;
+GRANT SELECT ON parked TO factory_runtime_tenant;
+GRANT SELECT, UPDATE ON work TO factory_runtime_operator;
+GRANT SELECT, DELETE ON outbox TO factory_runtime_operator;
+GRANT SELECT, INSERT, UPDATE, DELETE ON parked TO factory_runtime_operator;
+GRANT SELECT (tenant, kind, id, revision) ON aggregates TO factory_runtime_operator;
+GRANT USAGE ON SEQUENCE lease_tokens TO factory_runtime_operator;

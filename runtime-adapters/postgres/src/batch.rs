@@ -1,0 +1,216 @@
+//! Commits of one tenant that are performed by one call: which go together, and the rows that they come to.
+
+use std::collections::{HashMap, HashSet};
+
+use runtime_domain::claim::{ClaimMode, ClaimSpace};
+use runtime_domain::id::TenantId;
+use runtime_ports::store::{AggregateKey, AggregateWrite, Commit, Expected, Wanted};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::row::{
+    ClaimRow, EvidenceRow, HistoryRow, InboxRow, LeaseRow, ModuleRow, OutboxRow, WriteRow, future, number, topic,
+};
+
+/// The call's parameters are those of [`Rows::parameters`].
+pub(crate) const COMMIT: &str = "SELECT commit($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+/// One aggregate's writes, the first and the last of which say what becomes of its row.
+#[derive(Debug, Clone, Copy)]
+struct Folded<'c> {
+    first: &'c AggregateWrite,
+    last: &'c AggregateWrite,
+}
+
+/// Commits that can be performed together, in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Batch<'c> {
+    commits: Vec<&'c Commit>,
+    written: HashMap<AggregateKey, Folded<'c>>,
+    /// In the order in which they were first written.
+    order: Vec<AggregateKey>,
+    rested_on: HashSet<AggregateKey>,
+    handled: HashSet<(&'c str, Uuid)>,
+}
+
+impl<'c> Batch<'c> {
+    /// Takes a commit in; `false` where it must wait until what is in the batch has been performed, since it would be judged otherwise.
+    pub(crate) fn take(&mut self, commit: &'c Commit) -> bool {
+        if !self.fits(commit) {
+            return false;
+        }
+        for write in &commit.writes {
+            let first = self.written.get(&write.key).map_or(write, |folded| folded.first);
+            if self.written.insert(write.key, Folded { first, last: write }).is_none() {
+                self.order.push(write.key);
+            }
+        }
+        self.rested_on.extend(commit.evidence.iter().map(|check| check.key));
+        self.handled.extend(commit.inbox.iter().map(|entry| (entry.consumer.as_str(), entry.event.uuid())));
+        self.commits.push(commit);
+        true
+    }
+
+    fn fits(&self, commit: &Commit) -> bool {
+        let is_fresh =
+            |entry: &runtime_ports::store::InboxEntry| {
+                !self.handled.contains(&(entry.consumer.as_str(), entry.event.uuid()))
+            };
+        let continues = |write: &AggregateWrite| match self.written.get(&write.key) {
+            None => !self.rested_on.contains(&write.key),
+            // Judged by its last write alone, an aggregate may give nothing up that it took within the batch.
+            Some(Folded { last, .. }) => {
+                let follows = write.expected == Expected::At(last.expected.result())
+                    && write.history.first().map(|entry| entry.sequence)
+                        == last.history.last().map(|entry| entry.sequence + 1);
+                follows && last.claims.is_subset(&write.claims) && !self.rested_on.contains(&write.key)
+            }
+        };
+        commit.inbox.iter().all(is_fresh)
+            && commit.writes.iter().all(continues)
+            && !commit.evidence.iter().any(|check| self.written.contains_key(&check.key))
+    }
+
+    /// The rows that the batch comes to.
+    pub(crate) fn rows(&self, tenant: TenantId) -> Rows<'c> {
+        let mut rows = Rows::of(tenant);
+        for commit in &self.commits {
+            rows.add_conditions(commit);
+            for write in &commit.writes {
+                rows.add_events(write);
+            }
+        }
+        for (key, place) in self.order.iter().zip(0..) {
+            if let Some(folded) = self.written.get(key) {
+                rows.add_write(place, folded.first, folded.last);
+            }
+        }
+        rows
+    }
+}
+
+/// What one call of the function `commit` takes.
+#[derive(Debug)]
+pub(crate) struct Rows<'c> {
+    tenant: Uuid,
+    inboxes: Vec<InboxRow<'c>>,
+    leases: Vec<LeaseRow>,
+    evidences: Vec<EvidenceRow>,
+    writes: Vec<WriteRow<'c>>,
+    modules: Vec<ModuleRow<'c>>,
+    claims: Vec<ClaimRow<'c>>,
+    histories: Vec<HistoryRow<'c>>,
+    events: Vec<OutboxRow<'c>>,
+}
+
+impl<'c> Rows<'c> {
+    fn of(tenant: TenantId) -> Self {
+        Self {
+            tenant: tenant.uuid(),
+            inboxes: Vec::new(),
+            leases: Vec::new(),
+            evidences: Vec::new(),
+            writes: Vec::new(),
+            modules: Vec::new(),
+            claims: Vec::new(),
+            histories: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// The parameters of [`COMMIT`].
+    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 9] {
+        [
+            &self.tenant,
+            &self.inboxes,
+            &self.leases,
+            &self.evidences,
+            &self.writes,
+            &self.modules,
+            &self.claims,
+            &self.histories,
+            &self.events,
+        ]
+    }
+
+    fn add_conditions(&mut self, commit: &'c Commit) {
+        self.inboxes.extend(
+            commit
+                .inbox
+                .iter()
+                .map(|entry| InboxRow { consumer: entry.consumer.as_str(), event_id: entry.event.uuid() }),
+        );
+        self.leases.extend(commit.lease.iter().map(|lease| LeaseRow {
+            topic: topic(lease.topic),
+            kind: lease.key.kind.name(),
+            id: lease.key.id,
+            host: lease.host.uuid(),
+            token: number(lease.token.0),
+        }));
+        self.evidences.extend(commit.evidence.iter().map(|check| {
+            let (revision, is_exact) = match check.wanted {
+                Wanted::Exactly(revision) => (revision, true),
+                Wanted::AtLeast(revision) => (revision, false),
+            };
+            EvidenceRow { kind: check.key.kind.name(), id: check.key.id, revision: number(revision.0), is_exact }
+        }));
+    }
+
+    fn add_write(&mut self, place: i32, first: &'c AggregateWrite, last: &'c AggregateWrite) {
+        let (kind, id) = (last.key.kind.name(), last.key.id);
+        self.writes.push(WriteRow {
+            place,
+            kind,
+            id,
+            expected: match first.expected {
+                Expected::Absent => 0,
+                Expected::At(revision) => number(revision.0),
+            },
+            revision: number(last.expected.result().0),
+            first_sequence: number(first.history.first().map_or(0, |entry| entry.sequence)),
+            sequence: number(last.history.last().map_or(0, |entry| entry.sequence)),
+            schema: i32::from(last.record.schema),
+            environment: last.facets.environment.uuid(),
+            status: &last.facets.status,
+            wake_at: last.wake_at.map(future),
+            body: &last.record.body,
+        });
+        self.modules.extend(
+            last.facets.modules.iter().map(|module| ModuleRow { kind, id, module: module.as_str() }),
+        );
+        for claim in &last.claims {
+            let place = i32::try_from(self.claims.len()).unwrap_or(i32::MAX);
+            let space = match claim.space {
+                ClaimSpace::Tenant => Some(self.tenant),
+                ClaimSpace::Global => None,
+            };
+            let shared = claim.mode == ClaimMode::Shared;
+            self.claims.push(ClaimRow { place, kind, id, space, key: &claim.key, shared });
+        }
+    }
+
+    fn add_events(&mut self, write: &'c AggregateWrite) {
+        let (kind, id) = (write.key.kind.name(), write.key.id);
+        self.histories.extend(write.history.iter().map(|entry| HistoryRow {
+            kind,
+            id,
+            sequence: number(entry.sequence),
+            event_id: entry.id.uuid(),
+            event: &entry.event,
+            body: &entry.body,
+            at: entry.at.to_rfc3339(),
+            actor: entry.actor.as_str(),
+            correlation: entry.correlation.uuid(),
+            causation: entry.causation.map(|event| event.uuid()),
+            explanation: &entry.explanation,
+        }));
+        self.events.extend(write.outbox.iter().map(|event| OutboxRow {
+            kind,
+            id,
+            sequence: number(event.sequence),
+            event_id: event.id.uuid(),
+            event_type: &event.event_type,
+            envelope: &event.envelope,
+        }));
+    }
+}

@@ -1,0 +1,134 @@
+//! Reading.
+
+use runtime_domain::id::{AggregateKind, CorrelationId, EventId, TenantId};
+use runtime_domain::scope::Actor;
+use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
+use runtime_ports::PortResult;
+use runtime_ports::store::{AggregateKey, HistoryEntry, Order, Page, Query, StoredAggregate, StoredRecord};
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+use uuid::Uuid;
+
+use super::Links;
+use crate::error::{During, corrupt};
+use crate::row::{number, timestamp};
+
+/// What cursors are marked with.
+const STORE: &str = "postgres";
+
+/// A row's columns, by number, with the operation to name where one is not readable.
+pub(super) struct Columns<'r> {
+    pub(super) operation: &'static str,
+    pub(super) row: &'r Row,
+}
+
+impl<'r> Columns<'r> {
+    pub(super) fn get<T: FromSql<'r>>(&self, index: usize) -> PortResult<T> {
+        self.row.try_get(index).during(self.operation)
+    }
+
+    pub(super) fn unsigned(&self, index: usize) -> PortResult<u64> {
+        u64::try_from(self.get::<i64>(index)?).map_err(|_| corrupt(self.operation, "a number below nothing"))
+    }
+
+    pub(super) fn parsed<T, E: std::fmt::Display>(
+        &self,
+        index: usize,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> PortResult<T> {
+        parse(self.get(index)?).map_err(|error| corrupt(self.operation, &error.to_string()))
+    }
+}
+
+pub(super) async fn load(
+    links: &Links,
+    tenant: TenantId,
+    key: AggregateKey,
+) -> PortResult<Option<StoredAggregate>> {
+    const OPERATION: &str = "store.load";
+    let sql = "SELECT revision, sequence, schema, body, wake_at FROM load($1, $2, $3)";
+    let rows = links.read(OPERATION, sql, &[&tenant.uuid(), &key.kind.name(), &key.id]).await?;
+    rows.first().map(|row| stored(&Columns { operation: OPERATION, row }, key, 0)).transpose()
+}
+
+/// An aggregate whose columns begin at `first`.
+fn stored(columns: &Columns<'_>, key: AggregateKey, first: usize) -> PortResult<StoredAggregate> {
+    let schema: i32 = columns.get(first + 2)?;
+    Ok(StoredAggregate {
+        key,
+        revision: Revision(columns.unsigned(first)?),
+        sequence: columns.unsigned(first + 1)?,
+        record: StoredRecord {
+            schema: u16::try_from(schema).map_err(|_| corrupt(columns.operation, "a schema out of range"))?,
+            body: columns.get(first + 3)?,
+        },
+        wake_at: columns.get::<Option<i64>>(first + 4)?.map(timestamp),
+    })
+}
+
+pub(super) async fn query(links: &Links, tenant: TenantId, query: &Query) -> PortResult<Page<StoredAggregate>> {
+    const OPERATION: &str = "store.query";
+    let after = query.position(STORE, tenant)?.map(number);
+    let sql = "SELECT id, revision, sequence, schema, body, wake_at, created FROM list($1, $2, $3, $4, $5, $6, $7, $8)";
+    let environment: Option<Uuid> = query.environment.map(|environment| environment.uuid());
+    let statuses = (!query.statuses.is_empty()).then_some(&query.statuses);
+    let module = query.module.as_ref().map(|module| module.as_str());
+    let newest_first = query.order == Order::NewestFirst;
+    // One more than asked for tells whether the list goes on.
+    let most = i64::from(query.limit) + 1;
+    let kind = query.kind;
+    let rows = links
+        .read(
+            OPERATION,
+            sql,
+            &[&tenant.uuid(), &kind.name(), &environment, &statuses, &module, &after, &newest_first, &most],
+        )
+        .await?;
+    let mut found = rows.iter().map(|row| listed(row, kind)).collect::<PortResult<Vec<_>>>()?;
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let goes_on = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| goes_on).map(|(created, _)| query.cursor_at(STORE, tenant, *created));
+    Ok(Page { items: found.into_iter().map(|(_, item)| item).collect(), next })
+}
+
+fn listed(row: &Row, kind: AggregateKind) -> PortResult<(u64, StoredAggregate)> {
+    let columns = Columns { operation: "store.query", row };
+    let key = AggregateKey { kind, id: columns.get(0)? };
+    Ok((columns.unsigned(6)?, stored(&columns, key, 1)?))
+}
+
+pub(super) async fn history(
+    links: &Links,
+    tenant: TenantId,
+    key: AggregateKey,
+    after: u64,
+    limit: u32,
+) -> PortResult<Vec<HistoryEntry>> {
+    let sql = "SELECT sequence, event_id, event, body, at, actor, correlation, causation, explanation
+               FROM read_history($1, $2, $3, $4, $5)";
+    let rows = links
+        .read(
+            "store.history",
+            sql,
+            &[&tenant.uuid(), &key.kind.name(), &key.id, &number(after), &i64::from(limit)],
+        )
+        .await?;
+    rows.iter().map(entry).collect()
+}
+
+fn entry(row: &Row) -> PortResult<HistoryEntry> {
+    let columns = Columns { operation: "store.history", row };
+    Ok(HistoryEntry {
+        sequence: columns.unsigned(0)?,
+        id: EventId::from_uuid(columns.get(1)?),
+        event: columns.get(2)?,
+        body: columns.get(3)?,
+        at: columns.parsed(4, str::parse::<Timestamp>)?,
+        actor: columns.parsed(5, Actor::new)?,
+        correlation: CorrelationId::from_uuid(columns.get(6)?),
+        causation: columns.get::<Option<Uuid>>(7)?.map(EventId::from_uuid),
+        explanation: columns.get(8)?,
+    })
+}

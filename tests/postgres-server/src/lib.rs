@@ -1,0 +1,240 @@
+//! A PostgreSQL server of a test's own: started in a temporary folder, reached through a socket in it, stopped when it is dropped.
+//!
+//! Where PostgreSQL is not installed, starting one panics and says what to install: a test that needs it fails rather than passes unseen.
+
+#![allow(clippy::panic, clippy::expect_used, reason = "a test that cannot go on says so")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How much the server does so that nothing is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// As installed: every commit is flushed.
+    Full,
+    /// Nothing is flushed: for tests of something else.
+    None,
+}
+
+/// A running server. Its superuser is `postgres`; `owner` may create databases and roles, `host` may log in and nothing more.
+#[derive(Debug)]
+pub struct Server {
+    folder: TempDir,
+    programs: PathBuf,
+    settings: Vec<String>,
+    child: Option<Child>,
+    databases: AtomicU32,
+}
+
+impl Server {
+    /// Starts a server, and waits until it answers.
+    pub fn start(durability: Durability) -> Self {
+        let flush = match durability {
+            Durability::Full => "fsync=on",
+            Durability::None => "fsync=off",
+        };
+        Self::start_with(&[flush])
+    }
+
+    /// As [`Server::start`], with settings such as `max_connections=5` added to those of a test.
+    pub fn start_with(settings: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut server = Self {
+            programs: programs(),
+            settings: settings.iter().map(ToString::to_string).collect(),
+            child: None,
+            databases: AtomicU32::new(0),
+            folder,
+        };
+        if let Some((user, group)) = other_user() {
+            chown(server.folder.path(), Some(user), Some(group)).expect("a folder can be given away");
+        }
+        let made = server
+            .program("initdb")
+            .args(["-A", "trust", "--no-sync", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D"])
+            .arg(server.data())
+            .output()
+            .expect("initdb runs");
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        server.run();
+        server.sql(
+            "postgres",
+            "CREATE ROLE owner LOGIN CREATEDB CREATEROLE; CREATE ROLE host LOGIN; GRANT CREATE ON DATABASE postgres TO owner",
+        );
+        server
+    }
+
+    /// Starts it again after [`Server::stop`] or [`Server::kill`], on the same data.
+    pub fn run(&mut self) {
+        let mut command = self.program("postgres");
+        command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
+        command.args(["-c", "listen_addresses="]);
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
+        let log = fs::File::options().create(true).append(true).open(self.log()).expect("a log");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().expect("postgres starts"));
+        let begun = Instant::now();
+        while !self.answers() {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(
+                ended.is_none() && begun.elapsed() < PATIENCE,
+                "PostgreSQL did not start: {}",
+                fs::read_to_string(self.log()).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends every session at once and stops, as a restart by an operator does.
+    pub fn stop(&mut self) {
+        self.signal(Signal::INT);
+        self.wait();
+    }
+
+    /// `kill -9`: the server and all its sessions die where they are.
+    pub fn kill(&mut self) {
+        // Its sessions notice when the postmaster is gone; killing them too leaves them no time to.
+        let own = self.child.as_ref().map_or(0, Child::id);
+        for session in children_of(own) {
+            signal_process(session, Signal::KILL);
+        }
+        self.signal(Signal::KILL);
+        self.wait();
+    }
+
+    /// The address of a database, for a login.
+    pub fn address(&self, login: &str, database: &str) -> String {
+        format!("host={} user={login} dbname={database}", self.folder.path().display())
+    }
+
+    /// A new database that belongs to `owner`; a copy of `template` where one is named, to which nobody may be connected then.
+    pub fn database(&self, template: Option<&str>) -> String {
+        let name = format!("store_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut create = format!("CREATE DATABASE {name} OWNER owner");
+        if let Some(template) = template {
+            let _ = write!(create, " TEMPLATE {template}");
+        }
+        self.sql("postgres", &create);
+        name
+    }
+
+    /// Runs statements as the superuser, and returns what they print.
+    pub fn sql(&self, database: &str, statements: &str) -> String {
+        let ran = self.psql(database).args(["-c", statements]).output().expect("psql runs");
+        assert!(ran.status.success(), "{statements}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8_lossy(&ran.stdout).into_owned()
+    }
+
+    /// What the server has logged so far.
+    pub fn logged(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    fn psql(&self, database: &str) -> Command {
+        let mut command = Command::new(self.programs.join("psql"));
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-h"]);
+        command.arg(self.folder.path());
+        command
+    }
+
+    fn answers(&self) -> bool {
+        self.psql("postgres").args(["-c", "SELECT 1"]).output().is_ok_and(|ran| ran.status.success())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// A program of the server's, as a user that it accepts: it refuses to run as root.
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command.current_dir(self.folder.path());
+        if let Some((user, group)) = other_user() {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            signal_process(child.id(), signal);
+        }
+    }
+
+    fn wait(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal(Signal::QUIT);
+        self.wait();
+    }
+}
+
+fn signal_process(id: u32, signal: Signal) {
+    if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(id, signal);
+    }
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("the list of processes");
+    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let is_child = |id: &u32| {
+        let status = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let after_name = status.rsplit(')').next().unwrap_or_default();
+        after_name.split_whitespace().nth(1).and_then(|text| text.parse::<u32>().ok()) == Some(parent)
+    };
+    ids.filter(is_child).collect()
+}
+
+/// Where `postgres` is: the newest that the system's packages have installed, or what `PATH` finds.
+fn programs() -> PathBuf {
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let mut versions: Vec<(u32, PathBuf)> = installed
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    versions.sort();
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&paths).map(|path| (0, path));
+    let has_server = |path: &Path| path.join("postgres").is_file() && path.join("initdb").is_file();
+    versions
+        .into_iter()
+        .rev()
+        .chain(on_path)
+        .map(|(_, path)| path)
+        .find(|path| has_server(path))
+        .unwrap_or_else(|| panic!("PostgreSQL 15 or later is needed: apt-get install postgresql-15"))
+}
+
+/// The system's user `postgres` and its group, where this process is root.
+fn other_user() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").expect("the list of users");
+    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == "postgres");
+    let fields = fields.unwrap_or_else(|| panic!("the user postgres is needed: install postgresql-15"));
+    Some((fields[2].parse().expect("a user's number"), fields[3].parse().expect("a group's number")))
+}
