@@ -28,9 +28,12 @@
 //! | what adapters implement | [`ports`] |
 //! | aggregates, rules, the rollout machine | [`domain`] |
 //! | release manifests in YAML | [`manifest`] |
+//! | the store for many hosts (feature `postgres`) | `postgres` |
 
 pub use runtime_domain as domain;
 pub use runtime_ports as ports;
+#[cfg(feature = "postgres")]
+pub use runtime_postgres as postgres;
 pub use runtime_services as services;
 
 #[cfg(feature = "embedded")]

@@ -9,7 +9,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::row::{
-    ClaimRow, EvidenceRow, HistoryRow, InboxRow, LeaseRow, ModuleRow, OutboxRow, WriteRow, future, number, topic,
+    ClaimRow, EvidenceRow, HistoryRow, InboxRow, LeaseRow, ModuleRow, OutboxRow, WriteRow, future, number,
+    topic,
 };
 
 /// The call's parameters are those of [`Rows::parameters`].
@@ -52,10 +53,9 @@ impl<'c> Batch<'c> {
     }
 
     fn fits(&self, commit: &Commit) -> bool {
-        let is_fresh =
-            |entry: &runtime_ports::store::InboxEntry| {
-                !self.handled.contains(&(entry.consumer.as_str(), entry.event.uuid()))
-            };
+        let is_fresh = |entry: &runtime_ports::store::InboxEntry| {
+            !self.handled.contains(&(entry.consumer.as_str(), entry.event.uuid()))
+        };
         let continues = |write: &AggregateWrite| match self.written.get(&write.key) {
             None => !self.rested_on.contains(&write.key),
             // Judged by its last write alone, an aggregate may give nothing up that it took within the batch.
@@ -152,7 +152,12 @@ impl<'c> Rows<'c> {
                 Wanted::Exactly(revision) => (revision, true),
                 Wanted::AtLeast(revision) => (revision, false),
             };
-            EvidenceRow { kind: check.key.kind.name(), id: check.key.id, revision: number(revision.0), is_exact }
+            EvidenceRow {
+                kind: check.key.kind.name(),
+                id: check.key.id,
+                revision: number(revision.0),
+                is_exact,
+            }
         }));
     }
 
@@ -175,9 +180,11 @@ impl<'c> Rows<'c> {
             wake_at: last.wake_at.map(future),
             body: &last.record.body,
         });
-        self.modules.extend(
-            last.facets.modules.iter().map(|module| ModuleRow { kind, id, module: module.as_str() }),
-        );
+        self.modules.extend(last.facets.modules.iter().map(|module| ModuleRow {
+            kind,
+            id,
+            module: module.as_str(),
+        }));
         for claim in &last.claims {
             let place = i32::try_from(self.claims.len()).unwrap_or(i32::MAX);
             let space = match claim.space {

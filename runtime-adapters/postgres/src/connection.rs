@@ -94,12 +94,14 @@ impl Dialler {
         let config = self.configured().await?;
         let dialled = async {
             match &self.tls {
-                None => config.connect(NoTls).await.map(|(client, connection)| {
-                    (client, tokio::spawn(listen(connection, notified)))
-                }),
-                Some(tls) => config.connect(tls.clone()).await.map(|(client, connection)| {
-                    (client, tokio::spawn(listen(connection, notified)))
-                }),
+                None => config
+                    .connect(NoTls)
+                    .await
+                    .map(|(client, connection)| (client, tokio::spawn(listen(connection, notified)))),
+                Some(tls) => config
+                    .connect(tls.clone())
+                    .await
+                    .map(|(client, connection)| (client, tokio::spawn(listen(connection, notified)))),
             }
         };
         let patience = tokio::time::timeout(PATIENCE.to_std(), dialled).await;
@@ -174,7 +176,8 @@ fn client_config(tls: &Tls) -> PortResult<ClientConfig> {
         }
         Tls::Authorities(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|_| refused("the certificate authorities are not in PEM form"))?;
+                let certificate =
+                    certificate.map_err(|_| refused("the certificate authorities are not in PEM form"))?;
                 roots.add(certificate).map_err(|_| refused("a certificate authority cannot be read"))?;
             }
         }

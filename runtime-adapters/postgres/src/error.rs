@@ -53,8 +53,12 @@ pub(crate) fn port_error(operation: &'static str, error: Error) -> PortError {
         }
         "XX001" | "XX002" => (Kind::Corrupt, "the server found damaged data: restore it from a backup"),
         code if code.starts_with("28") => (Kind::Denied, "the server refused the login or its password"),
-        code if code.starts_with("08") => (Kind::Unavailable, "the connection to the server failed: try again"),
-        code if code.starts_with("53") => (Kind::Exhausted, "the server is short of a resource: try again later"),
+        code if code.starts_with("08") => {
+            (Kind::Unavailable, "the connection to the server failed: try again")
+        }
+        code if code.starts_with("53") => {
+            (Kind::Exhausted, "the server is short of a resource: try again later")
+        }
         code if code.starts_with("58") => (Kind::Unavailable, "the server's system failed: look at its log"),
         _ => (Kind::Internal, "the server refused a statement: report it with the cause"),
     };

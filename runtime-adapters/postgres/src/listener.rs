@@ -66,4 +66,3 @@ impl Drop for AbortWhenDropped {
         self.0.abort();
     }
 }
-

@@ -78,7 +78,8 @@ pub(crate) async fn check(dialler: &Dialler) -> PortResult<()> {
     let sql = "SELECT rolsuper OR rolbypassrls OR EXISTS (
                    SELECT FROM pg_tables WHERE schemaname = 'factory_runtime' AND pg_has_role(current_user, tableowner, 'MEMBER'))
                FROM pg_roles WHERE rolname = current_user";
-    let is_above = client.query_one(sql, &[]).await.and_then(|row| row.try_get::<_, bool>(0)).during(OPERATION)?;
+    let is_above =
+        client.query_one(sql, &[]).await.and_then(|row| row.try_get::<_, bool>(0)).during(OPERATION)?;
     if is_above {
         return Err(PortError::new(
             PortErrorKind::Denied,
@@ -88,8 +89,13 @@ pub(crate) async fn check(dialler: &Dialler) -> PortResult<()> {
         ));
     }
     let sql = "SELECT coalesce(max(version), 0) FROM factory_runtime.schema_version";
-    let version = client.query_one(sql, &[]).await.and_then(|row| row.try_get::<_, i32>(0)).during(OPERATION)?;
-    if usize::try_from(version) == Ok(MIGRATIONS.len()) { Ok(()) } else { Err(other_schema(OPERATION, version)) }
+    let version =
+        client.query_one(sql, &[]).await.and_then(|row| row.try_get::<_, i32>(0)).during(OPERATION)?;
+    if usize::try_from(version) == Ok(MIGRATIONS.len()) {
+        Ok(())
+    } else {
+        Err(other_schema(OPERATION, version))
+    }
 }
 
 async fn check_server(client: &Client, operation: &'static str) -> PortResult<()> {

@@ -10,8 +10,8 @@ use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError, LeaseRequest,
-    OperatorStore, Page, Query, Store, StoredAggregate, TenantStore, Watch,
+    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError,
+    LeaseRequest, OperatorStore, Page, Query, Store, StoredAggregate, TenantStore, Watch,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use tokio::sync::Notify;
@@ -106,10 +106,11 @@ impl PostgresStore {
         let heralds = Heralds { here: Arc::new(Arrivals::default()), elsewhere: Arc::new(Notify::new()) };
         let closing = CancellationToken::new();
         let background = [
-            tokio::spawn(closing.clone().run_until_cancelled_owned(listener::listen(
-                primary.clone(),
-                Arc::clone(&heralds.here),
-            ))),
+            tokio::spawn(
+                closing
+                    .clone()
+                    .run_until_cancelled_owned(listener::listen(primary.clone(), Arc::clone(&heralds.here))),
+            ),
             tokio::spawn(closing.clone().run_until_cancelled_owned(listener::tell(
                 Arc::clone(&operators),
                 Arc::clone(&heralds.elsewhere),

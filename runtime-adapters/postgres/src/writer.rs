@@ -58,7 +58,11 @@ impl Writer {
     }
 
     /// Performs a commit whose form was checked. Dropping the future leaves it wholly done or not begun.
-    pub(crate) async fn commit(&self, tenant: TenantId, commit: Commit) -> Result<CommitReceipt, CommitError> {
+    pub(crate) async fn commit(
+        &self,
+        tenant: TenantId,
+        commit: Commit,
+    ) -> Result<CommitReceipt, CommitError> {
         let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let sender = sender.ok_or_else(|| closed(OPERATION))?;
         let (reply, answer) = oneshot::channel();
@@ -185,7 +189,8 @@ async fn transaction(live: &Live, rows: &[Rows<'_>]) -> Result<(), CallError> {
         true => CallError::AnswerLost(port_error(OPERATION, error)),
         false => CallError::Refused(error),
     };
-    let statement = live.prepared(COMMIT).await.map_err(|error| CallError::NotAsked(port_error(OPERATION, error)))?;
+    let statement =
+        live.prepared(COMMIT).await.map_err(|error| CallError::NotAsked(port_error(OPERATION, error)))?;
     let (statement, client) = (&statement, &live.client);
     let calls = rows.iter().map(|rows| async move { client.execute(statement, &rows.parameters()).await });
     // Polled in this order, and so sent in it. Where a call fails the server skips the rest, and `COMMIT` ends what was begun.
@@ -223,12 +228,14 @@ fn refusal(commit: &Commit, error: tokio_postgres::Error) -> CommitError {
     let refused = match error.code().map(|state| state.code()) {
         Some("FR001") => Some(CommitError::AlreadyHandled),
         Some("FR002") => commit.lease.as_ref().map(|lease| CommitError::LeaseLost { key: lease.key }),
-        Some("FR003") => commit.evidence.get(place).map(|check| CommitError::EvidenceStale { key: check.key }),
+        Some("FR003") => {
+            commit.evidence.get(place).map(|check| CommitError::EvidenceStale { key: check.key })
+        }
         Some("FR004") => written.map(|key| CommitError::Conflict { key }),
         Some("FR005") => written.map(|key| gap(key, numbers.next().unwrap_or_default()).into()),
         Some("FR006") => {
-            let claims = commit.writes.iter().flat_map(|write| &write.claims);
-            claims.skip(place).next().map(|claim| CommitError::ClaimHeld { claim: claim.clone() })
+            let mut claims = commit.writes.iter().flat_map(|write| &write.claims);
+            claims.nth(place).map(|claim| CommitError::ClaimHeld { claim: claim.clone() })
         }
         _ => None,
     };

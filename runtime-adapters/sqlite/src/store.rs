@@ -9,7 +9,10 @@ use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
 use runtime_ports::publisher::PublishedEvent;
-use runtime_ports::store::{AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError, LeaseRequest, OperatorStore, Page, Query, Store, StoredAggregate, TenantStore, Watch};
+use runtime_ports::store::{
+    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError,
+    LeaseRequest, OperatorStore, Page, Query, Store, StoredAggregate, TenantStore, Watch,
+};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
 use crate::connection::open_writer;

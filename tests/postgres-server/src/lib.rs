@@ -2,7 +2,12 @@
 //!
 //! Where PostgreSQL is not installed, starting one panics and says what to install: a test that needs it fails rather than passes unseen.
 
-#![allow(clippy::panic, clippy::expect_used, reason = "a test that cannot go on says so")]
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on says so; a program that starts can only be waited for"
+)]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -145,7 +150,19 @@ impl Server {
 
     fn psql(&self, database: &str) -> Command {
         let mut command = Command::new(self.programs.join("psql"));
-        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-h"]);
+        command.args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            "postgres",
+            "-d",
+            database,
+            "-h",
+        ]);
         command.arg(self.folder.path());
         command
     }
@@ -234,7 +251,8 @@ fn other_user() -> Option<(u32, u32)> {
         return None;
     }
     let users = fs::read_to_string("/etc/passwd").expect("the list of users");
-    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == "postgres");
+    let fields =
+        users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == "postgres");
     let fields = fields.unwrap_or_else(|| panic!("the user postgres is needed: install postgresql-15"));
     Some((fields[2].parse().expect("a user's number"), fields[3].parse().expect("a group's number")))
 }

@@ -67,7 +67,11 @@ fn stored(columns: &Columns<'_>, key: AggregateKey, first: usize) -> PortResult<
     })
 }
 
-pub(super) async fn query(links: &Links, tenant: TenantId, query: &Query) -> PortResult<Page<StoredAggregate>> {
+pub(super) async fn query(
+    links: &Links,
+    tenant: TenantId,
+    query: &Query,
+) -> PortResult<Page<StoredAggregate>> {
     const OPERATION: &str = "store.query";
     let after = query.position(STORE, tenant)?.map(number);
     let sql = "SELECT id, revision, sequence, schema, body, wake_at, created FROM list($1, $2, $3, $4, $5, $6, $7, $8)";

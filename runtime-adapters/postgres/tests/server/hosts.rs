@@ -1,0 +1,107 @@
+//! Several hosts on one database.
+
+use std::time::Duration;
+
+use runtime_ports::store::{CommitError, Store};
+use runtime_testkit::sample::{self, Draft, exclusive, global, shared};
+use tokio::task::JoinSet;
+
+use crate::{Site, key};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_on_one_host_wakes_the_workers_of_another() {
+    let site = Site::shared().await;
+    let database = site.database();
+    let (here, there) = (site.open(&database).await.unwrap(), site.open(&database).await.unwrap());
+    let worker = there.for_operator(&sample::operator());
+    // The listener's own beginning counts as an arrival.
+    worker.work_arrived().await;
+    let tenant = here.for_tenant(&sample::scope(1));
+    tenant.commit(Draft::create(1, key(1)).waking_at(1).commit()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), worker.work_arrived())
+        .await
+        .expect("the other host hears of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_whose_connection_was_ended_listens_again() {
+    let site = Site::shared().await;
+    let database = site.database();
+    let store = site.open(&database).await.unwrap();
+    let worker = store.for_operator(&sample::operator());
+    worker.work_arrived().await;
+    let listening = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}' AND query LIKE 'LISTEN%'"
+    );
+    assert_eq!(site.server.sql("postgres", &listening).trim(), "1");
+    // What may have been missed meanwhile counts as arrived.
+    tokio::time::timeout(Duration::from_secs(20), worker.work_arrived()).await.expect("it listens again");
+    let listeners = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND query LIKE 'LISTEN%'"
+    );
+    assert_eq!(site.server.sql("postgres", &listeners).trim(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_of_many_tenants_that_wait_together_are_each_their_own_tenants() {
+    let site = Site::shared().await;
+    let database = site.database();
+    let store = site.open(&database).await.unwrap();
+    let mut commits = JoinSet::new();
+    for tenant in 1..=20 {
+        for number in 1..=5 {
+            let handle = store.for_tenant(&sample::scope(tenant));
+            commits.spawn(async move {
+                handle.commit(Draft::create(tenant, key(number)).publishing().commit()).await
+            });
+        }
+    }
+    // One that is refused, among them: it has no first revision to replace.
+    let stray = store.for_tenant(&sample::scope(7));
+    let refused = stray.commit(Draft::create(7, key(99)).next().commit()).await;
+    assert!(matches!(refused, Err(CommitError::Conflict { .. })), "{refused:?}");
+    while let Some(committed) = commits.join_next().await {
+        committed.unwrap().unwrap();
+    }
+    for tenant in 1..=20 {
+        let handle = store.for_tenant(&sample::scope(tenant));
+        for number in 1..=5 {
+            assert!(handle.load(&key(number)).await.unwrap().is_some());
+            assert_eq!(handle.history(&key(number), 0, 10).await.unwrap().len(), 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_contested_claim_has_one_winner_among_the_hosts() {
+    let site = Site::shared().await;
+    let database = site.database();
+    let hosts = [site.open(&database).await.unwrap(), site.open(&database).await.unwrap()];
+    let mut contenders = JoinSet::new();
+    for number in 0..64_u64 {
+        let store = hosts[usize::try_from(number % 2).unwrap()].clone();
+        contenders.spawn(async move {
+            let tenant = store.for_tenant(&sample::scope(number + 1));
+            // Every other contender would share it.
+            let claim = if number % 4 < 2 { global(exclusive("prize")) } else { global(shared("prize")) };
+            let is_shared = number % 4 >= 2;
+            (
+                is_shared,
+                tenant.commit(Draft::create(number + 1, key(number)).claiming([claim]).commit()).await,
+            )
+        });
+    }
+    let (mut exclusive, mut sharing) = (0, 0);
+    while let Some(ended) = contenders.join_next().await {
+        match ended.unwrap() {
+            (true, Ok(_)) => sharing += 1,
+            (false, Ok(_)) => exclusive += 1,
+            (_, Err(CommitError::ClaimHeld { claim })) => assert_eq!(claim.key, "prize"),
+            (_, Err(other)) => panic!("refused otherwise: {other:?}"),
+        }
+    }
+    assert!(
+        (exclusive == 1 && sharing == 0) || (exclusive == 0 && sharing == 32),
+        "{exclusive} hold it alone and {sharing} share it"
+    );
+}
