@@ -16,6 +16,8 @@ CREATE TABLE aggregates (
     schema      integer NOT NULL,
     environment uuid    NOT NULL,
     status      text    COLLATE "C" NOT NULL,
+    -- A digest of modules and claims: where it stays, their tables do too, and need not be looked at.
+    facets      uuid    NOT NULL,
     body        text    NOT NULL,
     PRIMARY KEY (tenant, kind, id),
     UNIQUE (tenant, kind, created)
@@ -111,7 +113,8 @@ CREATE TABLE inbox (
 );
 
 -- When an aggregate is due for a topic, and who has it. It is due for `outbox` from when its oldest waiting event was written.
--- Whoever changes what a row follows from locks the row first, so that nobody misses what another has just added.
+-- An aggregate's outbox is followed under its lock (`lock_outbox`), shared by those who add events and alone by those who take them away,
+-- so that nobody misses what another has just added.
 CREATE TABLE work (
     tenant uuid   NOT NULL,
     kind   text   COLLATE "C" NOT NULL,

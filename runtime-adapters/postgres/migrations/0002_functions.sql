@@ -9,10 +9,11 @@ CREATE TYPE lease_row AS (topic text, kind text, id uuid, host uuid, token bigin
 CREATE TYPE evidence_row AS (kind text, id uuid, revision bigint, is_exact boolean);
 CREATE TYPE write_row AS (
     place integer, kind text, id uuid, expected bigint, revision bigint, first_sequence bigint, sequence bigint, schema integer,
-    environment uuid, status text, wake_at bigint, body text
+    environment uuid, status text, wake_at bigint, facets uuid, body text
 );
-CREATE TYPE module_row AS (kind text, id uuid, module text);
-CREATE TYPE claim_row AS (place integer, kind text, id uuid, space uuid, key text, shared boolean);
+-- `write` is the place of the write that they are of.
+CREATE TYPE module_row AS (write integer, kind text, id uuid, module text);
+CREATE TYPE claim_row AS (place integer, write integer, kind text, id uuid, space uuid, key text, shared boolean);
 CREATE TYPE history_row AS (
     kind text, id uuid, sequence bigint, event_id uuid, event text, body text, at text, actor text, correlation uuid, causation uuid,
     explanation text
@@ -31,6 +32,16 @@ AS $$
             AND EXISTS (SELECT FROM claims WHERE shared AND space IS NOT DISTINCT FROM asked_space AND key = asked_key))
 $$;
 
+-- Held to the transaction's end. Nothing is written for it, unlike for a row's lock.
+CREATE FUNCTION lock_outbox(id uuid, alone boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF alone THEN
+        PERFORM pg_advisory_xact_lock(uuid_hash_extended(id, 1));
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(uuid_hash_extended(id, 1));
+    END IF;
+END $$;
+
 -- Performs commits of one tenant, all of them or none: each aggregate has at most one row in `writes`, into which its commits are folded.
 CREATE FUNCTION commit(
     asked_tenant uuid, inboxes inbox_row[], leases lease_row[], evidences evidence_row[], writes write_row[], modules module_row[],
@@ -39,13 +50,14 @@ CREATE FUNCTION commit(
 #variable_conflict use_column
 DECLARE
     many            bigint;
+    kept_places     integer[];
     changed_places  integer[];
     created_places  integer[];
+    told_places     integer[];
     refused_place   integer;
     newest_sequence bigint;
     is_gap          boolean;
     gained          claim_row[];
-    written_at      bigint := present_micros();
 BEGIN
     PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
 
@@ -86,17 +98,31 @@ BEGIN
         RETURN;
     END IF;
 
+    -- The most usual first: modules and claims stay as they are.
     WITH updated AS (
         UPDATE aggregates AS a
         SET revision = w.revision, sequence = w.sequence, schema = w.schema, environment = w.environment, status = w.status, body = w.body
         FROM unnest(writes) AS w
-        WHERE a.tenant = asked_tenant AND a.kind = w.kind AND a.id = w.id
-            AND w.expected > 0 AND a.revision = w.expected AND a.sequence = w.first_sequence - 1
+        WHERE a.tenant = asked_tenant AND a.kind = w.kind AND a.id = w.id AND w.expected > 0
+            AND a.revision = w.expected AND a.sequence = w.first_sequence - 1 AND a.facets = w.facets
         RETURNING w.place
     )
-    SELECT array_agg(place) INTO changed_places FROM updated;
+    SELECT coalesce(array_agg(place), '{}') INTO kept_places FROM updated;
 
-    IF coalesce(cardinality(changed_places), 0) < cardinality(writes) THEN
+    changed_places := '{}';
+    created_places := '{}';
+    IF cardinality(kept_places) < cardinality(writes) THEN
+        WITH updated AS (
+            UPDATE aggregates AS a
+            SET revision = w.revision, sequence = w.sequence, schema = w.schema, environment = w.environment, status = w.status,
+                facets = w.facets, body = w.body
+            FROM unnest(writes) AS w
+            WHERE a.tenant = asked_tenant AND a.kind = w.kind AND a.id = w.id AND w.expected > 0
+                AND a.revision = w.expected AND a.sequence = w.first_sequence - 1 AND w.place <> ALL (kept_places)
+            RETURNING w.place
+        )
+        SELECT coalesce(array_agg(place), '{}') INTO changed_places FROM updated;
+
         WITH new AS (
             SELECT w.*, row_number() OVER (PARTITION BY w.kind ORDER BY w.place) AS rank,
                 count(*) OVER (PARTITION BY w.kind) AS many
@@ -108,20 +134,24 @@ BEGIN
             RETURNING kind, newest
         ), inserted AS (
             INSERT INTO aggregates
-                (tenant, kind, id, created, revision, sequence, schema, environment, status, body)
-            SELECT asked_tenant, n.kind, n.id, c.newest - n.many + n.rank, n.revision, n.sequence, n.schema, n.environment, n.status, n.body
+                (tenant, kind, id, created, revision, sequence, schema, environment, status, facets, body)
+            SELECT asked_tenant, n.kind, n.id, c.newest - n.many + n.rank, n.revision, n.sequence, n.schema, n.environment, n.status,
+                n.facets, n.body
             FROM new AS n JOIN counted AS c ON c.kind = n.kind
             ON CONFLICT (tenant, kind, id) DO NOTHING
             RETURNING kind, id
+        ), due AS (
+            INSERT INTO work (tenant, kind, id, topic, due_at)
+            SELECT asked_tenant, n.kind, n.id, 'work', n.wake_at FROM new AS n JOIN inserted AS i ON i.kind = n.kind AND i.id = n.id
         )
-        SELECT array_agg(n.place) INTO created_places FROM new AS n JOIN inserted AS i ON i.kind = n.kind AND i.id = n.id;
+        SELECT coalesce(array_agg(n.place), '{}') INTO created_places FROM new AS n JOIN inserted AS i ON i.kind = n.kind AND i.id = n.id;
 
-        IF coalesce(cardinality(changed_places), 0) + coalesce(cardinality(created_places), 0) < cardinality(writes) THEN
+        IF cardinality(kept_places) + cardinality(changed_places) + cardinality(created_places) < cardinality(writes) THEN
             -- Revisions are judged before histories.
             SELECT w.place, a.sequence, a.revision IS NOT DISTINCT FROM nullif(w.expected, 0) INTO refused_place, newest_sequence, is_gap
             FROM unnest(writes) AS w
             LEFT JOIN aggregates AS a ON a.tenant = asked_tenant AND a.kind = w.kind AND a.id = w.id
-            WHERE w.place <> ALL (coalesce(changed_places, '{}')) AND w.place <> ALL (coalesce(created_places, '{}'))
+            WHERE w.place <> ALL (kept_places || changed_places || created_places)
             ORDER BY 3, w.place LIMIT 1;
             IF is_gap THEN
                 RAISE EXCEPTION 'the history has a gap'
@@ -135,37 +165,47 @@ BEGIN
     SELECT asked_tenant, h.kind, h.id, h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation
     FROM unnest(histories) AS h;
 
-    INSERT INTO work AS k (tenant, kind, id, topic, due_at)
-    SELECT asked_tenant, w.kind, w.id, 'work', w.wake_at FROM unnest(writes) AS w
-    ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = excluded.due_at WHERE k.due_at IS DISTINCT FROM excluded.due_at;
+    UPDATE work AS k SET due_at = w.wake_at FROM unnest(writes) AS w
+    WHERE k.tenant = asked_tenant AND k.kind = w.kind AND k.id = w.id AND k.topic = 'work' AND w.expected > 0
+        AND k.due_at IS DISTINCT FROM w.wake_at;
 
     IF cardinality(events) > 0 THEN
+        PERFORM lock_outbox(e.id, false) FROM (SELECT DISTINCT id FROM unnest(events)) AS e;
         INSERT INTO outbox
         SELECT asked_tenant, e.kind, e.id, e.sequence, e.event_id, e.event_type, e.envelope FROM unnest(events) AS e;
 
         INSERT INTO work AS k (tenant, kind, id, topic, due_at)
-        SELECT DISTINCT asked_tenant, e.kind, e.id, 'outbox', written_at FROM unnest(events) AS e
+        SELECT asked_tenant, e.kind, e.id, 'outbox', present_micros() FROM (SELECT DISTINCT kind, id FROM unnest(events)) AS e
+        WHERE NOT EXISTS (
+            SELECT FROM work AS known
+            WHERE known.tenant = asked_tenant AND known.kind = e.kind AND known.id = e.id AND known.topic = 'outbox' AND known.due_at IS NOT NULL
+        )
         ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = coalesce(k.due_at, CASE
             WHEN NOT EXISTS (
                 SELECT FROM parked AS p WHERE p.tenant = excluded.tenant AND p.kind = excluded.kind AND p.id = excluded.id
             ) THEN excluded.due_at END);
     END IF;
 
+    told_places := changed_places || created_places;
+    IF cardinality(told_places) = 0 THEN
+        RETURN;
+    END IF;
+
     DELETE FROM aggregate_modules AS m USING unnest(writes) AS w
-    WHERE m.tenant = asked_tenant AND m.kind = w.kind AND m.id = w.id AND w.expected > 0
-        AND NOT EXISTS (SELECT FROM unnest(modules) AS n WHERE n.module = m.module AND n.id = m.id AND n.kind = m.kind);
+    WHERE m.tenant = asked_tenant AND m.kind = w.kind AND m.id = w.id AND w.place = ANY (changed_places)
+        AND NOT EXISTS (SELECT FROM unnest(modules) AS n WHERE n.module = m.module AND n.write = w.place);
     INSERT INTO aggregate_modules
-    SELECT asked_tenant, n.kind, n.id, n.module FROM unnest(modules) AS n ON CONFLICT DO NOTHING;
+    SELECT asked_tenant, n.kind, n.id, n.module FROM unnest(modules) AS n WHERE n.write = ANY (told_places) ON CONFLICT DO NOTHING;
 
     -- What is no longer claimed is given up first, so that another of the writes may take it.
     DELETE FROM claims AS c USING unnest(writes) AS w
-    WHERE c.tenant = asked_tenant AND c.kind = w.kind AND c.id = w.id AND w.expected > 0
+    WHERE c.tenant = asked_tenant AND c.kind = w.kind AND c.id = w.id AND w.place = ANY (changed_places)
         AND NOT EXISTS (
             SELECT FROM unnest(claimed) AS n
-            WHERE n.key = c.key AND n.id = c.id AND n.kind = c.kind AND n.shared = c.shared AND n.space IS NOT DISTINCT FROM c.space
+            WHERE n.key = c.key AND n.write = w.place AND n.shared = c.shared AND n.space IS NOT DISTINCT FROM c.space
         );
     SELECT array_agg(n ORDER BY n.place) INTO gained FROM unnest(claimed) AS n
-    WHERE NOT EXISTS (
+    WHERE n.write = ANY (told_places) AND NOT EXISTS (
         SELECT FROM claims AS c
         WHERE c.tenant = asked_tenant AND c.kind = n.kind AND c.id = n.id AND c.key = n.key AND c.space IS NOT DISTINCT FROM n.space
     );
@@ -356,6 +396,7 @@ CREATE FUNCTION outbox_published(
     asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, up_to bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM lock_outbox(asked_id, true);
     IF NOT holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token) THEN
         RETURN false;
     END IF;
@@ -370,6 +411,7 @@ CREATE FUNCTION outbox_park(
     asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, since bigint, why text
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM lock_outbox(asked_id, true);
     IF NOT holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token) THEN
         RETURN false;
     END IF;
@@ -387,9 +429,7 @@ DECLARE
     many   bigint := 0;
 BEGIN
     FOR stream IN SELECT p.tenant, p.kind, p.id FROM parked AS p WHERE p.kind = ANY (kinds) ORDER BY 1, 2, 3 LOOP
-        -- A commit that found the stream parked holds this lock until its events are there to be seen.
-        PERFORM FROM work AS w
-        WHERE w.tenant = stream.tenant AND w.kind = stream.kind AND w.id = stream.id AND w.topic = 'outbox' FOR UPDATE;
+        PERFORM lock_outbox(stream.id, true);
         DELETE FROM parked AS p WHERE p.tenant = stream.tenant AND p.kind = stream.kind AND p.id = stream.id;
         IF FOUND THEN
             many := many + 1;
@@ -402,6 +442,6 @@ BEGIN
 END $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA factory_runtime FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, claim_is_held, commit, load, list, read_history TO factory_runtime_tenant;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, take_leases, renew_lease, release_lease, holds_lease, defer_lease, next_due, read_outbox,
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, lock_outbox, claim_is_held, commit, load, list, read_history TO factory_runtime_tenant;
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, lock_outbox, take_leases, renew_lease, release_lease, holds_lease, defer_lease, next_due, read_outbox,
     has_events, outbox_published, outbox_park, outbox_unpark TO factory_runtime_operator;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use runtime_domain::claim::{ClaimMode, ClaimSpace};
 use runtime_domain::id::TenantId;
 use runtime_ports::store::{AggregateKey, AggregateWrite, Commit, Expected, Wanted};
+use sha2::{Digest, Sha256};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -178,13 +179,16 @@ impl<'c> Rows<'c> {
             environment: last.facets.environment.uuid(),
             status: &last.facets.status,
             wake_at: last.wake_at.map(future),
+            facets: digest(last),
             body: &last.record.body,
         });
         self.modules.extend(last.facets.modules.iter().map(|module| ModuleRow {
+            write: place,
             kind,
             id,
             module: module.as_str(),
         }));
+        let write = place;
         for claim in &last.claims {
             let place = i32::try_from(self.claims.len()).unwrap_or(i32::MAX);
             let space = match claim.space {
@@ -192,7 +196,7 @@ impl<'c> Rows<'c> {
                 ClaimSpace::Global => None,
             };
             let shared = claim.mode == ClaimMode::Shared;
-            self.claims.push(ClaimRow { place, kind, id, space, key: &claim.key, shared });
+            self.claims.push(ClaimRow { place, write, kind, id, space, key: &claim.key, shared });
         }
     }
 
@@ -220,4 +224,27 @@ impl<'c> Rows<'c> {
             envelope: &event.envelope,
         }));
     }
+}
+
+/// A digest of a write's modules and claims: where two are equal, so are those.
+fn digest(write: &AggregateWrite) -> Uuid {
+    let mut hash = Sha256::new();
+    for module in &write.facets.modules {
+        hash.update(b"m");
+        hash.update((module.as_str().len() as u64).to_be_bytes());
+        hash.update(module.as_str());
+    }
+    for claim in &write.claims {
+        hash.update(match (claim.space, claim.mode) {
+            (ClaimSpace::Tenant, ClaimMode::Exclusive) => b"e",
+            (ClaimSpace::Tenant, ClaimMode::Shared) => b"s",
+            (ClaimSpace::Global, ClaimMode::Exclusive) => b"E",
+            (ClaimSpace::Global, ClaimMode::Shared) => b"S",
+        });
+        hash.update((claim.key.len() as u64).to_be_bytes());
+        hash.update(&claim.key);
+    }
+    let mut half = [0; 16];
+    half.iter_mut().zip(hash.finalize()).for_each(|(half, byte)| *half = byte);
+    Uuid::from_bytes(half)
 }

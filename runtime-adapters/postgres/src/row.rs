@@ -46,12 +46,15 @@ pub(crate) struct WriteRow<'c> {
     pub(crate) environment: Uuid,
     pub(crate) status: &'c str,
     pub(crate) wake_at: Option<i64>,
+    /// A digest of modules and claims.
+    pub(crate) facets: Uuid,
     pub(crate) body: &'c str,
 }
 
 #[derive(Debug, ToSql)]
 #[postgres(name = "module_row")]
 pub(crate) struct ModuleRow<'c> {
+    pub(crate) write: i32,
     pub(crate) kind: &'static str,
     pub(crate) id: Uuid,
     pub(crate) module: &'c str,
@@ -61,6 +64,7 @@ pub(crate) struct ModuleRow<'c> {
 #[postgres(name = "claim_row")]
 pub(crate) struct ClaimRow<'c> {
     pub(crate) place: i32,
+    pub(crate) write: i32,
     pub(crate) kind: &'static str,
     pub(crate) id: Uuid,
     /// `None` where the key is unique among all tenants'.

@@ -1,6 +1,6 @@
 //! The store against a real server, which each test starts, or shares with others, and which stops with the last of them.
 
-#![allow(clippy::unwrap_used, reason = "what a test calls is a test too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test calls is a test too")]
 
 mod conformance;
 mod failure;
