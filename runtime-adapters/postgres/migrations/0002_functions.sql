@@ -4,21 +4,21 @@
 -- FR005 gap in a history, FR006 claim held. The detail is the place in the array that was refused, from 0; after FR005 the length of the
 -- history as well.
 
-CREATE TYPE inbox_row AS (consumer text, event_id uuid);
-CREATE TYPE lease_row AS (topic text, kind text, id uuid, host uuid, token bigint);
-CREATE TYPE evidence_row AS (kind text, id uuid, revision bigint, is_exact boolean);
+CREATE TYPE inbox_row AS (consumer text COLLATE "C", event_id uuid);
+CREATE TYPE lease_row AS (topic text COLLATE "C", kind text COLLATE "C", id uuid, host uuid, token bigint);
+CREATE TYPE evidence_row AS (kind text COLLATE "C", id uuid, revision bigint, is_exact boolean);
 CREATE TYPE write_row AS (
-    place integer, kind text, id uuid, expected bigint, revision bigint, first_sequence bigint, sequence bigint, schema integer,
+    place integer, kind text COLLATE "C", id uuid, expected bigint, revision bigint, first_sequence bigint, sequence bigint, schema integer,
     environment uuid, status text, wake_at bigint, facets uuid, body text
 );
 -- `write` is the place of the write that they are of.
-CREATE TYPE module_row AS (write integer, kind text, id uuid, module text);
-CREATE TYPE claim_row AS (place integer, write integer, kind text, id uuid, space uuid, key text, shared boolean);
+CREATE TYPE module_row AS (write integer, kind text COLLATE "C", id uuid, module text COLLATE "C");
+CREATE TYPE claim_row AS (place integer, write integer, kind text COLLATE "C", id uuid, space uuid, key text COLLATE "C", shared boolean);
 CREATE TYPE history_row AS (
-    kind text, id uuid, sequence bigint, event_id uuid, event text, body text, at text, actor text, correlation uuid, causation uuid,
+    kind text COLLATE "C", id uuid, sequence bigint, event_id uuid, event text, body text, at text, actor text, correlation uuid, causation uuid,
     explanation text
 );
-CREATE TYPE outbox_row AS (kind text, id uuid, sequence bigint, event_id uuid, event_type text, envelope text);
+CREATE TYPE outbox_row AS (kind text COLLATE "C", id uuid, sequence bigint, event_id uuid, event_type text, envelope text);
 
 CREATE FUNCTION present_micros() RETURNS bigint LANGUAGE sql VOLATILE
     AS $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint $$;
@@ -42,22 +42,41 @@ BEGIN
     END IF;
 END $$;
 
+-- Makes an aggregate due for relaying, unless it is parked or due already. Whoever adds events calls it first.
+CREATE FUNCTION fill_outbox(asked_tenant uuid, asked_kind text, asked_id uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM lock_outbox(asked_id, false);
+    PERFORM FROM work AS k
+    WHERE k.tenant = asked_tenant AND k.kind = asked_kind AND k.id = asked_id AND k.topic = 'outbox' AND k.due_at IS NOT NULL;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM FROM parked AS p WHERE p.tenant = asked_tenant AND p.kind = asked_kind AND p.id = asked_id;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    INSERT INTO work AS k (tenant, kind, id, topic, due_at) VALUES (asked_tenant, asked_kind, asked_id, 'outbox', present_micros())
+    ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = coalesce(k.due_at, excluded.due_at);
+END $$;
+
 -- Performs commits of one tenant, all of them or none: each aggregate has at most one row in `writes`, into which its commits are folded.
+-- Rows are looked up one by one, by their whole key: what it costs is known, whatever the planner believes of the tables.
 CREATE FUNCTION commit(
     asked_tenant uuid, inboxes inbox_row[], leases lease_row[], evidences evidence_row[], writes write_row[], modules module_row[],
     claimed claim_row[], histories history_row[], events outbox_row[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    asked_lease     lease_row;
+    fact            evidence_row;
+    change          write_row;
+    lost            claim_row;
     many            bigint;
-    kept_places     integer[];
-    changed_places  integer[];
-    created_places  integer[];
-    told_places     integer[];
-    refused_place   integer;
-    newest_sequence bigint;
-    is_gap          boolean;
-    gained          claim_row[];
+    number          bigint;
+    gap             text;
+    changed_places  integer[] := '{}';
+    told_places     integer[] := '{}';
+    gained          claim_row[] := '{}';
 BEGIN
     PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
 
@@ -69,164 +88,134 @@ BEGIN
         END IF;
     END IF;
 
-    IF cardinality(leases) > 0 THEN
-        PERFORM FROM work AS w JOIN unnest(leases) AS l
-            ON w.kind = l.kind AND w.id = l.id AND w.topic = l.topic AND w.host = l.host AND w.token = l.token
-        WHERE w.tenant = asked_tenant FOR SHARE OF w;
-        GET DIAGNOSTICS many = ROW_COUNT;
-        IF many <> cardinality(leases) THEN
+    FOREACH asked_lease IN ARRAY leases LOOP
+        PERFORM FROM work AS w
+        WHERE w.tenant = asked_tenant AND w.kind = asked_lease.kind AND w.id = asked_lease.id AND w.topic = asked_lease.topic
+            AND w.host = asked_lease.host AND w.token = asked_lease.token
+        FOR SHARE;
+        IF NOT FOUND THEN
             RAISE EXCEPTION 'the lease is lost' USING ERRCODE = 'FR002';
         END IF;
-    END IF;
+    END LOOP;
 
-    IF cardinality(evidences) > 0 THEN
-        PERFORM FROM aggregates AS a JOIN unnest(evidences) AS e
-            ON a.kind = e.kind AND a.id = e.id AND (a.revision = e.revision OR (a.revision > e.revision AND NOT e.is_exact))
-        WHERE a.tenant = asked_tenant FOR SHARE OF a;
-        GET DIAGNOSTICS many = ROW_COUNT;
-        IF many <> cardinality(evidences) THEN
-            SELECT e.place - 1 INTO refused_place
-            FROM unnest(evidences) WITH ORDINALITY AS e (kind, id, revision, is_exact, place)
-            LEFT JOIN aggregates AS a ON a.tenant = asked_tenant AND a.kind = e.kind AND a.id = e.id
-            WHERE (a.revision = e.revision OR (a.revision > e.revision AND NOT e.is_exact)) IS NOT TRUE
-            ORDER BY e.place LIMIT 1;
-            RAISE EXCEPTION 'the evidence is stale' USING ERRCODE = 'FR003', DETAIL = coalesce(refused_place, 0)::text;
+    number := 0;
+    FOREACH fact IN ARRAY evidences LOOP
+        PERFORM FROM aggregates AS a
+        WHERE a.tenant = asked_tenant AND a.kind = fact.kind AND a.id = fact.id
+            AND (a.revision = fact.revision OR (a.revision > fact.revision AND NOT fact.is_exact))
+        FOR SHARE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the evidence is stale' USING ERRCODE = 'FR003', DETAIL = number::text;
         END IF;
-    END IF;
+        number := number + 1;
+    END LOOP;
 
-    IF cardinality(writes) = 0 THEN
-        RETURN;
-    END IF;
-
-    -- The most usual first: modules and claims stay as they are.
-    WITH updated AS (
-        UPDATE aggregates AS a
-        SET revision = w.revision, sequence = w.sequence, schema = w.schema, environment = w.environment, status = w.status, body = w.body
-        FROM unnest(writes) AS w
-        WHERE a.tenant = asked_tenant AND a.kind = w.kind AND a.id = w.id AND w.expected > 0
-            AND a.revision = w.expected AND a.sequence = w.first_sequence - 1 AND a.facets = w.facets
-        RETURNING w.place
-    )
-    SELECT coalesce(array_agg(place), '{}') INTO kept_places FROM updated;
-
-    changed_places := '{}';
-    created_places := '{}';
-    IF cardinality(kept_places) < cardinality(writes) THEN
-        WITH updated AS (
+    FOREACH change IN ARRAY writes LOOP
+        IF change.expected > 0 THEN
+            -- The most usual first: modules and claims stay as they are.
             UPDATE aggregates AS a
-            SET revision = w.revision, sequence = w.sequence, schema = w.schema, environment = w.environment, status = w.status,
-                facets = w.facets, body = w.body
-            FROM unnest(writes) AS w
-            WHERE a.tenant = asked_tenant AND a.kind = w.kind AND a.id = w.id AND w.expected > 0
-                AND a.revision = w.expected AND a.sequence = w.first_sequence - 1 AND w.place <> ALL (kept_places)
-            RETURNING w.place
-        )
-        SELECT coalesce(array_agg(place), '{}') INTO changed_places FROM updated;
-
-        WITH new AS (
-            SELECT w.*, row_number() OVER (PARTITION BY w.kind ORDER BY w.place) AS rank,
-                count(*) OVER (PARTITION BY w.kind) AS many
-            FROM unnest(writes) AS w WHERE w.expected = 0 AND w.first_sequence = 1
-        ), counted AS (
-            INSERT INTO counters AS c
-            SELECT asked_tenant, kind, count(*) FROM new GROUP BY kind ORDER BY kind
-            ON CONFLICT (tenant, kind) DO UPDATE SET newest = c.newest + excluded.newest
-            RETURNING kind, newest
-        ), inserted AS (
-            INSERT INTO aggregates
-                (tenant, kind, id, created, revision, sequence, schema, environment, status, facets, body)
-            SELECT asked_tenant, n.kind, n.id, c.newest - n.many + n.rank, n.revision, n.sequence, n.schema, n.environment, n.status,
-                n.facets, n.body
-            FROM new AS n JOIN counted AS c ON c.kind = n.kind
-            ON CONFLICT (tenant, kind, id) DO NOTHING
-            RETURNING kind, id
-        ), due AS (
-            INSERT INTO work (tenant, kind, id, topic, due_at)
-            SELECT asked_tenant, n.kind, n.id, 'work', n.wake_at FROM new AS n JOIN inserted AS i ON i.kind = n.kind AND i.id = n.id
-        )
-        SELECT coalesce(array_agg(n.place), '{}') INTO created_places FROM new AS n JOIN inserted AS i ON i.kind = n.kind AND i.id = n.id;
-
-        IF cardinality(kept_places) + cardinality(changed_places) + cardinality(created_places) < cardinality(writes) THEN
-            -- Revisions are judged before histories.
-            SELECT w.place, a.sequence, a.revision IS NOT DISTINCT FROM nullif(w.expected, 0) INTO refused_place, newest_sequence, is_gap
-            FROM unnest(writes) AS w
-            LEFT JOIN aggregates AS a ON a.tenant = asked_tenant AND a.kind = w.kind AND a.id = w.id
-            WHERE w.place <> ALL (kept_places || changed_places || created_places)
-            ORDER BY 3, w.place LIMIT 1;
-            IF is_gap THEN
-                RAISE EXCEPTION 'the history has a gap'
-                    USING ERRCODE = 'FR005', DETAIL = refused_place || ' ' || coalesce(newest_sequence, 0);
+            SET revision = change.revision, sequence = change.sequence, schema = change.schema, environment = change.environment,
+                status = change.status, body = change.body
+            WHERE a.tenant = asked_tenant AND a.kind = change.kind AND a.id = change.id
+                AND a.revision = change.expected AND a.sequence = change.first_sequence - 1 AND a.facets = change.facets;
+            IF NOT FOUND THEN
+                UPDATE aggregates AS a
+                SET revision = change.revision, sequence = change.sequence, schema = change.schema, environment = change.environment,
+                    status = change.status, facets = change.facets, body = change.body
+                WHERE a.tenant = asked_tenant AND a.kind = change.kind AND a.id = change.id
+                    AND a.revision = change.expected AND a.sequence = change.first_sequence - 1;
+                changed_places := changed_places || change.place;
             END IF;
-            RAISE EXCEPTION 'another writer was here' USING ERRCODE = 'FR004', DETAIL = refused_place::text;
+            IF FOUND THEN
+                UPDATE work AS k SET due_at = change.wake_at
+                WHERE k.tenant = asked_tenant AND k.kind = change.kind AND k.id = change.id AND k.topic = 'work'
+                    AND k.due_at IS DISTINCT FROM change.wake_at;
+                CONTINUE;
+            END IF;
+        ELSIF change.first_sequence = 1 THEN
+            INSERT INTO counters AS c VALUES (asked_tenant, change.kind, 1)
+            ON CONFLICT (tenant, kind) DO UPDATE SET newest = c.newest + 1
+            RETURNING newest INTO number;
+            INSERT INTO aggregates (tenant, kind, id, created, revision, sequence, schema, environment, status, facets, body)
+            VALUES (asked_tenant, change.kind, change.id, number, change.revision, change.sequence, change.schema, change.environment,
+                change.status, change.facets, change.body)
+            ON CONFLICT (tenant, kind, id) DO NOTHING;
+            IF FOUND THEN
+                INSERT INTO work (tenant, kind, id, topic, due_at) VALUES (asked_tenant, change.kind, change.id, 'work', change.wake_at);
+                told_places := told_places || change.place;
+                CONTINUE;
+            END IF;
         END IF;
+        -- A revision is judged before any history.
+        SELECT a.revision, a.sequence INTO many, number FROM aggregates AS a
+        WHERE a.tenant = asked_tenant AND a.kind = change.kind AND a.id = change.id;
+        IF many IS DISTINCT FROM nullif(change.expected, 0) THEN
+            RAISE EXCEPTION 'another writer was here' USING ERRCODE = 'FR004', DETAIL = change.place::text;
+        END IF;
+        gap := coalesce(gap, change.place || ' ' || coalesce(number, 0));
+    END LOOP;
+    IF gap IS NOT NULL THEN
+        RAISE EXCEPTION 'the history has a gap' USING ERRCODE = 'FR005', DETAIL = gap;
     END IF;
 
     INSERT INTO history
     SELECT asked_tenant, h.kind, h.id, h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation
     FROM unnest(histories) AS h;
 
-    UPDATE work AS k SET due_at = w.wake_at FROM unnest(writes) AS w
-    WHERE k.tenant = asked_tenant AND k.kind = w.kind AND k.id = w.id AND k.topic = 'work' AND w.expected > 0
-        AND k.due_at IS DISTINCT FROM w.wake_at;
-
     IF cardinality(events) > 0 THEN
-        PERFORM lock_outbox(e.id, false) FROM (SELECT DISTINCT id FROM unnest(events)) AS e;
+        PERFORM fill_outbox(asked_tenant, e.kind, e.id) FROM (SELECT DISTINCT id, kind FROM unnest(events) ORDER BY 1, 2) AS e;
         INSERT INTO outbox
         SELECT asked_tenant, e.kind, e.id, e.sequence, e.event_id, e.event_type, e.envelope FROM unnest(events) AS e;
-
-        INSERT INTO work AS k (tenant, kind, id, topic, due_at)
-        SELECT asked_tenant, e.kind, e.id, 'outbox', present_micros() FROM (SELECT DISTINCT kind, id FROM unnest(events)) AS e
-        WHERE NOT EXISTS (
-            SELECT FROM work AS known
-            WHERE known.tenant = asked_tenant AND known.kind = e.kind AND known.id = e.id AND known.topic = 'outbox' AND known.due_at IS NOT NULL
-        )
-        ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = coalesce(k.due_at, CASE
-            WHEN NOT EXISTS (
-                SELECT FROM parked AS p WHERE p.tenant = excluded.tenant AND p.kind = excluded.kind AND p.id = excluded.id
-            ) THEN excluded.due_at END);
     END IF;
 
-    told_places := changed_places || created_places;
+    told_places := told_places || changed_places;
     IF cardinality(told_places) = 0 THEN
         RETURN;
     END IF;
 
-    DELETE FROM aggregate_modules AS m USING unnest(writes) AS w
-    WHERE m.tenant = asked_tenant AND m.kind = w.kind AND m.id = w.id AND w.place = ANY (changed_places)
-        AND NOT EXISTS (SELECT FROM unnest(modules) AS n WHERE n.module = m.module AND n.write = w.place);
+    -- What is no longer claimed is given up first, so that another of the writes may take it.
+    FOREACH change IN ARRAY writes LOOP
+        CONTINUE WHEN change.place <> ALL (changed_places);
+        DELETE FROM aggregate_modules AS m
+        WHERE m.tenant = asked_tenant AND m.kind = change.kind AND m.id = change.id
+            AND NOT EXISTS (SELECT FROM unnest(modules) AS n WHERE n.module = m.module AND n.write = change.place);
+        DELETE FROM claims AS c
+        WHERE c.tenant = asked_tenant AND c.kind = change.kind AND c.id = change.id AND NOT EXISTS (
+            SELECT FROM unnest(claimed) AS n
+            WHERE n.key = c.key AND n.write = change.place AND n.shared = c.shared AND n.space IS NOT DISTINCT FROM c.space
+        );
+    END LOOP;
     INSERT INTO aggregate_modules
     SELECT asked_tenant, n.kind, n.id, n.module FROM unnest(modules) AS n WHERE n.write = ANY (told_places) ON CONFLICT DO NOTHING;
-
-    -- What is no longer claimed is given up first, so that another of the writes may take it.
-    DELETE FROM claims AS c USING unnest(writes) AS w
-    WHERE c.tenant = asked_tenant AND c.kind = w.kind AND c.id = w.id AND w.place = ANY (changed_places)
-        AND NOT EXISTS (
-            SELECT FROM unnest(claimed) AS n
-            WHERE n.key = c.key AND n.write = w.place AND n.shared = c.shared AND n.space IS NOT DISTINCT FROM c.space
-        );
-    SELECT array_agg(n ORDER BY n.place) INTO gained FROM unnest(claimed) AS n
-    WHERE n.write = ANY (told_places) AND NOT EXISTS (
-        SELECT FROM claims AS c
-        WHERE c.tenant = asked_tenant AND c.kind = n.kind AND c.id = n.id AND c.key = n.key AND c.space IS NOT DISTINCT FROM n.space
-    );
-    IF cardinality(gained) > 0 THEN
-        -- Whoever takes a key waits for whoever is taking it, shared or not; in one order, so that two do not wait for each other.
-        PERFORM pg_advisory_xact_lock(lock) FROM (
-            SELECT DISTINCT hashtextextended(coalesce(n.space::text, '') || n.key, 0) AS lock FROM unnest(gained) AS n ORDER BY 1
-        ) AS locks;
-        SELECT n.place INTO refused_place FROM unnest(gained) AS n
-        WHERE claim_is_held(n.space, n.key, n.shared)
-            OR EXISTS (
-                SELECT FROM unnest(gained) AS other
-                WHERE other.place < n.place AND other.key = n.key AND other.space IS NOT DISTINCT FROM n.space
-                    AND NOT (other.shared AND n.shared)
+    FOREACH change IN ARRAY writes LOOP
+        CONTINUE WHEN change.place <> ALL (told_places);
+        gained := gained || coalesce((
+            SELECT array_agg(n ORDER BY n.place) FROM unnest(claimed) AS n
+            WHERE n.write = change.place AND NOT EXISTS (
+                SELECT FROM claims AS c
+                WHERE c.tenant = asked_tenant AND c.kind = change.kind AND c.id = change.id AND c.key = n.key
+                    AND c.space IS NOT DISTINCT FROM n.space
             )
-        ORDER BY n.place LIMIT 1;
-        IF FOUND THEN
-            RAISE EXCEPTION 'the claim is held by another' USING ERRCODE = 'FR006', DETAIL = refused_place::text;
-        END IF;
-        INSERT INTO claims SELECT asked_tenant, n.kind, n.id, n.space, n.key, n.shared FROM unnest(gained) AS n;
+        ), '{}');
+    END LOOP;
+    IF cardinality(gained) = 0 THEN
+        RETURN;
     END IF;
+    -- Whoever takes a key waits for whoever is taking it, shared or not; in one order, so that two do not wait for each other.
+    PERFORM pg_advisory_xact_lock(lock) FROM (
+        SELECT DISTINCT hashtextextended(coalesce(n.space::text, '') || n.key, 0) AS lock FROM unnest(gained) AS n ORDER BY 1
+    ) AS locks;
+    SELECT n.* INTO lost FROM unnest(gained) AS n
+    WHERE claim_is_held(n.space, n.key, n.shared)
+        OR EXISTS (
+            SELECT FROM unnest(gained) AS other
+            WHERE other.place < n.place AND other.key = n.key AND other.space IS NOT DISTINCT FROM n.space AND NOT (other.shared AND n.shared)
+        )
+    ORDER BY n.place LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the claim is held by another' USING ERRCODE = 'FR006', DETAIL = lost.place::text;
+    END IF;
+    INSERT INTO claims SELECT asked_tenant, n.kind, n.id, n.space, n.key, n.shared FROM unnest(gained) AS n;
 END $$;
 
 CREATE FUNCTION load(asked_tenant uuid, asked_kind text, asked_id uuid)
@@ -276,56 +265,91 @@ BEGIN
         ORDER BY h.sequence LIMIT most;
 END $$;
 
--- Leases what is due, each tenant's ranked among themselves: every tenant's first come before any tenant's second (X-9). It goes from
--- tenant to tenant by the index, so that much due work of one costs the others nothing.
+-- One tenant's share of a call of `take_leases`: the longest due first. What another call is taking at the moment is passed over.
+CREATE FUNCTION take_share(
+    asked_topic text, asked_kind text, asked_tenant uuid, asked_host uuid, latest bigint, present bigint, ends bigint, most bigint
+) RETURNS TABLE (id uuid, token bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    found_id uuid;
+BEGIN
+    FOR found_id IN
+        SELECT w.id FROM work AS w
+        WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.tenant = asked_tenant AND w.due_at <= latest
+            AND (w.until IS NULL OR w.until <= present)
+        ORDER BY w.due_at LIMIT most FOR UPDATE SKIP LOCKED
+    LOOP
+        RETURN QUERY UPDATE work AS w SET host = asked_host, until = ends, token = nextval('lease_tokens')
+            WHERE w.tenant = asked_tenant AND w.kind = asked_kind AND w.id = found_id AND w.topic = asked_topic
+            RETURNING w.id, w.token;
+    END LOOP;
+END $$;
+
+-- Leases what is due, a share for every tenant before anybody's second share (X-9). It goes from tenant to tenant by the index, so that
+-- much due work of one costs the others nothing.
 CREATE FUNCTION take_leases(
     asked_topic text, kinds text[], asked_host uuid, present bigint, ends bigint, most bigint
 ) RETURNS TABLE (tenant uuid, kind text, id uuid, token bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     -- Events are due when they are written, by whatever clock.
-    latest bigint := CASE asked_topic WHEN 'work' THEN present ELSE 9223372036854775807 END;
+    latest   bigint := CASE asked_topic WHEN 'work' THEN present ELSE 9223372036854775807 END;
+    one      text;
+    due      record;
+    last     uuid;
+    tenants  uuid[] := '{}';
+    names    text[] := '{}';
+    since    bigint[] := '{}';
+    places   integer[];
+    place    integer;
+    taken    bigint := 0;
+    share    bigint;
+    before   bigint;
+    number   bigint;
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM unnest(kinds) AS k (kind), LATERAL (
-            SELECT FROM work AS w WHERE w.topic = asked_topic AND w.kind = k.kind AND w.due_at <= latest ORDER BY w.due_at LIMIT 1
-        ) AS earliest
-    ) THEN
+    FOREACH one IN ARRAY kinds LOOP
+        -- One look tells where nothing is due.
+        PERFORM FROM work AS w WHERE w.topic = asked_topic AND w.kind = one AND w.due_at <= latest ORDER BY w.due_at LIMIT 1;
+        CONTINUE WHEN NOT FOUND;
+        last := NULL;
+        LOOP
+            IF last IS NULL THEN
+                SELECT w.tenant, w.due_at INTO due FROM work AS w
+                WHERE w.topic = asked_topic AND w.kind = one AND w.due_at IS NOT NULL
+                ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1;
+            ELSE
+                SELECT w.tenant, w.due_at INTO due FROM work AS w
+                WHERE w.topic = asked_topic AND w.kind = one AND w.tenant > last AND w.due_at IS NOT NULL
+                ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1;
+            END IF;
+            EXIT WHEN NOT FOUND;
+            last := due.tenant;
+            IF due.due_at <= latest THEN
+                tenants := tenants || due.tenant;
+                names := names || one;
+                since := since || due.due_at;
+            END IF;
+        END LOOP;
+    END LOOP;
+    IF cardinality(tenants) = 0 THEN
         RETURN;
     END IF;
-    RETURN QUERY
-    WITH RECURSIVE tenants AS (
-        SELECT k.kind, t.tenant FROM unnest(kinds) AS k (kind), LATERAL (
-            SELECT w.tenant FROM work AS w
-            WHERE w.topic = asked_topic AND w.kind = k.kind AND w.due_at IS NOT NULL ORDER BY w.tenant LIMIT 1
-        ) AS t
-        UNION ALL
-        SELECT s.kind, t.tenant FROM tenants AS s, LATERAL (
-            SELECT w.tenant FROM work AS w
-            WHERE w.topic = asked_topic AND w.kind = s.kind AND w.tenant > s.tenant AND w.due_at IS NOT NULL ORDER BY w.tenant LIMIT 1
-        ) AS t
-    ), due AS (
-        SELECT s.tenant, s.kind, d.id, d.due_at FROM tenants AS s, LATERAL (
-            SELECT w.id, w.due_at FROM work AS w
-            WHERE w.topic = asked_topic AND w.kind = s.kind AND w.tenant = s.tenant AND w.due_at <= latest
-                AND (w.until IS NULL OR w.until <= present)
-            ORDER BY w.due_at LIMIT most
-        ) AS d
-    ), ranked AS (
-        SELECT d.*, row_number() OVER (PARTITION BY d.tenant ORDER BY d.due_at, d.id) AS place FROM due AS d
-    ), chosen AS (
-        SELECT r.* FROM ranked AS r ORDER BY r.place, r.due_at LIMIT most
-    ), locked AS (
-        SELECT w.tenant, w.kind, w.id, c.place, c.due_at FROM chosen AS c
-        JOIN work AS w ON w.tenant = c.tenant AND w.kind = c.kind AND w.id = c.id
-        WHERE w.topic = asked_topic AND w.due_at <= latest AND (w.until IS NULL OR w.until <= present)
-        FOR UPDATE OF w SKIP LOCKED
-    ), taken AS (
-        UPDATE work AS w SET host = asked_host, until = ends, token = nextval('lease_tokens')
-        FROM locked AS l WHERE w.tenant = l.tenant AND w.kind = l.kind AND w.id = l.id AND w.topic = asked_topic
-        RETURNING w.tenant, w.kind, w.id, w.token, l.place, l.due_at
-    )
-    SELECT t.tenant, t.kind, t.id, t.token FROM taken AS t ORDER BY t.place, t.due_at;
+    SELECT array_agg(p.place ORDER BY p.due_at, p.place) INTO places FROM unnest(since) WITH ORDINALITY AS p (due_at, place);
+    share := greatest(1, most / cardinality(tenants));
+    LOOP
+        before := taken;
+        FOREACH place IN ARRAY places LOOP
+            EXIT WHEN taken >= most;
+            RETURN QUERY SELECT tenants[place], names[place], s.id, s.token
+                FROM take_share(
+                    asked_topic, names[place], tenants[place], asked_host, latest, present, ends, least(share, most - taken)
+                ) AS s;
+            GET DIAGNOSTICS number = ROW_COUNT;
+            taken := taken + number;
+        END LOOP;
+        -- What some did not need is for those who have more.
+        EXIT WHEN taken >= most OR taken = before;
+    END LOOP;
 END $$;
 
 CREATE FUNCTION renew_lease(
@@ -442,6 +466,6 @@ BEGIN
 END $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA factory_runtime FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, lock_outbox, claim_is_held, commit, load, list, read_history TO factory_runtime_tenant;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, lock_outbox, take_leases, renew_lease, release_lease, holds_lease, defer_lease, next_due, read_outbox,
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, lock_outbox, fill_outbox, claim_is_held, commit, load, list, read_history TO factory_runtime_tenant;
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, lock_outbox, take_share, take_leases, renew_lease, release_lease, holds_lease, defer_lease, next_due, read_outbox,
     has_events, outbox_published, outbox_park, outbox_unpark TO factory_runtime_operator;

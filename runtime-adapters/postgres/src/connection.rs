@@ -66,9 +66,11 @@ impl Dialler {
             _ => Some(MakeRustlsConnect::new(client_config(&options.tls)?)),
         };
         config.application_name("factory-runtime").connect_timeout(PATIENCE.to_std());
+        // Every statement looks rows up by an index. Plans that are made while tables are small must do so too: they are kept. None is worth compiling.
         let settings = format!(
             "SET search_path = factory_runtime, pg_temp; SET statement_timeout = {}; SET lock_timeout = {};
-             SET idle_in_transaction_session_timeout = {}; SET plan_cache_mode = force_generic_plan",
+             SET idle_in_transaction_session_timeout = {}; SET plan_cache_mode = force_generic_plan;
+             SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET jit = off",
             options.statement_timeout.as_millis(),
             options.lock_timeout.as_millis(),
             options.statement_timeout.as_millis(),

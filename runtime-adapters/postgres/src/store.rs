@@ -23,7 +23,7 @@ use crate::link::{Link, Parameters, column, only};
 use crate::listener;
 use crate::migration;
 use crate::options::PostgresOptions;
-use crate::writer::{Heralds, Writer};
+use crate::writer::{self, Heralds, Writer};
 
 mod lease;
 mod outbox;
@@ -41,7 +41,7 @@ pub struct PostgresStore {
 #[derive(Debug)]
 struct Shared {
     writer: Writer,
-    committing: Arc<Link>,
+    committing: Vec<Arc<Link>>,
     /// For decisions: always the primary.
     loaders: Links,
     /// For lists and histories.
@@ -97,10 +97,13 @@ impl PostgresStore {
         let lists = Dialler::for_lists(&options)?;
         migration::check(&primary).await?;
         let link = |dialler: &Dialler, role| Link::new(dialler.clone(), role, options.statement_timeout);
-        let committing = Arc::new(link(&primary, Role::Tenant));
+        let committing: Vec<_> =
+            (0..writer::CONNECTIONS).map(|_| Arc::new(link(&primary, Role::Tenant))).collect();
         let operators = Arc::new(link(&primary, Role::Operator));
         // A login that may not take on the roles is told so now.
-        committing.live("store.open").await?;
+        for link in &committing {
+            link.live("store.open").await?;
+        }
         operators.live("store.open").await?;
 
         let heralds = Heralds { here: Arc::new(Arrivals::default()), elsewhere: Arc::new(Notify::new()) };
@@ -119,7 +122,7 @@ impl PostgresStore {
         drop(background);
         Ok(Self {
             shared: Arc::new(Shared {
-                writer: Writer::start(Arc::clone(&committing), heralds.clone()),
+                writer: Writer::start(committing.clone(), heralds.clone()),
                 committing,
                 loaders: Links::new(options.readers, || link(&primary, Role::Tenant)),
                 readers: Links::new(options.readers, || link(&lists, Role::Tenant)),
@@ -136,7 +139,9 @@ impl PostgresStore {
     pub async fn close(&self) {
         self.shared.writer.close().await;
         self.shared.closing.cancel();
-        self.shared.committing.close().await;
+        for link in &self.shared.committing {
+            link.close().await;
+        }
         self.shared.operators.close().await;
         self.shared.loaders.close().await;
         self.shared.readers.close().await;
@@ -166,7 +171,7 @@ impl Store for PostgresStore {
         const OPERATION: &str = "store.check";
         self.shared.open(OPERATION)?;
         let sql = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
-        let reads_only = only(OPERATION, self.shared.committing.read(OPERATION, sql, &[]).await?)?;
+        let reads_only = only(OPERATION, self.shared.loaders.read(OPERATION, sql, &[]).await?)?;
         if column::<bool>(OPERATION, &reads_only, 0)? {
             let message = "the server only reads, as a replica does: name the primary";
             return Err(PortError::new(PortErrorKind::Unavailable, OPERATION, message));

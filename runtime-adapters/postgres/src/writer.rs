@@ -1,10 +1,14 @@
 //! The one writer: a task that performs waiting commits together.
 
+use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use runtime_domain::id::TenantId;
-use runtime_ports::store::{Arrivals, Commit, CommitError, CommitReceipt};
+use runtime_ports::store::{AggregateKey, Arrivals, Commit, CommitError, CommitReceipt};
 use runtime_ports::{PortError, PortErrorKind, Retry};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -17,6 +21,8 @@ const OPERATION: &str = "store.commit";
 const QUEUE: usize = 1_024;
 /// How many commits become durable by one flush at most, so that the first does not wait long for the last.
 const LARGEST_GROUP: usize = 256;
+/// On how many connections it writes.
+pub(crate) const CONNECTIONS: usize = 2;
 /// How often a commit is tried that the server gave up in favour of another's.
 const TRIES: usize = 5;
 
@@ -51,9 +57,9 @@ impl Heralds {
 }
 
 impl Writer {
-    pub(crate) fn start(link: Arc<Link>, heralds: Heralds) -> Self {
+    pub(crate) fn start(links: Vec<Arc<Link>>, heralds: Heralds) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(write_all(link, queue, heralds));
+        let task = tokio::spawn(write_all(links, queue, heralds));
         Self { queue: Mutex::new(Some(sender)), task: futures::lock::Mutex::new(Some(task)) }
     }
 
@@ -84,32 +90,97 @@ impl Writer {
     }
 }
 
-async fn write_all(link: Arc<Link>, mut queue: mpsc::Receiver<Queued>, heralds: Heralds) {
-    let mut waiting: Vec<Queued> = Vec::with_capacity(LARGEST_GROUP);
-    loop {
-        if waiting.is_empty() && queue.recv_many(&mut waiting, LARGEST_GROUP).await == 0 {
-            return;
+/// Which aggregates a group that is under way writes, and which it rests on.
+#[derive(Default)]
+struct Touched {
+    written: HashSet<(TenantId, AggregateKey)>,
+    rested_on: HashSet<(TenantId, AggregateKey)>,
+}
+
+impl Touched {
+    fn by(group: &[Queued]) -> Self {
+        let mut touched = Self::default();
+        for Queued { tenant, commit, .. } in group {
+            touched.written.extend(commit.writes.iter().map(|write| (*tenant, write.key)));
+            touched.rested_on.extend(commit.evidence.iter().map(|check| (*tenant, check.key)));
         }
+        touched
+    }
+
+    /// Whether a commit would be judged otherwise before that group has ended than after it.
+    fn concerns(&self, Queued { tenant, commit, .. }: &Queued) -> bool {
+        let is_written = |key: AggregateKey| self.written.contains(&(*tenant, key));
+        let is_rested_on = |key: AggregateKey| self.rested_on.contains(&(*tenant, key));
+        commit.writes.iter().any(|write| is_written(write.key) || is_rested_on(write.key))
+            || commit.evidence.iter().any(|check| is_written(check.key))
+    }
+}
+
+/// A group that is under way, and the connection that it occupies.
+type UnderWay = Pin<Box<dyn Future<Output = Arc<Link>> + Send>>;
+
+/// While one group is flushed the next is computed, on another connection.
+async fn write_all(links: Vec<Arc<Link>>, mut queue: mpsc::Receiver<Queued>, heralds: Heralds) {
+    let mut idle = links;
+    let mut busy: FuturesUnordered<UnderWay> = FuturesUnordered::new();
+    let mut touched: Vec<(Arc<Link>, Touched)> = Vec::new();
+    let mut waiting: Vec<Queued> = Vec::with_capacity(LARGEST_GROUP);
+    let mut is_open = true;
+    while is_open || !waiting.is_empty() || !busy.is_empty() {
+        if !idle.is_empty() {
+            gather(&mut queue, &mut waiting).await;
+        }
+        let others: Vec<&Touched> = touched.iter().map(|(_, touched)| touched).collect();
+        let together = if idle.is_empty() { 0 } else { fitting(&waiting, &others) };
+        if together > 0
+            && let Some(link) = idle.pop()
+        {
+            let rest = waiting.split_off(together);
+            let group = std::mem::replace(&mut waiting, rest);
+            touched.push((Arc::clone(&link), Touched::by(&group)));
+            busy.push(Box::pin(perform_and_answer(link, group, heralds.clone())));
+            continue;
+        }
+        tokio::select! {
+            Some(link) = busy.next(), if !busy.is_empty() => {
+                touched.retain(|(at, _)| !Arc::ptr_eq(at, &link));
+                idle.push(link);
+            }
+            received = queue.recv_many(&mut waiting, LARGEST_GROUP), if is_open && waiting.len() < LARGEST_GROUP => {
+                is_open = received > 0;
+            }
+        }
+    }
+}
+
+/// Takes in what is sent at about the same time: whoever was answered together asks together again, and should not find that the first of
+/// them has gone ahead.
+async fn gather(queue: &mut mpsc::Receiver<Queued>, waiting: &mut Vec<Queued>) {
+    let mut known = 0;
+    while !waiting.is_empty() && known < waiting.len() {
+        known = waiting.len();
+        tokio::task::yield_now().await;
         while waiting.len() < LARGEST_GROUP
             && let Ok(queued) = queue.try_recv()
         {
             waiting.push(queued);
         }
-        let together = fitting(&waiting);
-        let rest = waiting.split_off(together);
-        let group = std::mem::replace(&mut waiting, rest);
-        let results = perform(&link, &group).await;
-        let announces = |queued: &Queued| {
-            queued.commit.writes.iter().any(|write| write.wake_at.is_some() || !write.outbox.is_empty())
-        };
-        if group.iter().zip(&results).any(|(queued, result)| result.is_ok() && announces(queued)) {
-            heralds.announce();
-        }
-        for (queued, result) in group.into_iter().zip(results) {
-            // Nobody waits any more where the future was dropped.
-            let _ = queued.reply.send(result);
-        }
     }
+}
+
+async fn perform_and_answer(link: Arc<Link>, group: Vec<Queued>, heralds: Heralds) -> Arc<Link> {
+    let results = perform(&link, &group).await;
+    let announces = |queued: &Queued| {
+        queued.commit.writes.iter().any(|write| write.wake_at.is_some() || !write.outbox.is_empty())
+    };
+    if group.iter().zip(&results).any(|(queued, result)| result.is_ok() && announces(queued)) {
+        heralds.announce();
+    }
+    for (queued, result) in group.into_iter().zip(results) {
+        // Nobody waits any more where the future was dropped.
+        let _ = queued.reply.send(result);
+    }
+    link
 }
 
 /// A batch for each tenant.
@@ -133,10 +204,11 @@ impl<'c> Group<'c> {
     }
 }
 
-/// How many of those that wait, from the first, can be performed together.
-fn fitting(waiting: &[Queued]) -> usize {
+/// How many of those that wait, from the first, can be performed together, beside groups that are under way.
+fn fitting(waiting: &[Queued], others: &[&Touched]) -> usize {
     let mut group = Group::default();
-    waiting.iter().take_while(|queued| group.take(queued)).count()
+    let fits = |queued: &&Queued| !others.iter().any(|other| other.concerns(queued));
+    waiting.iter().take_while(fits).take_while(|queued| group.take(queued)).count()
 }
 
 type Results = Vec<Result<CommitReceipt, CommitError>>;
@@ -242,7 +314,7 @@ fn refusal(commit: &Commit, error: tokio_postgres::Error) -> CommitError {
     refused.unwrap_or_else(|| port_error(OPERATION, error).into())
 }
 
-fn gap(key: runtime_ports::store::AggregateKey, newest: usize) -> PortError {
+fn gap(key: AggregateKey, newest: usize) -> PortError {
     let message =
         format!("the history of {key} has {newest} entries: the next must have number {}", newest + 1);
     PortError::new(PortErrorKind::Invalid, OPERATION, message)
