@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+mod configuration;
 mod deployment;
 mod environment;
 mod health;
@@ -17,6 +18,7 @@ mod inventory;
 mod tenancy;
 mod text;
 
+pub use configuration::ConfigurationModel;
 pub use deployment::DeploymentModel;
 pub use environment::EnvironmentModel;
 pub use health::HealthModel;

@@ -34,6 +34,7 @@ use crate::plan::Step;
 
 mod case;
 mod cases;
+mod configuration;
 mod deployment;
 mod environment;
 mod health;
@@ -46,6 +47,7 @@ mod tenancy;
 mod walk;
 
 pub use cases::Cases;
+pub use configuration::ConfigurationDriver;
 pub use deployment::DeploymentDriver;
 pub use environment::EnvironmentDriver;
 pub use health::HealthDriver;

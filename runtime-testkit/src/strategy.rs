@@ -21,6 +21,7 @@ use crate::plan::Step;
 
 pub mod calendar;
 pub mod component;
+pub mod configuration;
 pub mod deployment;
 pub mod envelope;
 pub mod environment;

@@ -1,5 +1,6 @@
 //! Every aggregate of the domain, proven as a downstream user proves it.
 
+use runtime_domain::configuration::RuntimeConfiguration;
 use runtime_domain::deployment::RuntimeDeployment;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
@@ -30,4 +31,9 @@ fn health_check_results_keep_every_property() {
 #[test]
 fn deployments_keep_every_property() {
     prove::<RuntimeDeployment>(Cases::default()).assert_passed();
+}
+
+#[test]
+fn configurations_keep_every_property() {
+    prove::<RuntimeConfiguration>(Cases::default()).assert_passed();
 }
