@@ -1,6 +1,7 @@
 //! The kit in somebody else's continuous integration: one dev-dependency, a line for each aggregate.
 
 use proptest::prelude::*;
+use runtime_domain::configuration::RuntimeConfiguration;
 use runtime_domain::deployment::RuntimeDeployment;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
@@ -16,6 +17,7 @@ fn every_aggregate_keeps_every_property() {
     prove::<RuntimeService>(Cases::default()).assert_passed();
     prove::<RuntimeTenantBinding>(Cases::default()).assert_passed();
     prove::<HealthCheckResult>(Cases::default()).assert_passed();
+    prove::<RuntimeConfiguration>(Cases::default()).assert_passed();
 }
 
 proptest! {
