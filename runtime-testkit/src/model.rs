@@ -15,6 +15,8 @@ mod deployment;
 mod environment;
 mod health;
 mod inventory;
+mod place;
+mod secrets;
 mod tenancy;
 mod text;
 
@@ -23,6 +25,7 @@ pub use deployment::DeploymentModel;
 pub use environment::EnvironmentModel;
 pub use health::HealthModel;
 pub use inventory::InventoryModel;
+pub use secrets::SecretModel;
 pub use tenancy::TenancyModel;
 
 /// What a model says must come of a plan.

@@ -9,6 +9,8 @@ pub mod deployment;
 pub mod environment;
 pub mod health;
 pub mod inventory;
+pub mod place;
+pub mod secrets;
 pub mod tenancy;
 
 /// One step of a story: time passes, then something is asked.

@@ -39,9 +39,11 @@ mod deployment;
 mod environment;
 mod health;
 mod inventory;
+mod place;
 mod property;
 mod quiet;
 mod run;
+mod secrets;
 mod spoil;
 mod tenancy;
 mod walk;
@@ -53,6 +55,7 @@ pub use environment::EnvironmentDriver;
 pub use health::HealthDriver;
 pub use inventory::InventoryDriver;
 pub use property::Property;
+pub use secrets::SecretDriver;
 pub use tenancy::TenancyDriver;
 
 /// Runs every property of an aggregate on so many stories.

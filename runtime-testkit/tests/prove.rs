@@ -5,6 +5,7 @@ use runtime_domain::deployment::RuntimeDeployment;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
+use runtime_domain::secrets::SecretBinding;
 use runtime_domain::tenancy::RuntimeTenantBinding;
 use runtime_testkit::{Cases, prove};
 
@@ -36,4 +37,9 @@ fn deployments_keep_every_property() {
 #[test]
 fn configurations_keep_every_property() {
     prove::<RuntimeConfiguration>(Cases::default()).assert_passed();
+}
+
+#[test]
+fn secret_bindings_keep_every_property() {
+    prove::<SecretBinding>(Cases::default()).assert_passed();
 }

@@ -12,6 +12,7 @@ use runtime_domain::deployment::RuntimeDeployment;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
+use runtime_domain::secrets::SecretBinding;
 use runtime_domain::tenancy::RuntimeTenantBinding;
 use runtime_domain::time::{Span, Timestamp};
 use runtime_testkit::prove::{Answer, Driver, Provable};
@@ -196,4 +197,32 @@ fn stories_of_configurations_reach_every_status_event_and_refusal() {
     assert_all("event", reached.events, &events);
     let rules = ["CFG-1", "CFG-2", "CFG-3", "X-1", "X-3", "CONTENT", "CALENDAR", "LIFECYCLE"];
     assert_all("refusal", reached.rules, &rules);
+}
+
+#[test]
+fn stories_of_secret_bindings_reach_every_status_event_and_refusal() {
+    let reached = reached::<SecretBinding>(2_000);
+    let statuses =
+        ["Bound", "Requested", "RotationFailed", "Distributing", "Grace", "Retiring", "Suspended", "Unbound"];
+    assert_all("status", reached.statuses, &statuses);
+    let events = [
+        "SecretBound",
+        "SecretRotationRequested",
+        "SecretRotationEscalated",
+        "SecretRotationFailed",
+        "SecretRotationRetried",
+        "SecretVersionCreated",
+        "SecretConsumptionObserved",
+        "SecretDistributed",
+        "SecretRotated",
+        "SecretRetirementFailed",
+        "SecretVersionRetired",
+        "SecretRotationAborted",
+        "SecretRotationScheduleChanged",
+        "SecretRotationSuspended",
+        "SecretRotationResumed",
+        "SecretUnbound",
+    ];
+    assert_all("event", reached.events, &events);
+    assert_all("refusal", reached.rules, &["SEC-2", "X-1", "X-3", "CONTENT", "CALENDAR", "LIFECYCLE"]);
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::place::{cleared, place};
 use crate::model::{Facts, Foreseen, Model, exclusive, text};
-use crate::plan::configuration::{
-    Askew, CONSUMERS, ConfigurationPlan, Ground, Newer, Publication, Runs, Whose,
-};
+use crate::plan::configuration::{Askew, CONSUMERS, ConfigurationPlan, Newer, Publication, Runs};
+use crate::plan::place::Whose;
 
 mod content;
 
@@ -129,26 +129,10 @@ impl Model for ConfigurationModel {
     }
 }
 
-/// The tenant and the environment.
-const fn place(whose: Whose) -> (u128, u128) {
-    match whose {
-        Whose::Own => (1, 1),
-        Whose::OtherEnvironment => (1, 2),
-        Whose::OtherTenant => (2, 1),
-    }
-}
-
 /// The content that is asked for, and the glass that is broken for it, where both can be shown at all.
 fn shown(asked: &Publication) -> Result<(Vec<Line>, Option<String>), &'static str> {
     let content = Wanted::of(&asked.content)?;
-    let glass = match (asked.ground, &asked.glass) {
-        (Ground::Gone, _) => return Err("LIFECYCLE"),
-        (Ground::Open, _) => None,
-        (Ground::Stopped, None) => return Err("CALENDAR"),
-        (Ground::Stopped, Some(reason)) if !text::is_reason(reason) => return Err("CONTENT"),
-        (Ground::Stopped, Some(reason)) => Some(reason.trim().to_owned()),
-    };
-    Ok((content, glass))
+    Ok((content, cleared(asked.ground, asked.glass.as_deref())?))
 }
 
 fn published(asked: &Publication) -> Result<Life, &'static str> {

@@ -1,5 +1,7 @@
 //! What a story asks of a configuration.
 
+use crate::plan::place::{Ground, Whose};
+
 /// How much a text looks like a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Looks {
@@ -169,17 +171,6 @@ pub enum Content {
     Large(u16),
 }
 
-/// The environment as it is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
-    /// Open to changes.
-    Open,
-    /// Someone has stopped the line.
-    Stopped,
-    /// Being taken down.
-    Gone,
-}
-
 /// The newest version before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Before {
@@ -198,17 +189,6 @@ pub enum Ended {
     Withdrawn,
     /// A newer one took over.
     Superseded,
-}
-
-/// Whose something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
-    /// The tenant's, in the environment.
-    Own,
-    /// The tenant's, in another environment.
-    OtherEnvironment,
-    /// Another tenant's.
-    OtherTenant,
 }
 
 /// What is shown that proves something else.

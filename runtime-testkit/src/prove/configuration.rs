@@ -17,17 +17,17 @@ use crate::model::{ConfigurationModel, Facts};
 use crate::plan::Step;
 use crate::plan::configuration::{
     Askew, CONSUMERS, ConfigurationPlan, Content, DOCUMENTS, Entry, Held, KEYS, NUMBERS, Newer, Publication,
-    Runs, SCOPES, Whose, text,
+    Runs, SCOPES, text,
 };
+use crate::plan::place::Whose;
 use crate::prove::environment::numbered;
+use crate::prove::place::{Place, Shown};
 use crate::prove::tenancy::isolation;
 use crate::prove::{Answer, Driver, Fault, Provable};
 use crate::strategy::configuration::configuration_stories;
 
 mod check;
 mod evidence;
-
-use evidence::{Place, Shown};
 
 /// Drives configurations: the environment, the versions before and the secrets are brought about for every question.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ impl Driver<RuntimeConfiguration> for ConfigurationDriver {
 /// The identifier's number of the version that a story is about.
 const NUMBER: u128 = 10;
 
-fn publish(asked: &Publication, now: Timestamp) -> Shown<PublishConfiguration> {
+fn publish(asked: &Publication, now: Timestamp) -> Shown<PublishConfiguration, ConfigurationEvent> {
     let place = Place::of(asked.whose, isolation(asked.isolation));
     let entries = match ConfigurationEntries::new(entries(&asked.content).ok_or(Answer::Nothing)?) {
         Ok(entries) => entries,

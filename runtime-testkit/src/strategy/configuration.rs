@@ -12,9 +12,10 @@ use serde_json::Value;
 
 use crate::plan::Step;
 use crate::plan::configuration::{
-    Askew, Before, ConfigurationPlan, Content, DOCUMENTS, Ended, Entry, Ground, Held, KEYS, Looks, NUMBERS,
-    Names, Newer, Publication, Runs, TEXTS, Whose,
+    Askew, Before, ConfigurationPlan, Content, DOCUMENTS, Ended, Entry, Held, KEYS, Looks, NUMBERS, Names,
+    Newer, Publication, Runs, TEXTS,
 };
+use crate::plan::place::{Ground, Whose};
 use crate::strategy::text::hostile_text;
 use crate::strategy::{reason, story, value};
 

@@ -3,45 +3,25 @@
 use std::num::NonZeroU32;
 
 use runtime_domain::aggregate::Aggregate;
-use runtime_domain::calendar::{Activity, BreakGlass, Clearance};
+use runtime_domain::calendar::Activity;
 use runtime_domain::configuration::{
     ConfigurationCommand, ConfigurationEntries, ConfigurationEvent, PublishConfiguration,
     RuntimeConfiguration, UsedVersion,
 };
-use runtime_domain::environment::{EnvironmentCommand, IsolationModel, RuntimeEnvironment};
-use runtime_domain::scope::Actor;
+use runtime_domain::environment::IsolationModel;
 use runtime_domain::secrets::{
     BindSecret, BoundSecret, RotationSchedule, SecretBinding, SecretReference, SecretVersion,
 };
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Name, Revision};
 
-use crate::plan::configuration::{Before, Ended, Ground, Whose};
-use crate::prove::Answer;
+use crate::plan::configuration::{Before, Ended};
+use crate::plan::place::Ground;
 use crate::prove::environment::numbered;
-use crate::prove::tenancy::evidence::{self, Who, after};
-
-/// A tenant's environment, by numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) tenant: u128,
-    pub(super) environment: u128,
-    pub(super) isolation: IsolationModel,
-}
-
-/// Nothing can be asked here, or what is needed for it is refused.
-pub(super) type Shown<T> = Result<T, Answer<ConfigurationEvent>>;
+use crate::prove::place::Place;
+use crate::prove::tenancy::evidence::after;
 
 impl Place {
-    pub(super) const fn of(whose: Whose, isolation: IsolationModel) -> Self {
-        let (tenant, environment) = match whose {
-            Whose::Own => (1, 1),
-            Whose::OtherEnvironment => (1, 2),
-            Whose::OtherTenant => (2, 1),
-        };
-        Self { tenant, environment, isolation }
-    }
-
     /// Where a configuration is.
     pub(super) fn at(configuration: &RuntimeConfiguration) -> Self {
         Self {
@@ -49,30 +29,6 @@ impl Place {
             environment: configuration.environment_id().uuid().as_u128(),
             isolation: IsolationModel::Pool,
         }
-    }
-
-    /// Somebody else's place, or this one.
-    pub(super) const fn seen_by(self, whose: Whose) -> Self {
-        match whose {
-            Whose::Own => self,
-            Whose::OtherEnvironment => Self { environment: self.environment + 10, ..self },
-            Whose::OtherTenant => Self { tenant: self.tenant + 10, ..self },
-        }
-    }
-
-    pub(super) fn environment(self, ground: Ground, now: Timestamp) -> Option<RuntimeEnvironment> {
-        let Self { tenant, environment, isolation } = self;
-        let who = Who { environment, owner: tenant, tenant, binding: 1, isolation };
-        let begun = evidence::environment(who, now)?;
-        let command = match ground {
-            Ground::Open => return Some(begun),
-            Ground::Stopped => EnvironmentCommand::StopTheLine { by: person()?, reason: "smoke".to_owned() },
-            Ground::Gone => {
-                EnvironmentCommand::DecommissionRuntimeEnvironment { reason: "not needed".to_owned() }
-            }
-        };
-        let decision = begun.decide(&command, now).ok()?;
-        after(Some(begun), &decision, now)
     }
 
     /// Asks for a version, with everything shown as it should be.
@@ -86,26 +42,13 @@ impl Place {
         Some(PublishConfiguration {
             configuration_id: numbered(number),
             environment: self.environment(Ground::Open, now)?.host(Revision::FIRST).ok()?,
-            clearance: self.clearance(Ground::Open, None, Activity::Configuration, now).ok()?,
+            clearance: self
+                .clearance::<ConfigurationEvent>(Ground::Open, None, Activity::Configuration, now)
+                .ok()?,
             previous,
             secrets: (0..2).map(|secret| self.secret(secret, now)).collect::<Option<_>>()?,
             entries,
         })
-    }
-
-    pub(super) fn clearance(
-        self,
-        ground: Ground,
-        glass: Option<&str>,
-        activity: Activity,
-        now: Timestamp,
-    ) -> Shown<Clearance> {
-        let environment = self.environment(ground, now).ok_or(Answer::Nothing)?;
-        let glass = match (glass, person()) {
-            (Some(reason), Some(by)) => Some(BreakGlass { by, reason: reason.to_owned() }),
-            _ => None,
-        };
-        environment.clear(activity, Revision::FIRST, now, glass).map_err(|refusal| Answer::refused(&refusal))
     }
 
     /// The secret of `cart` (0), or of `mail`.
@@ -183,8 +126,4 @@ impl Place {
         let decision = newest.decide(&end, now).ok()?;
         Some(after(Some(newest), &decision, now)?.used_version(Revision::FIRST))
     }
-}
-
-fn person() -> Option<Actor> {
-    Actor::new("operator").ok()
 }
