@@ -20,14 +20,18 @@ use runtime_domain::id::{DeploymentId, EnvironmentId, TenantId};
 use runtime_domain::refusal::{Refusal, Rule};
 use runtime_domain::rollout::GateSpec;
 use runtime_domain::scope::Actor;
+use runtime_domain::secrets::{
+    Consumption, Delivery, KeyVaultReference, ManagedIdentityRef, RotationCause, RotationSchedule,
+    SecretReference, SecretVersion,
+};
 use runtime_domain::surface::{ComponentObservation, TrafficWeights};
 use runtime_domain::tenancy::{PartitionKey, ResourceQuota};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Measure, Name, Percent, Replicas};
 use runtime_testkit::plan::configuration::{Looks, TEXTS, text as planted};
 use runtime_testkit::strategy::{
-    calendar, component, configuration, envelope, environment, health, json, rollout, surface, tenancy, text,
-    value,
+    calendar, component, configuration, envelope, environment, health, json, rollout, secrets, surface,
+    tenancy, text, value,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -187,6 +191,39 @@ proptest! {
     }
 
     #[test]
+    fn every_valid_secret_is_written_and_read_back(
+        reference in secrets::valid_secret_reference(), identity in secrets::valid_managed_identity(),
+        delivery in secrets::valid_delivery(), schedule in secrets::valid_rotation_schedule(),
+        cause in secrets::valid_rotation_cause(), fault in secrets::valid_vault_fault(),
+        consumption in secrets::valid_consumption(),
+    ) {
+        prop_assert_eq!(reference.to_string().parse(), Ok(reference.clone()));
+        let secret = reference.key_vault_ref();
+        prop_assert_eq!(secret.to_string().parse(), Ok(secret.clone()));
+        round_trips(&(reference, identity, delivery))?;
+        round_trips(&(schedule, cause, fault, consumption))?;
+    }
+
+    /// Shows SEC-1.
+    #[test]
+    fn a_hostile_reference_is_refused_and_not_repeated_or_is_what_it_says(text in secrets::hostile_reference()) {
+        is_refused_or_the_same::<KeyVaultReference>(&text)?;
+        is_refused_or_the_same::<SecretReference>(&text)?;
+        is_refused_or_the_same::<SecretVersion>(&text)?;
+        is_refused_or_the_same::<ManagedIdentityRef>(&text)?;
+        is_refused_or_the_same::<Delivery>(&text)?;
+        is_refused_or_the_same::<runtime_domain::secrets::Consumer>(&text)?;
+        if let Err(error) = text.parse::<SecretReference>() {
+            let said = format!("{error} {error:?}");
+            prop_assert!(text.len() < 12 || !said.contains(&text), "{}", said);
+        }
+        if let Ok(reference) = text.parse::<KeyVaultReference>() {
+            let climbs = reference.secret_name().split(['/', '#']).any(|part| part.is_empty() || part.starts_with('.'));
+            prop_assert!(!climbs && !text.contains(['@', '?', '%', ' ']), "{}", text);
+        }
+    }
+
+    #[test]
     fn every_valid_calendar_is_written_read_back_and_opens_when_it_says(
         calendar in calendar::valid_change_calendar(), activity in calendar::valid_activity(),
         now in value::valid_timestamp(),
@@ -274,6 +311,9 @@ proptest! {
         is_refused_or_legal::<ComponentObservation>(&given)?;
         is_refused_or_legal::<ProvisionRuntimeEnvironment>(&given)?;
         is_refused_or_legal::<EnvironmentChange>(&given)?;
+        is_refused_or_legal::<RotationSchedule>(&given)?;
+        is_refused_or_legal::<RotationCause>(&given)?;
+        is_refused_or_legal::<Consumption>(&given)?;
         is_refused_or_legal::<ConfigurationEntries>(&given)?;
         is_refused_or_legal::<ConfigurationValue>(&given)?;
         is_refused_or_legal::<ConfigScope>(&given)?;

@@ -276,7 +276,8 @@ fn rotation() -> impl Strategy<Value = Steps> {
     ];
     let due = proptest::sample::select(vec![0_i64, 59, 60, 66, 3_599, 3_600, 3_960, 2_592_000, 2_595_600]);
     let odd = prop::option::weighted(0.3, (0..6_usize, secret_plans()));
-    (causes, due, waits, 0..5_i64, odd).prop_map(|(cause, due, wait, between, odd)| {
+    let behind = prop::option::weighted(0.3, prop_oneof![Just(On::Current), Just(On::Unknown)]);
+    (causes, due, (waits, 0..5_i64), behind, odd).prop_map(|(cause, due, (wait, between), behind, odd)| {
         let mut steps = vec![
             step(due, straight(cause)),
             step(between, SecretPlan::Made { by: 1, is_odd: false }),
@@ -284,6 +285,12 @@ fn rotation() -> impl Strategy<Value = Steps> {
             step(wait, all_on_newest()),
             step(between, SecretPlan::Retired(Old::Last)),
         ];
+        if let Some(on) = behind {
+            // One falls back, during the grace or at its end, and comes again.
+            let falls_back = SecretPlan::Look { age: 0, seen: Seen::Instances(vec![On::Newest, on]) };
+            steps.insert(3, step(wait, falls_back));
+            steps.insert(4, step(between, all_on_newest()));
+        }
         if let Some((at, plan)) = odd {
             steps.insert(at.min(steps.len()), step(0, plan));
         }
@@ -360,7 +367,7 @@ pub fn secret_stories() -> BoxedStrategy<Vec<Step<SecretPlan>>> {
     (begin, steps, again)
         .prop_map(|(begin, mut steps, again)| {
             if let Some((at, version)) = again {
-                let asked = Wanted { version, ..begin.clone() };
+                let asked = Wanted { version, ..begin };
                 steps.insert(at.index(steps.len() + 1), step(0, SecretPlan::Bind(asked)));
             }
             steps.insert(0, step(0, SecretPlan::Bind(begin)));
