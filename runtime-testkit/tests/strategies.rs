@@ -191,6 +191,26 @@ proptest! {
     }
 
     #[test]
+    fn hostile_entries_are_refused_without_a_word_of_them_or_hold_no_secret(
+        entries in configuration::hostile_configuration_entries(),
+    ) {
+        let secrets = (0_u8..).zip(TEXTS).filter(|(_, (.., looks))| *looks == Looks::Secret);
+        let secrets: Vec<String> = secrets.filter_map(|(number, _)| planted(number)).collect();
+        let holds_one = |text: &str| secrets.iter().any(|secret| text.contains(secret));
+        match ConfigurationEntries::new(entries) {
+            Ok(entries) => {
+                let written = serde_json::to_string(&entries).unwrap_or_default();
+                prop_assert!(!holds_one(&written), "{}", written);
+                round_trips(&entries)?;
+            }
+            Err(refusal) => {
+                let told = format!("{refusal} {refusal:?} {}", refusal.remedy());
+                prop_assert!(!holds_one(&told), "{}", told);
+            }
+        }
+    }
+
+    #[test]
     fn every_valid_secret_is_written_and_read_back(
         reference in secrets::valid_secret_reference(), identity in secrets::valid_managed_identity(),
         delivery in secrets::valid_delivery(), schedule in secrets::valid_rotation_schedule(),

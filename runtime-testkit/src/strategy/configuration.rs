@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::plan::Step;
 use crate::plan::configuration::{
     Askew, Before, ConfigurationPlan, Content, DOCUMENTS, Ended, Entry, Held, KEYS, Looks, NUMBERS, Names,
-    Newer, Publication, Runs, TEXTS,
+    Newer, Publication, Runs, TEXTS, text,
 };
 use crate::plan::place::{Ground, Whose};
 use crate::strategy::text::hostile_text;
@@ -101,6 +101,36 @@ pub fn valid_configuration_entries() -> BoxedStrategy<ConfigurationEntries> {
             let mut places = BTreeSet::new();
             entries.retain(|entry| places.insert((entry.scope.clone(), entry.key.clone())));
             ConfigurationEntries::new(entries).ok()
+        })
+        .boxed()
+}
+
+/// Entries of which some hold what no configuration may: secrets under whatever key, hostile texts, what is too long, a key twice.
+pub fn hostile_configuration_entries() -> BoxedStrategy<Vec<ConfigurationEntry>> {
+    // Where a secret begins is seen where no letter stands before it.
+    let planted = (number(TEXTS.len()), "([a-z]{0,9}[ \n\"'])?", "([ \n\"'][a-z]{0,9})?")
+        .prop_map(|(number, before, after)| [before, text(number).unwrap_or_default(), after].concat())
+        .prop_map(ConfigurationValue::Text);
+    let key = prop_oneof![
+        2 => valid_entry_key(),
+        2 => number(KEYS.len()).prop_filter_map("a key", |number| {
+            EntryKey::new(KEYS.get(usize::from(number))?.0).ok()
+        }),
+    ];
+    let value = prop_oneof![
+        4 => planted,
+        2 => hostile_text().prop_map(ConfigurationValue::Text),
+        2 => valid_configuration_value(),
+    ];
+    let entry = (valid_config_scope(), key, value).prop_map(|(scope, key, value)| ConfigurationEntry {
+        scope,
+        key,
+        value,
+    });
+    (vec(entry, 0..5), any::<bool>())
+        .prop_map(|(mut entries, is_twice)| {
+            entries.extend(entries.first().filter(|_| is_twice).cloned());
+            entries
         })
         .boxed()
 }

@@ -58,7 +58,7 @@ impl Life {
                 quietly()
             }
             State::Unbound { .. } => LIFECYCLE,
-            _ if by == 0 && !is_odd => Foreseen::Same,
+            _ if number == self.newest() && !is_odd => Foreseen::Same,
             _ => LIFECYCLE,
         }
     }
