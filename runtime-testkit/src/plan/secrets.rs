@@ -45,7 +45,7 @@ pub struct Times {
 /// What a component is to get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// In whose environment; what is asked in another tenant's is asked by the tenant of the story.
+    /// For whom: the tenant that owns the environment, in this or another of its environments, or another tenant in this one.
     pub whose: Whose,
     /// Whether the environment is being taken down.
     pub is_gone: bool,

@@ -7,8 +7,9 @@ use runtime_domain::calendar::Activity;
 use runtime_domain::environment::IsolationModel;
 use runtime_domain::schedule::Schedule;
 use runtime_domain::secrets::{
-    BindSecret, Consumer, Consumption, RotateSecret, RotationCause, RotationOutcome, RotationSchedule,
-    SecretBinding, SecretCommand, SecretEvent, SecretReference, SecretState, SecretVersion, VaultFault,
+    BindSecret, Consumer, Consumption, RotateSecret, RotationCause, RotationOutcome, RotationRecord,
+    RotationSchedule, SecretBinding, SecretCommand, SecretEvent, SecretReference, SecretState, SecretVersion,
+    VaultFault,
 };
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Name, Revision};
@@ -56,7 +57,7 @@ impl Driver<SecretBinding> for SecretDriver {
 fn bind(wanted: &Wanted, now: Timestamp) -> Shown<BindSecret, SecretEvent> {
     let place = Place::of(wanted.whose, IsolationModel::Pool);
     let ground = if wanted.is_gone { Ground::Gone } else { Ground::Open };
-    // The tenant of the story asks in its own environments; in one of somebody else's, that one is asked for.
+    // Every environment here is tenant 1's: what another tenant asks, it asks in one that is not its own.
     let owner = Place { tenant: 1, ..place };
     let environment = owner.environment(ground, now).ok_or(Answer::Nothing)?;
     let environment = environment.host(Revision::FIRST).map_err(|refusal| Answer::refused(&refusal))?;
@@ -178,10 +179,7 @@ const FAULTS: [VaultFault; 7] = [
 ];
 
 fn old(binding: &SecretBinding, wanted: Old) -> Option<SecretVersion> {
-    let completed = |past: &&_| {
-        let past: &runtime_domain::secrets::RotationRecord = past;
-        past.outcome == RotationOutcome::Completed
-    };
+    let completed = |past: &&RotationRecord| past.outcome == RotationOutcome::Completed;
     let mut replaced = binding.rotations().iter().filter(completed).map(|past| past.previous);
     let waits = match binding.state() {
         SecretState::Retiring(state) => Some(state.version),
