@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use runtime_domain::aggregate::DomainEvent;
+use runtime_domain::configuration::RuntimeConfiguration;
 use runtime_domain::deployment::RuntimeDeployment;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
+use runtime_domain::secrets::SecretBinding;
 use runtime_domain::tenancy::RuntimeTenantBinding;
 use runtime_domain::time::{Span, Timestamp};
 use runtime_testkit::prove::{Answer, Driver, Provable};
@@ -177,4 +179,50 @@ fn stories_of_health_checks_reach_every_status_event_and_refusal() {
     assert_all("status", reached.statuses, &["Healthy", "Degraded", "Unhealthy"]);
     assert_all("event", reached.events, &["HealthCheckCompleted", "HealthDegraded"]);
     assert_all("refusal", reached.rules, &["HLT-3", "CONTENT"]);
+}
+
+#[test]
+fn stories_of_configurations_reach_every_status_event_and_refusal() {
+    let reached = reached::<RuntimeConfiguration>(2_000);
+    assert_all("status", reached.statuses, &["Published", "Synced", "Superseded", "Withdrawn"]);
+    let events = [
+        "ConfigurationPublished",
+        "ConsumersExpected",
+        "ConsumptionRecorded",
+        "ConfigurationSynced",
+        "ConfigurationFellOutOfSync",
+        "ConfigurationSuperseded",
+        "ConfigurationWithdrawn",
+    ];
+    assert_all("event", reached.events, &events);
+    let rules = ["CFG-1", "CFG-2", "CFG-3", "X-1", "X-3", "CONTENT", "CALENDAR", "LIFECYCLE"];
+    assert_all("refusal", reached.rules, &rules);
+}
+
+#[test]
+fn stories_of_secret_bindings_reach_every_status_event_and_refusal() {
+    let reached = reached::<SecretBinding>(2_000);
+    let statuses =
+        ["Bound", "Requested", "RotationFailed", "Distributing", "Grace", "Retiring", "Suspended", "Unbound"];
+    assert_all("status", reached.statuses, &statuses);
+    let events = [
+        "SecretBound",
+        "SecretRotationRequested",
+        "SecretRotationEscalated",
+        "SecretRotationFailed",
+        "SecretRotationRetried",
+        "SecretVersionCreated",
+        "SecretConsumptionObserved",
+        "SecretDistributed",
+        "SecretRotated",
+        "SecretRetirementFailed",
+        "SecretVersionRetired",
+        "SecretRotationAborted",
+        "SecretRotationScheduleChanged",
+        "SecretRotationSuspended",
+        "SecretRotationResumed",
+        "SecretUnbound",
+    ];
+    assert_all("event", reached.events, &events);
+    assert_all("refusal", reached.rules, &["SEC-2", "X-1", "X-3", "CONTENT", "CALENDAR", "LIFECYCLE"]);
 }

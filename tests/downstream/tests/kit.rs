@@ -1,10 +1,12 @@
 //! The kit in somebody else's continuous integration: one dev-dependency, a line for each aggregate.
 
 use proptest::prelude::*;
+use runtime_domain::configuration::RuntimeConfiguration;
 use runtime_domain::deployment::RuntimeDeployment;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
+use runtime_domain::secrets::SecretBinding;
 use runtime_domain::tenancy::RuntimeTenantBinding;
 use runtime_testkit::strategy::text::hostile_text;
 use runtime_testkit::{Cases, prove};
@@ -16,6 +18,8 @@ fn every_aggregate_keeps_every_property() {
     prove::<RuntimeService>(Cases::default()).assert_passed();
     prove::<RuntimeTenantBinding>(Cases::default()).assert_passed();
     prove::<HealthCheckResult>(Cases::default()).assert_passed();
+    prove::<RuntimeConfiguration>(Cases::default()).assert_passed();
+    prove::<SecretBinding>(Cases::default()).assert_passed();
 }
 
 proptest! {
