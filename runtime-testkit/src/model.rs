@@ -14,6 +14,7 @@ mod deployment;
 mod environment;
 mod health;
 mod inventory;
+mod scaling;
 mod tenancy;
 mod text;
 
@@ -21,6 +22,7 @@ pub use deployment::DeploymentModel;
 pub use environment::EnvironmentModel;
 pub use health::HealthModel;
 pub use inventory::InventoryModel;
+pub use scaling::ScalingModel;
 pub use tenancy::TenancyModel;
 
 /// What a model says must come of a plan.

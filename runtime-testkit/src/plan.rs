@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod environment;
 pub mod health;
 pub mod inventory;
+pub mod scaling;
 pub mod tenancy;
 
 /// One step of a story: time passes, then something is asked.

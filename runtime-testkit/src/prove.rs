@@ -41,6 +41,7 @@ mod inventory;
 mod property;
 mod quiet;
 mod run;
+mod scaling;
 mod spoil;
 mod tenancy;
 mod walk;
@@ -51,6 +52,7 @@ pub use environment::EnvironmentDriver;
 pub use health::HealthDriver;
 pub use inventory::InventoryDriver;
 pub use property::Property;
+pub use scaling::ScalingDriver;
 pub use tenancy::TenancyDriver;
 
 /// Runs every property of an aggregate on so many stories.

@@ -28,6 +28,7 @@ pub mod health;
 pub mod inventory;
 pub mod json;
 pub mod rollout;
+pub mod scaling;
 pub mod surface;
 pub mod tenancy;
 pub mod text;

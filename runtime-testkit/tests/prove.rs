@@ -4,6 +4,7 @@ use runtime_domain::deployment::RuntimeDeployment;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
+use runtime_domain::scaling::ScalingPolicy;
 use runtime_domain::tenancy::RuntimeTenantBinding;
 use runtime_testkit::{Cases, prove};
 
@@ -30,4 +31,9 @@ fn health_check_results_keep_every_property() {
 #[test]
 fn deployments_keep_every_property() {
     prove::<RuntimeDeployment>(Cases::default()).assert_passed();
+}
+
+#[test]
+fn scaling_policies_keep_every_property() {
+    prove::<ScalingPolicy>(Cases::default()).assert_passed();
 }

@@ -14,13 +14,14 @@ use runtime_domain::environment::{EnvironmentChange, ProvisionRuntimeEnvironment
 use runtime_domain::health::EvaluationWindow;
 use runtime_domain::id::{DeploymentId, EnvironmentId, TenantId};
 use runtime_domain::rollout::GateSpec;
+use runtime_domain::scaling::{PolicySpec, ReplicaBounds};
 use runtime_domain::scope::Actor;
 use runtime_domain::surface::{ComponentObservation, TrafficWeights};
 use runtime_domain::tenancy::{PartitionKey, ResourceQuota};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Measure, Name, Percent, Replicas};
 use runtime_testkit::strategy::{
-    calendar, component, envelope, environment, health, json, rollout, surface, tenancy, text, value,
+    calendar, component, envelope, environment, health, json, rollout, scaling, surface, tenancy, text, value,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -198,6 +199,20 @@ proptest! {
         is_refused_or_legal::<ComponentObservation>(&given)?;
         is_refused_or_legal::<ProvisionRuntimeEnvironment>(&given)?;
         is_refused_or_legal::<EnvironmentChange>(&given)?;
+    }
+
+    #[test]
+    fn every_valid_policy_is_written_and_read_back(
+        policy in scaling::valid_policy_spec(), bounds in scaling::valid_replica_bounds(),
+        cooldown in scaling::valid_cooldown(),
+    ) {
+        round_trips(&(policy, bounds, cooldown))?;
+    }
+
+    #[test]
+    fn a_hostile_policy_is_refused_or_legal(given in scaling::hostile_policy()) {
+        is_refused_or_legal::<PolicySpec>(&given)?;
+        is_refused_or_legal::<ReplicaBounds>(given.get("bounds").unwrap_or(&Value::Null))?;
     }
 
     #[test]

@@ -5,6 +5,7 @@ use runtime_domain::deployment::RuntimeDeployment;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
+use runtime_domain::scaling::ScalingPolicy;
 use runtime_domain::tenancy::RuntimeTenantBinding;
 use runtime_testkit::strategy::text::hostile_text;
 use runtime_testkit::{Cases, prove};
@@ -14,6 +15,7 @@ fn every_aggregate_keeps_every_property() {
     prove::<RuntimeEnvironment>(Cases::default()).assert_passed();
     prove::<RuntimeDeployment>(Cases::default()).assert_passed();
     prove::<RuntimeService>(Cases::default()).assert_passed();
+    prove::<ScalingPolicy>(Cases::default()).assert_passed();
     prove::<RuntimeTenantBinding>(Cases::default()).assert_passed();
     prove::<HealthCheckResult>(Cases::default()).assert_passed();
 }

@@ -37,7 +37,8 @@ fn after<A: Aggregate>(state: Option<A>, decision: &Decision<A::Event>, now: Tim
     A::evolve_all(state, decision.events.iter().map(|event| (event, now))).ok()?
 }
 
-fn environment(who: Who, now: Timestamp) -> Option<RuntimeEnvironment> {
+/// The environment that somebody owns.
+pub(in crate::prove) fn environment(who: Who, now: Timestamp) -> Option<RuntimeEnvironment> {
     let asked = ProvisionRuntimeEnvironment {
         environment_id: numbered(who.environment),
         tenant_id: numbered(who.owner),
