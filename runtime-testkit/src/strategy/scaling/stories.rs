@@ -131,8 +131,8 @@ fn saw() -> impl Strategy<Value = Vec<Season>> {
         Season { seconds: 15, plan: ScalingPlan::Evaluate(look), times: 1 }
     };
     let teeth = move |count| (0..count).map(tooth).collect::<Vec<_>>();
-    (0..40_usize, vec(season(), 0..3)).prop_map(move |(count, seasons)| {
-        let mut saw = teeth(40 - count);
+    (33..48_usize, vec(season(), 0..3)).prop_map(move |(count, seasons)| {
+        let mut saw = teeth(count);
         saw.extend(seasons);
         saw
     })

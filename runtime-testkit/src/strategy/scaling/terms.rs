@@ -174,7 +174,7 @@ pub(super) fn any_terms() -> BoxedStrategy<Terms> {
         .boxed()
 }
 
-/// Terms that nothing holds back, so that every turn scales.
+/// Terms that hold back little, so that every turn scales, and what was long ago counts.
 pub(super) fn swift_terms() -> BoxedStrategy<Terms> {
     let rule = MetricRule {
         metric: 0,
@@ -183,7 +183,8 @@ pub(super) fn swift_terms() -> BoxedStrategy<Terms> {
         activation: 0,
         trust: Trust { freshness: 60, samples: 1 },
     };
-    (valid_terms(), limit())
+    let limit = (1..4_u16).prop_map(|count| Limit { replicas: Some(count), percent: None, period: 1_800 });
+    (valid_terms(), option::weighted(0.8, limit))
         .prop_map(move |(terms, limit_out)| Terms {
             least: 1,
             most: terms.most.max(4),
