@@ -184,7 +184,7 @@ fn stories_of_health_checks_reach_every_status_event_and_refusal() {
 
 #[test]
 fn stories_of_scaling_policies_reach_every_status_event_and_refusal() {
-    let reached = reached::<ScalingPolicy>(2_000);
+    let reached = reached::<ScalingPolicy>(1_000);
     assert_all("status", reached.statuses, &["Active", "Violated", "Suspended", "Retired"]);
     let events = [
         "ScalingPolicyApplied",

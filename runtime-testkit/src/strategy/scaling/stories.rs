@@ -8,7 +8,7 @@ use proptest::sample::select;
 use crate::plan::Step;
 use crate::plan::scaling::{Count, Level, Look, Reading, ScalingPlan, Terms, Whose};
 use crate::strategy::reason;
-use crate::strategy::scaling::terms::{UNIT, any_terms, swift_terms, valid_terms};
+use crate::strategy::scaling::terms::{UNIT, any_terms, restful_terms, swift_terms, valid_terms};
 
 fn count() -> impl Strategy<Value = Count> {
     prop_oneof![
@@ -122,6 +122,17 @@ fn season() -> BoxedStrategy<Season> {
         .boxed()
 }
 
+/// Nothing to do for a while, and perhaps something again.
+fn nights() -> impl Strategy<Value = Vec<Season>> {
+    let night = (select(vec![15_i64, 30, 59, 60, 61]), 2..9_usize).prop_map(|(seconds, times)| {
+        let metrics = [fresh(Level::Exactly(0)); 4];
+        let burn = Some([load(0); 2]);
+        let look = Look { count: Count::Wanted, unready: 0, metrics, burn, floor: None, circuits: 0 };
+        Season { seconds, plan: ScalingPlan::Evaluate(look), times }
+    });
+    vec(prop_oneof![2 => season(), 1 => night], 0..8)
+}
+
 /// Up and down, at every turn, more often than is remembered.
 fn saw() -> impl Strategy<Value = Vec<Season>> {
     let tooth = |number: usize| {
@@ -144,6 +155,7 @@ pub fn scaling_stories() -> BoxedStrategy<Vec<Step<ScalingPlan>>> {
     let first = prop_oneof![9 => apply(valid_terms()), 1 => apply(any_terms())];
     let stories = prop_oneof![
         30 => (first, vec(season(), 0..MOST)),
+        3 => (apply(restful_terms()), nights()),
         1 => (apply(swift_terms()), saw()),
     ];
     let known = vec(valid_terms(), 2);

@@ -200,3 +200,19 @@ pub(super) fn swift_terms() -> BoxedStrategy<Terms> {
         })
         .boxed()
 }
+
+/// Terms that may go to none, and soon.
+pub(super) fn restful_terms() -> BoxedStrategy<Terms> {
+    let cooldown = select(vec![0_u32, 15, 30, 60, 61, 300]);
+    let queue = |rule: &MetricRule| MetricRule { metric: 2, threshold: 10 * UNIT, ..*rule };
+    (valid_terms(), cooldown, select(vec![0_u32, 30, 60]))
+        .prop_map(move |(terms, cooldown, window_in)| Terms {
+            target: 2,
+            least: 0,
+            rules: terms.rules.iter().take(1).map(queue).collect(),
+            cooldown,
+            window_in,
+            ..terms
+        })
+        .boxed()
+}
