@@ -11,6 +11,7 @@ use std::fmt;
 use serde_json::Value;
 
 mod deployment;
+mod drift;
 mod environment;
 mod health;
 mod inventory;
@@ -19,6 +20,7 @@ mod tenancy;
 mod text;
 
 pub use deployment::DeploymentModel;
+pub use drift::DriftModel;
 pub use environment::EnvironmentModel;
 pub use health::HealthModel;
 pub use inventory::InventoryModel;

@@ -5,6 +5,7 @@
 //! what must come of it. Small numbers stand for names, tenants and times, so that stories collide often and shrink well.
 
 pub mod deployment;
+pub mod drift;
 pub mod environment;
 pub mod health;
 pub mod inventory;

@@ -35,6 +35,7 @@ use crate::plan::Step;
 mod case;
 mod cases;
 mod deployment;
+mod drift;
 mod environment;
 mod health;
 mod inventory;
@@ -48,6 +49,7 @@ mod walk;
 
 pub use cases::Cases;
 pub use deployment::DeploymentDriver;
+pub use drift::DriftDriver;
 pub use environment::EnvironmentDriver;
 pub use health::HealthDriver;
 pub use inventory::InventoryDriver;

@@ -22,6 +22,7 @@ use crate::plan::Step;
 pub mod calendar;
 pub mod component;
 pub mod deployment;
+pub mod drift;
 pub mod envelope;
 pub mod environment;
 pub mod health;

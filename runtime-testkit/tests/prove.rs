@@ -1,6 +1,7 @@
 //! Every aggregate of the domain, proven as a downstream user proves it.
 
 use runtime_domain::deployment::RuntimeDeployment;
+use runtime_domain::drift::RuntimeDriftFinding;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
@@ -36,4 +37,9 @@ fn deployments_keep_every_property() {
 #[test]
 fn scaling_policies_keep_every_property() {
     prove::<ScalingPolicy>(Cases::default()).assert_passed();
+}
+
+#[test]
+fn drift_findings_keep_every_property() {
+    prove::<RuntimeDriftFinding>(Cases::default()).assert_passed();
 }
