@@ -8,6 +8,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use runtime_domain::aggregate::DomainEvent;
 use runtime_domain::deployment::RuntimeDeployment;
+use runtime_domain::drift::RuntimeDriftFinding;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
@@ -232,4 +233,30 @@ fn stories_of_scaling_policies_take_every_step_of_the_autoscaler() {
         let times = told.iter().filter(|explanation| explanation.contains(step)).count();
         assert!(times >= 20, "`{step}` comes {times} times in {} answers", told.len());
     }
+}
+
+#[test]
+fn stories_of_drift_findings_reach_every_status_event_and_refusal() {
+    let reached = reached::<RuntimeDriftFinding>(3_000);
+    let statuses =
+        ["Detected", "Excepted", "Remediating", "RemediationFailed", "Escalated", "Resolved", "Vanished"];
+    assert_all("status", reached.statuses, &statuses);
+    let events = [
+        "RuntimeDriftDetected",
+        "DriftSeenAgain",
+        "RemediationPlanned",
+        "RemediationPostponed",
+        "RemediationFailed",
+        "DriftEscalated",
+        "RemediationRetried",
+        "RuntimeDriftRemediated",
+        "DriftExceptionAccepted",
+        "DriftExceptionRevoked",
+        "DriftExceptionExpired",
+        "DriftResolvedByException",
+        "DriftVanished",
+    ];
+    assert_all("event", reached.events, &events);
+    let rules = ["DRF-1", "DRF-2", "DRF-3", "X-1", "X-11", "CALENDAR", "QUARANTINE", "CONTENT", "LIFECYCLE"];
+    assert_all("refusal", reached.rules, &rules);
 }

@@ -9,6 +9,8 @@ use runtime_domain::component::{
     HttpPath, ImageDigest, ImageReference, PinnedImage, ReleaseReference, RevisionId, VariableName, Version,
 };
 use runtime_domain::deployment::Release;
+use runtime_domain::drift::compare::{NonEmptyDiff, difference};
+use runtime_domain::drift::{DesiredStateRevision, RemediationBudget, RemediationPolicy};
 use runtime_domain::envelope::{Envelope, EventType, SchemaUri, Source, Subject, TraceParent};
 use runtime_domain::environment::{EnvironmentChange, ProvisionRuntimeEnvironment, RuntimeEnvironment};
 use runtime_domain::health::EvaluationWindow;
@@ -21,7 +23,8 @@ use runtime_domain::tenancy::{PartitionKey, ResourceQuota};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Measure, Name, Percent, Replicas};
 use runtime_testkit::strategy::{
-    calendar, component, envelope, environment, health, json, rollout, scaling, surface, tenancy, text, value,
+    calendar, component, drift, envelope, environment, health, json, rollout, scaling, surface, tenancy,
+    text, value,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -207,6 +210,43 @@ proptest! {
         cooldown in scaling::valid_cooldown(),
     ) {
         round_trips(&(policy, bounds, cooldown))?;
+    }
+
+    #[test]
+    fn every_valid_value_of_drift_is_written_and_read_back(
+        revision in drift::valid_desired_state_revision(), subject in drift::valid_subject(),
+        kind in drift::valid_drift_kind(), severity in drift::valid_severity(),
+        policy in drift::valid_remediation_policy(), diff in drift::valid_difference(),
+        hash in drift::valid_finding_hash(),
+    ) {
+        is_refused_or_the_same::<DesiredStateRevision>(revision.as_str())?;
+        round_trips(&(revision, subject, kind, severity))?;
+        round_trips(&(policy, diff, hash))?;
+    }
+
+    #[test]
+    fn a_document_differs_from_itself_in_nothing_and_from_another_both_ways(
+        one in drift::valid_document(), other in drift::valid_document(),
+    ) {
+        prop_assert_eq!(difference(&one, &one, &[]), Ok(None));
+        let there = difference(&one, &other, &[]);
+        let back = difference(&other, &one, &[]);
+        let paths = |diff: &Option<NonEmptyDiff>| {
+            let entries = diff.iter().flat_map(NonEmptyDiff::entries);
+            entries.map(|entry| entry.path.clone()).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(there.as_ref().map(paths), back.as_ref().map(paths));
+    }
+
+    #[test]
+    fn a_hostile_value_of_drift_is_refused_or_legal(
+        text in drift::hostile_desired_state_revision(), diff in drift::hostile_difference(),
+        given in json::hostile_json(),
+    ) {
+        is_refused_or_the_same::<DesiredStateRevision>(&text)?;
+        is_refused_or_legal::<NonEmptyDiff>(&diff)?;
+        is_refused_or_legal::<RemediationBudget>(&given)?;
+        is_refused_or_legal::<RemediationPolicy>(&given)?;
     }
 
     #[test]

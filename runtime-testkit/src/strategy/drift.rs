@@ -121,7 +121,7 @@ pub fn valid_document() -> BoxedStrategy<Value> {
     let member = prop_oneof![
         6 => "[a-z]{1,6}",
         1 => select(vec!["password", "apiToken", "a/b", "a~b", "", "name"]).prop_map(str::to_owned),
-        1 => hostile_text(),
+        1 => hostile_text().prop_filter("a name that leaves room for a path", |name| name.len() <= 64),
     ];
     leaf.prop_recursive(3, 16, 4, move |inner| {
         prop_oneof![

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use runtime_domain::deployment::RuntimeDeployment;
+use runtime_domain::drift::RuntimeDriftFinding;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
@@ -12,6 +13,7 @@ use runtime_testkit::{Cases, prove};
 
 #[test]
 fn every_aggregate_keeps_every_property() {
+    prove::<RuntimeDriftFinding>(Cases::default()).assert_passed();
     prove::<RuntimeEnvironment>(Cases::default()).assert_passed();
     prove::<RuntimeDeployment>(Cases::default()).assert_passed();
     prove::<RuntimeService>(Cases::default()).assert_passed();

@@ -89,6 +89,11 @@ pub(super) fn circumstances() -> BoxedStrategy<Circumstances> {
 }
 
 impl Circumstances {
+    /// Own, now, and owned by nobody: a divergence that differs is found.
+    pub(super) fn own(self) -> Self {
+        Self { of: Of::Own, owner: Owner::Nobody, age: 0, delay: 0, has_more: true, ..self }
+    }
+
     pub(super) fn look(self, subject: Subject, desired: Option<Made>, actual: Option<Made>) -> Look {
         Look {
             of: self.of,
@@ -130,7 +135,7 @@ pub(super) fn drift() -> BoxedStrategy<Drift> {
     (subject(), kind(), made(), 1..3_u8)
         .prop_map(|(subject, kind, desired, turn)| {
             let is_shown = subject != Subject::Queue || !matches!(kind, Kind::Image | Kind::Replicas);
-            let kind = if is_shown { kind } else { Kind::Configuration };
+            let kind = if is_shown { kind } else { Kind::Unmanaged };
             let (desired, actual) = match kind {
                 Kind::Missing => (Some(desired), None),
                 Kind::Unmanaged => (None, Some(desired)),

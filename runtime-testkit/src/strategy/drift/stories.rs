@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::plan::Step;
-use crate::plan::drift::{Asked, Attempt, Brought, Budget, Cleared, DriftPlan, Look, Repair, Said, Subject};
+use crate::plan::drift::{
+    Asked, Attempt, Brought, Budget, Cleared, DriftPlan, Kind, Look, Repair, Said, Subject,
+};
 use crate::plan::inventory::Whose;
 use crate::strategy::drift::looks::{Circumstances, Drift, any_look, circumstances, drift, kind};
 use crate::strategy::seconds;
@@ -92,13 +94,13 @@ fn deeds() -> BoxedStrategy<DriftPlan> {
     let postpone = (ahead(7 * DAY), said());
     let accept = (0..2_u8, ahead(90 * DAY), said());
     prop_oneof![
-        8 => asked().prop_map(DriftPlan::Repair),
-        5 => failed,
+        3 => asked().prop_map(DriftPlan::Repair),
+        4 => failed,
         2 => Just(DriftPlan::Retry),
         2 => postpone.prop_map(|(seconds, reason)| DriftPlan::Postpone { seconds, reason }),
-        2 => accept.prop_map(|(by, seconds, reason)| DriftPlan::Accept { by, seconds, reason }),
-        1 => said().prop_map(|reason| DriftPlan::Revoke { reason }),
-        3 => Just(DriftPlan::Tick),
+        4 => accept.prop_map(|(by, seconds, reason)| DriftPlan::Accept { by, seconds, reason }),
+        2 => said().prop_map(|reason| DriftPlan::Revoke { reason }),
+        4 => Just(DriftPlan::Tick),
     ]
     .boxed()
 }
@@ -139,10 +141,10 @@ fn turn() -> BoxedStrategy<Turn> {
     let none = (circumstances(), brought(), any::<bool>());
     prop_oneof![
         5 => again,
-        1 => other,
+        2 => other,
         4 => none.prop_map(|(when, brought, is_wanted)| Turn::None(when, brought, is_wanted)),
         7 => (asked(), prop::bool::weighted(0.95)).prop_map(|(asked, is_fit)| Turn::Repair(asked, is_fit)),
-        14 => deeds().prop_map(Turn::Plan),
+        12 => deeds().prop_map(Turn::Plan),
         2 => anything().prop_map(Turn::Plan),
     ]
     .boxed()
@@ -159,12 +161,10 @@ impl Turn {
             }
             Self::None(when, brought, is_wanted) => {
                 let look = drift.none(when, is_wanted);
-                DriftPlan::InSync { brought: brought.map(|brought| fitting(brought, &look)), look, kind }
+                DriftPlan::InSync { brought: brought.and_then(|brought| fitting(brought, &look)), look, kind }
             }
             Self::Repair(asked, is_fit) => DriftPlan::Repair(match is_fit {
-                true if kind == crate::plan::drift::Kind::Unmanaged => {
-                    Asked { repair: Repair::Prune, ..asked }
-                }
+                true if kind == Kind::Unmanaged => Asked { repair: Repair::Prune, ..asked },
                 true if asked.repair == Repair::Prune => Asked { repair: Repair::Deploy(1), ..asked },
                 _ => asked,
             }),
@@ -173,11 +173,12 @@ impl Turn {
     }
 }
 
-/// Of the component that is looked at.
-fn fitting(brought: Brought, look: &Look) -> Brought {
+/// Of the component that is looked at; nobody deploys a resource.
+fn fitting(brought: Brought, look: &Look) -> Option<Brought> {
     match (look.subject, brought.whose) {
-        (Subject::Pay, Whose::Own) => Brought { whose: Whose::OtherModule, ..brought },
-        _ => brought,
+        (Subject::Queue, Whose::Own) => None,
+        (Subject::Pay, Whose::Own) => Some(Brought { whose: Whose::OtherModule, ..brought }),
+        _ => Some(brought),
     }
 }
 
@@ -210,8 +211,9 @@ fn obstinate() -> BoxedStrategy<Vec<(i64, Turn)>> {
 pub fn drift_stories() -> BoxedStrategy<Vec<Step<DriftPlan>>> {
     let turns = prop_oneof![80 => vec((seconds(), turn()), 0..16), 1 => obstinate()];
     let first = prop_oneof![
-        9 => (circumstances(), mode()).prop_map(|(when, mode)| Turn::Again(when, mode)),
-        1 => anything().prop_map(Turn::Plan),
+        16 => (circumstances(), mode()).prop_map(|(when, mode)| Turn::Again(when.own(), mode)),
+        1 => (circumstances(), mode()).prop_map(|(when, mode)| Turn::Again(when, mode)),
+        2 => anything().prop_map(Turn::Plan),
     ];
     (drift(), first, turns)
         .prop_map(|(drift, first, turns)| {
