@@ -181,4 +181,30 @@ impl Drift {
         };
         circumstances.look(self.subject, desired, actual)
     }
+
+    /// The same again, and somebody owns it, or almost.
+    pub(super) fn owned(self, circumstances: Circumstances, how: u8) -> Look {
+        let look = self.again(circumstances.own());
+        let (Some(desired), Some(actual)) = (self.desired, self.actual) else {
+            return Look { owner: Owner::Rollout, ..look };
+        };
+        let rollback = |stable: Made| Owner::Rollback { quarantined: desired.image, stable };
+        let scaling = |fewest: u16, most: u16| Owner::Scaling { fewest, most };
+        let count = actual.replicas;
+        let other = |number: u8| (number + 1) % 3;
+        let owner = match how {
+            0 => Owner::Rollout,
+            1 => Owner::Sync { configuration: desired.configuration },
+            2 => Owner::Rotation,
+            3 => scaling(count, count),
+            4 => scaling(count + 1, count + 2),
+            5 => scaling(0, count.saturating_sub(1).max(1)),
+            6 => rollback(actual),
+            7 => rollback(Made { secret: other(actual.secret), ..actual }),
+            8 => rollback(Made { configuration: other(actual.configuration), ..actual }),
+            9 => rollback(Made { image: actual.image + 1, ..actual }),
+            _ => Owner::Rollback { quarantined: desired.image + 1, stable: actual },
+        };
+        Look { owner, ..look }
+    }
 }
