@@ -6,10 +6,12 @@
 
 pub mod configuration;
 pub mod deployment;
+pub mod drift;
 pub mod environment;
 pub mod health;
 pub mod inventory;
 pub mod place;
+pub mod scaling;
 pub mod secrets;
 pub mod tenancy;
 

@@ -9,9 +9,11 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use runtime_domain::aggregate::DomainEvent;
 use runtime_domain::configuration::RuntimeConfiguration;
 use runtime_domain::deployment::RuntimeDeployment;
+use runtime_domain::drift::RuntimeDriftFinding;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
+use runtime_domain::scaling::ScalingPolicy;
 use runtime_domain::secrets::SecretBinding;
 use runtime_domain::tenancy::RuntimeTenantBinding;
 use runtime_domain::time::{Span, Timestamp};
@@ -23,6 +25,7 @@ struct Reached {
     statuses: BTreeSet<String>,
     events: BTreeSet<&'static str>,
     rules: BTreeSet<&'static str>,
+    explanations: Vec<String>,
 }
 
 fn reached<A: Provable>(stories: u32) -> Reached {
@@ -46,6 +49,7 @@ fn reached<A: Provable>(stories: u32) -> Reached {
                         reached.statuses.extend(state.as_ref().map(|state| state.status().to_owned()));
                     }
                     driver.follow(before.as_ref(), &step.plan, now);
+                    reached.explanations.push(decision.explanation);
                 }
             }
         }
@@ -200,6 +204,25 @@ fn stories_of_configurations_reach_every_status_event_and_refusal() {
 }
 
 #[test]
+fn stories_of_scaling_policies_reach_every_status_event_and_refusal() {
+    let reached = reached::<ScalingPolicy>(1_000);
+    assert_all("status", reached.statuses, &["Active", "Violated", "Suspended", "Retired"]);
+    let events = [
+        "ScalingPolicyApplied",
+        "ScalingPolicyViolated",
+        "ScalingPolicyKept",
+        "ScalingEvaluated",
+        "ReplicasObserved",
+        "ScalingSuspended",
+        "ScalingResumed",
+        "ScalingPolicyRetired",
+    ];
+    assert_all("event", reached.events, &events);
+    let rules = ["SCL-1", "SCL-2", "SCL-3", "X-1", "CONTENT", "LIFECYCLE"];
+    assert_all("refusal", reached.rules, &rules);
+}
+
+#[test]
 fn stories_of_secret_bindings_reach_every_status_event_and_refusal() {
     let reached = reached::<SecretBinding>(2_000);
     let statuses =
@@ -225,4 +248,63 @@ fn stories_of_secret_bindings_reach_every_status_event_and_refusal() {
     ];
     assert_all("event", reached.events, &events);
     assert_all("refusal", reached.rules, &["SEC-2", "X-1", "X-3", "CONTENT", "CALENDAR", "LIFECYCLE"]);
+}
+
+#[test]
+fn stories_of_scaling_policies_take_every_step_of_the_autoscaler() {
+    let told = reached::<ScalingPolicy>(1_500).explanations;
+    for step in [
+        "replicas stay",
+        "and abstains",
+        "is unknown",
+        "old, and is believed for",
+        "in the future",
+        "samples, and",
+        "is negative",
+        "no replica is ready",
+        "where no replica runs",
+        "nothing has been known for",
+        "not all has been known for",
+        "takes no replica away",
+        "there has been nothing to do for",
+        "there has not been nothing to do for",
+        "the recommendations of the last",
+        "a change was less than",
+        "adds up to",
+        "takes away down to",
+        "the circuit to",
+        "the bounds are",
+        "the rollout that is under way holds",
+        "to 0 replicas",
+        "from 0 to",
+    ] {
+        let times = told.iter().filter(|explanation| explanation.contains(step)).count();
+        assert!(times >= 20, "`{step}` comes {times} times in {} answers", told.len());
+    }
+}
+
+#[test]
+fn stories_of_drift_findings_reach_every_status_event_and_refusal() {
+    let reached = reached::<RuntimeDriftFinding>(3_000);
+    let statuses =
+        ["Detected", "Excepted", "Remediating", "RemediationFailed", "Escalated", "Resolved", "Vanished"];
+    assert_all("status", reached.statuses, &statuses);
+    let events = [
+        "RuntimeDriftDetected",
+        "DriftSeenAgain",
+        "RemediationPlanned",
+        "RemediationPostponed",
+        "RemediationFailed",
+        "DriftEscalated",
+        "RemediationRetried",
+        "RuntimeDriftRemediated",
+        "DriftExceptionAccepted",
+        "DriftExceptionRevoked",
+        "DriftExceptionExpired",
+        "DriftResolvedByException",
+        "DriftVanished",
+    ];
+    assert_all("event", reached.events, &events);
+    let rules = ["DRF-1", "DRF-2", "DRF-3", "X-1", "X-11", "CALENDAR", "QUARANTINE", "CONTENT", "LIFECYCLE"];
+    assert_all("refusal", reached.rules, &rules);
 }

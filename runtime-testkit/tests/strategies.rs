@@ -13,12 +13,15 @@ use runtime_domain::configuration::{
     Consumer, ConsumerName, Decimal, EntryKey, JsonDocument, Sighting,
 };
 use runtime_domain::deployment::Release;
+use runtime_domain::drift::compare::{NonEmptyDiff, difference};
+use runtime_domain::drift::{DesiredStateRevision, RemediationBudget, RemediationPolicy};
 use runtime_domain::envelope::{Envelope, EventType, SchemaUri, Source, Subject, TraceParent};
 use runtime_domain::environment::{EnvironmentChange, ProvisionRuntimeEnvironment, RuntimeEnvironment};
 use runtime_domain::health::EvaluationWindow;
 use runtime_domain::id::{DeploymentId, EnvironmentId, TenantId};
 use runtime_domain::refusal::{Refusal, Rule};
 use runtime_domain::rollout::GateSpec;
+use runtime_domain::scaling::{PolicySpec, ReplicaBounds};
 use runtime_domain::scope::Actor;
 use runtime_domain::secrets::{
     Consumption, Delivery, KeyVaultReference, ManagedIdentityRef, RotationCause, RotationSchedule,
@@ -30,8 +33,8 @@ use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Measure, Name, Percent, Replicas};
 use runtime_testkit::plan::configuration::{Looks, TEXTS, text as planted};
 use runtime_testkit::strategy::{
-    calendar, component, configuration, envelope, environment, health, json, rollout, secrets, surface,
-    tenancy, text, value,
+    calendar, component, configuration, drift, envelope, environment, health, json, rollout, scaling,
+    secrets, surface, tenancy, text, value,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -341,6 +344,57 @@ proptest! {
         is_refused_or_legal::<Decimal>(&given)?;
         is_refused_or_legal::<JsonDocument>(&given)?;
         is_refused_or_legal::<Sighting>(&given)?;
+    }
+
+    #[test]
+    fn every_valid_policy_is_written_and_read_back(
+        policy in scaling::valid_policy_spec(), bounds in scaling::valid_replica_bounds(),
+        cooldown in scaling::valid_cooldown(),
+    ) {
+        round_trips(&(policy, bounds, cooldown))?;
+    }
+
+    #[test]
+    fn every_valid_value_of_drift_is_written_and_read_back(
+        revision in drift::valid_desired_state_revision(), subject in drift::valid_subject(),
+        kind in drift::valid_drift_kind(), severity in drift::valid_severity(),
+        policy in drift::valid_remediation_policy(), diff in drift::valid_difference(),
+        hash in drift::valid_finding_hash(),
+    ) {
+        is_refused_or_the_same::<DesiredStateRevision>(revision.as_str())?;
+        round_trips(&(revision, subject, kind, severity))?;
+        round_trips(&(policy, diff, hash))?;
+    }
+
+    #[test]
+    fn a_document_differs_from_itself_in_nothing_and_from_another_both_ways(
+        one in drift::valid_document(), other in drift::valid_document(),
+    ) {
+        prop_assert_eq!(difference(&one, &one, &[]), Ok(None));
+        let there = difference(&one, &other, &[]);
+        let back = difference(&other, &one, &[]);
+        let paths = |diff: &Option<NonEmptyDiff>| {
+            let entries = diff.iter().flat_map(NonEmptyDiff::entries);
+            entries.map(|entry| entry.path.clone()).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(there.as_ref().map(paths), back.as_ref().map(paths));
+    }
+
+    #[test]
+    fn a_hostile_value_of_drift_is_refused_or_legal(
+        text in drift::hostile_desired_state_revision(), diff in drift::hostile_difference(),
+        given in json::hostile_json(),
+    ) {
+        is_refused_or_the_same::<DesiredStateRevision>(&text)?;
+        is_refused_or_legal::<NonEmptyDiff>(&diff)?;
+        is_refused_or_legal::<RemediationBudget>(&given)?;
+        is_refused_or_legal::<RemediationPolicy>(&given)?;
+    }
+
+    #[test]
+    fn a_hostile_policy_is_refused_or_legal(given in scaling::hostile_policy()) {
+        is_refused_or_legal::<PolicySpec>(&given)?;
+        is_refused_or_legal::<ReplicaBounds>(given.get("bounds").unwrap_or(&Value::Null))?;
     }
 
     #[test]
