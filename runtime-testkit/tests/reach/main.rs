@@ -1,11 +1,16 @@
 //! A story that never gets anywhere proves nothing: these show where stories get.
 
-#![expect(clippy::unwrap_used, reason = "a story that cannot be made or applied is what fails here")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a story that cannot be made or applied is what fails here"
+)]
+
+mod play;
+mod published;
 
 use std::collections::BTreeSet;
 
-use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use runtime_domain::aggregate::DomainEvent;
 use runtime_domain::configuration::RuntimeConfiguration;
 use runtime_domain::deployment::RuntimeDeployment;
@@ -16,8 +21,9 @@ use runtime_domain::inventory::RuntimeService;
 use runtime_domain::scaling::ScalingPolicy;
 use runtime_domain::secrets::SecretBinding;
 use runtime_domain::tenancy::RuntimeTenantBinding;
-use runtime_domain::time::{Span, Timestamp};
-use runtime_testkit::prove::{Answer, Driver, Provable};
+use runtime_testkit::prove::Provable;
+
+use play::{Moment, play};
 
 /// What some thousand stories came to.
 #[derive(Debug, Default)]
@@ -29,31 +35,15 @@ struct Reached {
 }
 
 fn reached<A: Provable>(stories: u32) -> Reached {
-    let mut runner =
-        TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]));
-    let strategy = A::stories();
     let mut reached = Reached::default();
-    for _ in 0..stories {
-        let (mut driver, mut seconds, mut state) = (A::Driver::begin(), 1_800_000_000_i64, None::<A>);
-        for step in strategy.new_tree(&mut runner).unwrap().current() {
-            seconds += step.seconds;
-            let now = Span::from_secs(seconds.unsigned_abs()).after(Timestamp::UNIX_EPOCH);
-            let before = state.clone();
-            match driver.ask(state.as_ref(), &step.plan, now) {
-                Answer::Refused(refused) => drop(reached.rules.insert(refused.rule)),
-                Answer::Nothing => driver.follow(before.as_ref(), &step.plan, now),
-                Answer::Decided(decision) => {
-                    for event in &decision.events {
-                        state = Some(A::evolve(state, event, now).unwrap());
-                        reached.events.insert(event.name());
-                        reached.statuses.extend(state.as_ref().map(|state| state.status().to_owned()));
-                    }
-                    driver.follow(before.as_ref(), &step.plan, now);
-                    reached.explanations.push(decision.explanation);
-                }
-            }
+    play::<A>(stories, |moment| match moment {
+        Moment::Refused(rule) => drop(reached.rules.insert(rule)),
+        Moment::Happened(event, state) => {
+            reached.events.insert(event.name());
+            reached.statuses.insert(state.status().to_owned());
         }
-    }
+        Moment::Explained(explanation) => reached.explanations.push(explanation),
+    });
     reached
 }
 
