@@ -10,17 +10,26 @@ use std::fmt;
 
 use serde_json::Value;
 
+mod configuration;
 mod deployment;
+mod drift;
 mod environment;
 mod health;
 mod inventory;
+mod place;
+mod scaling;
+mod secrets;
 mod tenancy;
 mod text;
 
+pub use configuration::ConfigurationModel;
 pub use deployment::DeploymentModel;
+pub use drift::DriftModel;
 pub use environment::EnvironmentModel;
 pub use health::HealthModel;
 pub use inventory::InventoryModel;
+pub use scaling::ScalingModel;
+pub use secrets::SecretModel;
 pub use tenancy::TenancyModel;
 
 /// What a model says must come of a plan.

@@ -4,10 +4,15 @@
 //! hand the evidence out, as every user of the public interface must. A [model](crate::model) reads the same plan and says by itself
 //! what must come of it. Small numbers stand for names, tenants and times, so that stories collide often and shrink well.
 
+pub mod configuration;
 pub mod deployment;
+pub mod drift;
 pub mod environment;
 pub mod health;
 pub mod inventory;
+pub mod place;
+pub mod scaling;
+pub mod secrets;
 pub mod tenancy;
 
 /// One step of a story: time passes, then something is asked.

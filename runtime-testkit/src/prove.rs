@@ -34,23 +34,32 @@ use crate::plan::Step;
 
 mod case;
 mod cases;
+mod configuration;
 mod deployment;
+mod drift;
 mod environment;
 mod health;
 mod inventory;
+mod place;
 mod property;
 mod quiet;
 mod run;
+mod scaling;
+mod secrets;
 mod spoil;
 mod tenancy;
 mod walk;
 
 pub use cases::Cases;
+pub use configuration::ConfigurationDriver;
 pub use deployment::DeploymentDriver;
+pub use drift::DriftDriver;
 pub use environment::EnvironmentDriver;
 pub use health::HealthDriver;
 pub use inventory::InventoryDriver;
 pub use property::Property;
+pub use scaling::ScalingDriver;
+pub use secrets::SecretDriver;
 pub use tenancy::TenancyDriver;
 
 /// Runs every property of an aggregate on so many stories.

@@ -21,13 +21,17 @@ use crate::plan::Step;
 
 pub mod calendar;
 pub mod component;
+pub mod configuration;
 pub mod deployment;
+pub mod drift;
 pub mod envelope;
 pub mod environment;
 pub mod health;
 pub mod inventory;
 pub mod json;
 pub mod rollout;
+pub mod scaling;
+pub mod secrets;
 pub mod surface;
 pub mod tenancy;
 pub mod text;
@@ -46,7 +50,7 @@ pub(crate) fn story<P: Clone + std::fmt::Debug + 'static>(
 }
 
 /// Mostly nothing or little, often exactly as long as some limit of the domain, and now and then back.
-fn seconds() -> impl Strategy<Value = i64> {
+pub(crate) fn seconds() -> impl Strategy<Value = i64> {
     let limits = proptest::sample::select(vec![5_i64, 30, 59, 60, 61, 180, 181, 600, 3_600, 14_400, 86_400]);
     prop_oneof![8 => Just(0_i64), 12 => 1..10_i64, 5 => limits, 3 => 60..600_i64, 2 => -30..0_i64]
 }

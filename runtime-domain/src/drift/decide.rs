@@ -207,7 +207,11 @@ impl RuntimeDriftFinding {
 
     fn accept(&self, exception: &DriftException, now: Timestamp) -> Decided {
         match &self.state {
-            DriftState::Excepted(present) if present == exception => {
+            // The reason is kept without the space around it.
+            DriftState::Excepted(present)
+                if (&present.owner, present.expires_at) == (&exception.owner, exception.expires_at)
+                    && present.reason == exception.reason.trim() =>
+            {
                 return Ok(Decision::unchanged("the same exception was accepted before"));
             }
             DriftState::Detected(_)

@@ -107,9 +107,13 @@ impl ScalingPolicy {
         if let Some(why) = watch.history.fault() {
             return Some(("CONTENT", why));
         }
-        watch
-            .wanted
-            .is_some_and(|wanted| watch.history.evaluated_at().is_none() || watch.observed == Some(wanted.to))
+        let wanted = watch.wanted?;
+        if wanted.to < self.spec.bounds().least() {
+            return Some(("SCL-1", "fewer replicas are wanted than it allows"));
+        }
+        let was_decided = watch.history.evaluated_at().is_some() && wanted.from != wanted.to;
+        let is_there = watch.observed == Some(wanted.to);
+        (!was_decided || is_there)
             .then_some(("LIFECYCLE", "something is wanted that was never decided, or is there"))
     }
 

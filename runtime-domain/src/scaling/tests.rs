@@ -349,6 +349,8 @@ fn a_record_that_was_edited_by_hand_is_refused() {
     assert_refused(policy, "LIFECYCLE", |record| {
         watch(record, "/history/evaluated_at", serde_json::Value::Null);
     });
+    assert_refused(policy, "SCL-1", |record| watch(record, "/wanted/to", 1.into()));
+    assert_refused(policy, "LIFECYCLE", |record| watch(record, "/wanted/from", 8.into()));
     let stamp = serde_json::to_value(at(1)).unwrap();
     let unevaluated = applied(bare());
     for found in ["idle_since", "short_since"] {

@@ -210,7 +210,8 @@ fn moved(state: SecretState, event: &SecretEvent, at: Timestamp) -> Option<Secre
                 SecretState::RotationFailed(state) => &mut state.rotation,
                 SecretState::Distributing(state) => &mut state.rotation,
                 SecretState::Grace(state) => {
-                    state.until = at;
+                    // No longer than it would have been, and never before it began, whatever a clock says.
+                    state.until = state.until.min(at).max(state.since);
                     &mut state.rotation
                 }
                 _ => return None,

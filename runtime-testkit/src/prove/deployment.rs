@@ -18,7 +18,7 @@ mod check;
 mod setup;
 mod world;
 
-pub(super) use setup::brought_version;
+pub(super) use setup::{brought_version, clearance};
 use world::{World, pick};
 
 /// Drives deployments: brings about the environment and the deployments before, hands their evidence over, and then acts on a world as a

@@ -71,6 +71,21 @@ fn every_command_in_every_state_is_answered_as_the_table_says() {
     }
 }
 
+/// Shows X-3.
+#[test]
+fn the_same_exception_is_accepted_once_however_its_reason_is_spaced() {
+    let mut told = in_state(DriftStatus::Detected);
+    let spaced = || {
+        DriftCommand::AcceptException(DriftException {
+            reason: " a load test \n".to_string(),
+            ..exception(at(200))
+        })
+    };
+    told.command(&spaced(), 50).unwrap();
+    assert_eq!(answer(&told.now().decide(&spaced(), at(50))), Answer::Same);
+    assert_eq!(answer(&told.now().decide(&accept(200), at(50))), Answer::Same);
+}
+
 /// Shows DRF-2, X-3.
 #[test]
 fn the_same_divergence_is_found_once_while_it_is_open() {

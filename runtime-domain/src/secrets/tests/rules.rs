@@ -229,6 +229,26 @@ fn a_rotation_under_way_becomes_urgent_when_its_secret_is_compromised() {
     }
 }
 
+/// A record whose grace ends before it begins would be refused.
+#[test]
+fn a_compromise_that_a_clock_dates_before_the_grace_leaves_a_binding_that_can_be_stored() {
+    let mut told = grace();
+    let decision = told.now().decide(&rotate(compromised()), at(29)).unwrap();
+    told.happen(decision, at(29));
+    assert_eq!(told.now().wake_at(), Some(at(30)));
+    told.check_replay_and_record();
+}
+
+#[test]
+fn a_compromise_never_makes_the_grace_longer() {
+    let mut told = grace();
+    let decision = told.now().decide(&rotate(compromised()), at(1_000)).unwrap();
+    told.happen(decision, at(1_000));
+    assert_eq!(told.now().wake_at(), Some(at(630)));
+    let decision = told.now().decide(&all_on(630, 4), at(1_000)).unwrap();
+    assert_eq!(decision.events[0].name(), "SecretRotated");
+}
+
 #[test]
 fn broken_glass_is_kept_with_the_rotation() {
     let glass = BreakGlass { by: actor(), reason: "leak".to_string() };

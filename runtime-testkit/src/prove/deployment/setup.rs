@@ -208,7 +208,13 @@ fn cleared(setup: &Setup, now: Timestamp) -> Option<Clearance> {
     }
 }
 
-fn clearance(tenant: u128, number: u128, activity: Activity, now: Timestamp) -> Option<Clearance> {
+/// Proof that a calendar is open to an activity.
+pub(in crate::prove) fn clearance(
+    tenant: u128,
+    number: u128,
+    activity: Activity,
+    now: Timestamp,
+) -> Option<Clearance> {
     environment(tenant, number, true, now)?.clear(activity, Revision::FIRST, now, None).ok()
 }
 

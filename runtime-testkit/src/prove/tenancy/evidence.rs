@@ -33,11 +33,16 @@ pub(in crate::prove) fn quota(less_one: u8) -> Option<ResourceQuota> {
     ResourceQuota::new(units, units, units, units).ok()
 }
 
-fn after<A: Aggregate>(state: Option<A>, decision: &Decision<A::Event>, now: Timestamp) -> Option<A> {
+pub(in crate::prove) fn after<A: Aggregate>(
+    state: Option<A>,
+    decision: &Decision<A::Event>,
+    now: Timestamp,
+) -> Option<A> {
     A::evolve_all(state, decision.events.iter().map(|event| (event, now))).ok()?
 }
 
-fn environment(who: Who, now: Timestamp) -> Option<RuntimeEnvironment> {
+/// The environment, as it was asked for.
+pub(in crate::prove) fn environment(who: Who, now: Timestamp) -> Option<RuntimeEnvironment> {
     let asked = ProvisionRuntimeEnvironment {
         environment_id: numbered(who.environment),
         tenant_id: numbered(who.owner),

@@ -1,19 +1,29 @@
 //! A story that never gets anywhere proves nothing: these show where stories get.
 
-#![expect(clippy::unwrap_used, reason = "a story that cannot be made or applied is what fails here")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a story that cannot be made or applied is what fails here"
+)]
+
+mod play;
+mod published;
 
 use std::collections::BTreeSet;
 
-use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use runtime_domain::aggregate::DomainEvent;
+use runtime_domain::configuration::RuntimeConfiguration;
 use runtime_domain::deployment::RuntimeDeployment;
+use runtime_domain::drift::RuntimeDriftFinding;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::inventory::RuntimeService;
+use runtime_domain::scaling::ScalingPolicy;
+use runtime_domain::secrets::SecretBinding;
 use runtime_domain::tenancy::RuntimeTenantBinding;
-use runtime_domain::time::{Span, Timestamp};
-use runtime_testkit::prove::{Answer, Driver, Provable};
+use runtime_testkit::prove::Provable;
+
+use play::{Moment, play};
 
 /// What some thousand stories came to.
 #[derive(Debug, Default)]
@@ -21,33 +31,19 @@ struct Reached {
     statuses: BTreeSet<String>,
     events: BTreeSet<&'static str>,
     rules: BTreeSet<&'static str>,
+    explanations: Vec<String>,
 }
 
 fn reached<A: Provable>(stories: u32) -> Reached {
-    let mut runner =
-        TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]));
-    let strategy = A::stories();
     let mut reached = Reached::default();
-    for _ in 0..stories {
-        let (mut driver, mut seconds, mut state) = (A::Driver::begin(), 1_800_000_000_i64, None::<A>);
-        for step in strategy.new_tree(&mut runner).unwrap().current() {
-            seconds += step.seconds;
-            let now = Span::from_secs(seconds.unsigned_abs()).after(Timestamp::UNIX_EPOCH);
-            let before = state.clone();
-            match driver.ask(state.as_ref(), &step.plan, now) {
-                Answer::Refused(refused) => drop(reached.rules.insert(refused.rule)),
-                Answer::Nothing => driver.follow(before.as_ref(), &step.plan, now),
-                Answer::Decided(decision) => {
-                    for event in &decision.events {
-                        state = Some(A::evolve(state, event, now).unwrap());
-                        reached.events.insert(event.name());
-                        reached.statuses.extend(state.as_ref().map(|state| state.status().to_owned()));
-                    }
-                    driver.follow(before.as_ref(), &step.plan, now);
-                }
-            }
+    play::<A>(stories, |moment| match moment {
+        Moment::Refused(rule) => drop(reached.rules.insert(rule)),
+        Moment::Happened(event, state) => {
+            reached.events.insert(event.name());
+            reached.statuses.insert(state.status().to_owned());
         }
-    }
+        Moment::Explained(explanation) => reached.explanations.push(explanation),
+    });
     reached
 }
 
@@ -177,4 +173,128 @@ fn stories_of_health_checks_reach_every_status_event_and_refusal() {
     assert_all("status", reached.statuses, &["Healthy", "Degraded", "Unhealthy"]);
     assert_all("event", reached.events, &["HealthCheckCompleted", "HealthDegraded"]);
     assert_all("refusal", reached.rules, &["HLT-3", "CONTENT"]);
+}
+
+#[test]
+fn stories_of_configurations_reach_every_status_event_and_refusal() {
+    let reached = reached::<RuntimeConfiguration>(2_000);
+    assert_all("status", reached.statuses, &["Published", "Synced", "Superseded", "Withdrawn"]);
+    let events = [
+        "ConfigurationPublished",
+        "ConsumersExpected",
+        "ConsumptionRecorded",
+        "ConfigurationSynced",
+        "ConfigurationFellOutOfSync",
+        "ConfigurationSuperseded",
+        "ConfigurationWithdrawn",
+    ];
+    assert_all("event", reached.events, &events);
+    let rules = ["CFG-1", "CFG-2", "CFG-3", "X-1", "X-3", "CONTENT", "CALENDAR", "LIFECYCLE"];
+    assert_all("refusal", reached.rules, &rules);
+}
+
+#[test]
+fn stories_of_scaling_policies_reach_every_status_event_and_refusal() {
+    let reached = reached::<ScalingPolicy>(1_000);
+    assert_all("status", reached.statuses, &["Active", "Violated", "Suspended", "Retired"]);
+    let events = [
+        "ScalingPolicyApplied",
+        "ScalingPolicyViolated",
+        "ScalingPolicyKept",
+        "ScalingEvaluated",
+        "ReplicasObserved",
+        "ScalingSuspended",
+        "ScalingResumed",
+        "ScalingPolicyRetired",
+    ];
+    assert_all("event", reached.events, &events);
+    let rules = ["SCL-1", "SCL-2", "SCL-3", "X-1", "CONTENT", "LIFECYCLE"];
+    assert_all("refusal", reached.rules, &rules);
+}
+
+#[test]
+fn stories_of_secret_bindings_reach_every_status_event_and_refusal() {
+    let reached = reached::<SecretBinding>(2_000);
+    let statuses =
+        ["Bound", "Requested", "RotationFailed", "Distributing", "Grace", "Retiring", "Suspended", "Unbound"];
+    assert_all("status", reached.statuses, &statuses);
+    let events = [
+        "SecretBound",
+        "SecretRotationRequested",
+        "SecretRotationEscalated",
+        "SecretRotationFailed",
+        "SecretRotationRetried",
+        "SecretVersionCreated",
+        "SecretConsumptionObserved",
+        "SecretDistributed",
+        "SecretRotated",
+        "SecretRetirementFailed",
+        "SecretVersionRetired",
+        "SecretRotationAborted",
+        "SecretRotationScheduleChanged",
+        "SecretRotationSuspended",
+        "SecretRotationResumed",
+        "SecretUnbound",
+    ];
+    assert_all("event", reached.events, &events);
+    assert_all("refusal", reached.rules, &["SEC-2", "X-1", "X-3", "CONTENT", "CALENDAR", "LIFECYCLE"]);
+}
+
+#[test]
+fn stories_of_scaling_policies_take_every_step_of_the_autoscaler() {
+    let told = reached::<ScalingPolicy>(1_500).explanations;
+    for step in [
+        "replicas stay",
+        "and abstains",
+        "is unknown",
+        "old, and is believed for",
+        "in the future",
+        "samples, and",
+        "is negative",
+        "no replica is ready",
+        "where no replica runs",
+        "nothing has been known for",
+        "not all has been known for",
+        "takes no replica away",
+        "there has been nothing to do for",
+        "there has not been nothing to do for",
+        "the recommendations of the last",
+        "a change was less than",
+        "adds up to",
+        "takes away down to",
+        "the circuit to",
+        "the bounds are",
+        "the rollout that is under way holds",
+        "to 0 replicas",
+        "from 0 to",
+    ] {
+        let times = told.iter().filter(|explanation| explanation.contains(step)).count();
+        assert!(times >= 20, "`{step}` comes {times} times in {} answers", told.len());
+    }
+}
+
+#[test]
+fn stories_of_drift_findings_reach_every_status_event_and_refusal() {
+    let reached = reached::<RuntimeDriftFinding>(3_000);
+    let statuses =
+        ["Detected", "Excepted", "Remediating", "RemediationFailed", "Escalated", "Resolved", "Vanished"];
+    assert_all("status", reached.statuses, &statuses);
+    let events = [
+        "RuntimeDriftDetected",
+        "DriftSeenAgain",
+        "RemediationPlanned",
+        "RemediationPostponed",
+        "RemediationFailed",
+        "DriftEscalated",
+        "RemediationRetried",
+        "RuntimeDriftRemediated",
+        "DriftExceptionAccepted",
+        "DriftExceptionRevoked",
+        "DriftExceptionExpired",
+        "DriftResolvedByException",
+        "DriftVanished",
+    ];
+    assert_all("event", reached.events, &events);
+    let rules = ["DRF-1", "DRF-2", "DRF-3", "X-1", "X-11", "CALENDAR", "QUARANTINE", "CONTENT", "LIFECYCLE"];
+    assert_all("refusal", reached.rules, &rules);
 }
