@@ -113,7 +113,7 @@ CREATE TABLE inbox (
 );
 
 -- When an aggregate is due for a topic, and who has it. It is due for `outbox` from when its oldest waiting event was written.
--- An aggregate's outbox is followed under its lock (`lock_outbox`), shared by those who add events and alone by those who take them away,
+-- An aggregate's outbox is followed under its lock (`outbox_lock`), shared by those who add events and alone by those who take them away,
 -- so that nobody misses what another has just added.
 CREATE TABLE work (
     tenant uuid   NOT NULL,

@@ -32,25 +32,12 @@ AS $$
             AND EXISTS (SELECT FROM claims WHERE shared AND space IS NOT DISTINCT FROM asked_space AND key = asked_key))
 $$;
 
--- Held to the transaction's end. Nothing is written for it, unlike for a row's lock.
-CREATE FUNCTION lock_outbox(id uuid, alone boolean) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF alone THEN
-        PERFORM pg_advisory_xact_lock(uuid_hash_extended(id, 1));
-    ELSE
-        PERFORM pg_advisory_xact_lock_shared(uuid_hash_extended(id, 1));
-    END IF;
-END $$;
+-- Which advisory lock an aggregate's outbox is followed under: held to the transaction's end, and nothing is written for it.
+CREATE FUNCTION outbox_lock(id uuid) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT uuid_hash_extended(id, 1) $$;
 
--- Makes an aggregate due for relaying, unless it is parked or due already. Whoever adds events calls it first.
+-- Makes an aggregate due for relaying, unless it is parked. Whoever calls it holds the outbox's lock.
 CREATE FUNCTION fill_outbox(asked_tenant uuid, asked_kind text, asked_id uuid) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM lock_outbox(asked_id, false);
-    PERFORM FROM work AS k
-    WHERE k.tenant = asked_tenant AND k.kind = asked_kind AND k.id = asked_id AND k.topic = 'outbox' AND k.due_at IS NOT NULL;
-    IF FOUND THEN
-        RETURN;
-    END IF;
     PERFORM FROM parked AS p WHERE p.tenant = asked_tenant AND p.kind = asked_kind AND p.id = asked_id;
     IF FOUND THEN
         RETURN;
@@ -163,7 +150,14 @@ BEGIN
     FROM unnest(histories) AS h;
 
     IF cardinality(events) > 0 THEN
-        PERFORM fill_outbox(asked_tenant, e.kind, e.id) FROM (SELECT DISTINCT id, kind FROM unnest(events) ORDER BY 1, 2) AS e;
+        PERFORM pg_advisory_xact_lock_shared(lock) FROM (
+            SELECT DISTINCT outbox_lock(e.id) AS lock FROM unnest(events) AS e ORDER BY 1
+        ) AS locks;
+        PERFORM fill_outbox(asked_tenant, e.kind, e.id) FROM (SELECT DISTINCT id, kind FROM unnest(events)) AS e
+        WHERE (
+            SELECT k.due_at FROM work AS k
+            WHERE k.tenant = asked_tenant AND k.kind = e.kind AND k.id = e.id AND k.topic = 'outbox'
+        ) IS NULL;
         INSERT INTO outbox
         SELECT asked_tenant, e.kind, e.id, e.sequence, e.event_id, e.event_type, e.envelope FROM unnest(events) AS e;
     END IF;
@@ -420,7 +414,7 @@ CREATE FUNCTION outbox_published(
     asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, up_to bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM lock_outbox(asked_id, true);
+    PERFORM pg_advisory_xact_lock(outbox_lock(asked_id));
     IF NOT holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token) THEN
         RETURN false;
     END IF;
@@ -435,7 +429,7 @@ CREATE FUNCTION outbox_park(
     asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, since bigint, why text
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM lock_outbox(asked_id, true);
+    PERFORM pg_advisory_xact_lock(outbox_lock(asked_id));
     IF NOT holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token) THEN
         RETURN false;
     END IF;
@@ -453,7 +447,7 @@ DECLARE
     many   bigint := 0;
 BEGIN
     FOR stream IN SELECT p.tenant, p.kind, p.id FROM parked AS p WHERE p.kind = ANY (kinds) ORDER BY 1, 2, 3 LOOP
-        PERFORM lock_outbox(stream.id, true);
+        PERFORM pg_advisory_xact_lock(outbox_lock(stream.id));
         DELETE FROM parked AS p WHERE p.tenant = stream.tenant AND p.kind = stream.kind AND p.id = stream.id;
         IF FOUND THEN
             many := many + 1;
@@ -466,6 +460,6 @@ BEGIN
 END $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA factory_runtime FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, lock_outbox, fill_outbox, claim_is_held, commit, load, list, read_history TO factory_runtime_tenant;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, lock_outbox, take_share, take_leases, renew_lease, release_lease, holds_lease, defer_lease, next_due, read_outbox,
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, outbox_lock, fill_outbox, claim_is_held, commit, load, list, read_history TO factory_runtime_tenant;
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, outbox_lock, take_share, take_leases, renew_lease, release_lease, holds_lease, defer_lease, next_due, read_outbox,
     has_events, outbox_published, outbox_park, outbox_unpark TO factory_runtime_operator;

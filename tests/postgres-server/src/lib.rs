@@ -11,7 +11,8 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::chown;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -38,6 +39,8 @@ pub struct Server {
     folder: TempDir,
     programs: PathBuf,
     settings: Vec<String>,
+    /// Where it listens beside its socket.
+    port: Option<u16>,
     child: Option<Child>,
     databases: AtomicU32,
 }
@@ -54,10 +57,38 @@ impl Server {
 
     /// As [`Server::start`], with settings such as `max_connections=5` added to those of a test.
     pub fn start_with(settings: &[&str]) -> Self {
+        let mut server = Self::prepared(settings);
+        server.begin();
+        server
+    }
+
+    /// A server that also listens on a free port of the loopback address, encrypted with this certificate and key in PEM form, where `host`
+    /// needs a password.
+    pub fn start_encrypted(certificate: &str, key: &str) -> Self {
+        let mut server = Self::prepared(&["fsync=off", "ssl=on"]);
+        let files = [("server.crt", certificate.to_owned()), ("server.key", key.to_owned())];
+        let allowed = "local all all trust\nhostssl all host 127.0.0.1/32 scram-sha-256\n";
+        for (name, content) in files.into_iter().chain([("pg_hba.conf", allowed.to_owned())]) {
+            let path = server.data().join(name);
+            fs::write(&path, content).expect("a file is written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a file is kept private");
+            if let Some((user, group)) = other_user() {
+                chown(&path, Some(user), Some(group)).expect("a file can be given away");
+            }
+        }
+        let free =
+            TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        server.port = Some(free.port());
+        server.begin();
+        server
+    }
+
+    fn prepared(settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut server = Self {
+        let server = Self {
             programs: programs(),
             settings: settings.iter().map(ToString::to_string).collect(),
+            port: None,
             child: None,
             databases: AtomicU32::new(0),
             folder,
@@ -72,19 +103,22 @@ impl Server {
             .output()
             .expect("initdb runs");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        server.run();
-        server.sql(
-            "postgres",
-            "CREATE ROLE owner LOGIN CREATEDB CREATEROLE; CREATE ROLE host LOGIN; GRANT CREATE ON DATABASE postgres TO owner",
-        );
         server
+    }
+
+    fn begin(&mut self) {
+        self.run();
+        self.sql("postgres", "CREATE ROLE owner LOGIN CREATEDB CREATEROLE; CREATE ROLE host LOGIN");
     }
 
     /// Starts it again after [`Server::stop`] or [`Server::kill`], on the same data.
     pub fn run(&mut self) {
         let mut command = self.program("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
-        command.args(["-c", "listen_addresses="]);
+        match self.port {
+            None => command.args(["-c", "listen_addresses="]),
+            Some(port) => command.args(["-c", "listen_addresses=127.0.0.1", "-p", &port.to_string()]),
+        };
         for setting in &self.settings {
             command.args(["-c", setting]);
         }
@@ -120,9 +154,15 @@ impl Server {
         self.wait();
     }
 
-    /// The address of a database, for a login.
+    /// The address of a database, for a login, through the socket.
     pub fn address(&self, login: &str, database: &str) -> String {
-        format!("host={} user={login} dbname={database}", self.folder.path().display())
+        let port = self.port.map(|port| format!(" port={port}")).unwrap_or_default();
+        format!("host={}{port} user={login} dbname={database}", self.folder.path().display())
+    }
+
+    /// The port that [`Server::start_encrypted`] has chosen.
+    pub fn port(&self) -> Option<u16> {
+        self.port
     }
 
     /// A new database that belongs to `owner`; a copy of `template` where one is named, to which nobody may be connected then.
@@ -164,6 +204,9 @@ impl Server {
             "-h",
         ]);
         command.arg(self.folder.path());
+        if let Some(port) = self.port {
+            command.args(["-p", &port.to_string()]);
+        }
         command
     }
 

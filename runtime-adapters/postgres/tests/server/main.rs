@@ -6,6 +6,7 @@ mod conformance;
 mod failure;
 mod hosts;
 mod isolation;
+mod network;
 mod opening;
 
 use std::sync::{Arc, Mutex, Weak};
