@@ -47,7 +47,8 @@ BEGIN
 END $$;
 
 -- Performs commits of one tenant, all of them or none: each aggregate has at most one row in `writes`, into which its commits are folded.
--- Rows are looked up one by one, by their whole key: what it costs is known, whatever the planner believes of the tables.
+-- Rows are looked up by their whole key, in subqueries of one row or one by one, and joined by where they lie: what it costs is known,
+-- whatever the planner believes of the tables.
 CREATE FUNCTION commit(
     asked_tenant uuid, inboxes inbox_row[], leases lease_row[], evidences evidence_row[], writes write_row[], modules module_row[],
     claimed claim_row[], histories history_row[], events outbox_row[]
@@ -61,7 +62,9 @@ DECLARE
     many            bigint;
     number          bigint;
     gap             text;
+    kept_places     integer[];
     changed_places  integer[] := '{}';
+    missed_places   integer[];
     told_places     integer[] := '{}';
     gained          claim_row[] := '{}';
 BEGIN
@@ -97,26 +100,30 @@ BEGIN
         number := number + 1;
     END LOOP;
 
-    FOREACH change IN ARRAY writes LOOP
+    -- The most usual first, and all at once: modules and claims stay as they are.
+    WITH present AS MATERIALIZED (
+        SELECT w.*, (
+            SELECT a.ctid FROM aggregates AS a WHERE a.tenant = asked_tenant AND a.kind = w.kind AND a.id = w.id
+        ) AS lies_at FROM unnest(writes) AS w WHERE w.expected > 0
+    ), updated AS (
+        UPDATE aggregates AS a
+        SET revision = p.revision, sequence = p.sequence, schema = p.schema, environment = p.environment, status = p.status, body = p.body
+        FROM present AS p
+        WHERE a.ctid = p.lies_at AND a.revision = p.expected AND a.sequence = p.first_sequence - 1 AND a.facets = p.facets
+        RETURNING p.place
+    )
+    SELECT coalesce(array_agg(place), '{}') INTO kept_places FROM updated;
+
+    FOREACH change IN ARRAY CASE WHEN cardinality(kept_places) < cardinality(writes) THEN writes ELSE '{}' END LOOP
+        CONTINUE WHEN change.place = ANY (kept_places);
         IF change.expected > 0 THEN
-            -- The most usual first: modules and claims stay as they are.
             UPDATE aggregates AS a
             SET revision = change.revision, sequence = change.sequence, schema = change.schema, environment = change.environment,
-                status = change.status, body = change.body
+                status = change.status, facets = change.facets, body = change.body
             WHERE a.tenant = asked_tenant AND a.kind = change.kind AND a.id = change.id
-                AND a.revision = change.expected AND a.sequence = change.first_sequence - 1 AND a.facets = change.facets;
-            IF NOT FOUND THEN
-                UPDATE aggregates AS a
-                SET revision = change.revision, sequence = change.sequence, schema = change.schema, environment = change.environment,
-                    status = change.status, facets = change.facets, body = change.body
-                WHERE a.tenant = asked_tenant AND a.kind = change.kind AND a.id = change.id
-                    AND a.revision = change.expected AND a.sequence = change.first_sequence - 1;
-                changed_places := changed_places || change.place;
-            END IF;
+                AND a.revision = change.expected AND a.sequence = change.first_sequence - 1;
             IF FOUND THEN
-                UPDATE work AS k SET due_at = change.wake_at
-                WHERE k.tenant = asked_tenant AND k.kind = change.kind AND k.id = change.id AND k.topic = 'work'
-                    AND k.due_at IS DISTINCT FROM change.wake_at;
+                changed_places := changed_places || change.place;
                 CONTINUE;
             END IF;
         ELSIF change.first_sequence = 1 THEN
@@ -144,6 +151,23 @@ BEGIN
     IF gap IS NOT NULL THEN
         RAISE EXCEPTION 'the history has a gap' USING ERRCODE = 'FR005', DETAIL = gap;
     END IF;
+
+    WITH present AS MATERIALIZED (
+        SELECT w.place, w.wake_at, (
+            SELECT k.ctid FROM work AS k
+            WHERE k.tenant = asked_tenant AND k.kind = w.kind AND k.id = w.id AND k.topic = 'work' AND k.due_at IS DISTINCT FROM w.wake_at
+        ) AS lies_at FROM unnest(writes) AS w WHERE w.expected > 0
+    ), updated AS (
+        UPDATE work AS k SET due_at = p.wake_at FROM present AS p WHERE k.ctid = p.lies_at RETURNING p.place
+    )
+    SELECT coalesce(array_agg(p.place), '{}') INTO missed_places FROM present AS p
+    WHERE p.lies_at IS NOT NULL AND p.place NOT IN (SELECT u.place FROM updated AS u);
+    -- A row that was leased or given back in this moment lies elsewhere now.
+    FOREACH change IN ARRAY CASE WHEN cardinality(missed_places) > 0 THEN writes ELSE '{}' END LOOP
+        CONTINUE WHEN change.place <> ALL (missed_places);
+        UPDATE work AS k SET due_at = change.wake_at
+        WHERE k.tenant = asked_tenant AND k.kind = change.kind AND k.id = change.id AND k.topic = 'work';
+    END LOOP;
 
     INSERT INTO history
     SELECT asked_tenant, h.kind, h.id, h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation

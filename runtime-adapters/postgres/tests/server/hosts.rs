@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime_ports::store::{CommitError, Store};
+use runtime_ports::store::{CommitError, LeaseRequest, LeaseTopic, Store};
 use runtime_testkit::sample::{self, Draft, exclusive, global, shared};
 use tokio::task::JoinSet;
 
@@ -104,4 +104,38 @@ async fn each_contested_claim_has_one_winner_among_the_hosts() {
         (exclusive == 1 && sharing == 0) || (exclusive == 0 && sharing == 32),
         "{exclusive} hold it alone and {sharing} share it"
     );
+}
+
+/// A commit sets when an aggregate is due while leases on it come and go: what it says must never be lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_an_aggregate_is_due_is_not_lost_among_leases_that_come_and_go() {
+    let site = Site::shared().await;
+    let database = site.database();
+    let (here, there) = (site.open(&database).await.unwrap(), site.open(&database).await.unwrap());
+    let mut draft = Draft::create(1, key(1)).waking_at(1);
+    here.for_tenant(&sample::scope(1)).commit(draft.commit()).await.unwrap();
+    let leasing = tokio::spawn(async move {
+        let operator = there.for_operator(&sample::operator());
+        loop {
+            let request = LeaseRequest {
+                topic: LeaseTopic::Work,
+                kinds: vec![key(1).kind],
+                host: sample::host(2),
+                now: sample::at(1_000_000),
+                until: sample::at(1_000_010),
+                limit: 1,
+            };
+            for lease in operator.take_leases(&request).await.unwrap() {
+                operator.release_lease(&lease).await.unwrap();
+            }
+        }
+    });
+    let tenant = here.for_tenant(&sample::scope(1));
+    for second in 2..300 {
+        draft = draft.next().waking_at(second);
+        tenant.commit(draft.commit()).await.unwrap();
+        let stored = tenant.load(&key(1)).await.unwrap().unwrap();
+        assert_eq!(stored.wake_at, Some(sample::at(second)));
+    }
+    leasing.abort();
 }
