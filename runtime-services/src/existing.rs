@@ -15,7 +15,7 @@ use crate::unit::{Done, Grounds, prepare};
 pub(crate) const TRIES: usize = 8;
 
 /// One aggregate of the store's tenant; `what` names it in the error where there is none.
-pub(crate) async fn find<A: Aggregate, R: Refusal + 'static>(
+pub(crate) async fn find<A: Aggregate + 'static, R: Refusal + 'static>(
     store: &dyn TenantStore,
     id: Uuid,
     what: &str,
@@ -25,7 +25,7 @@ pub(crate) async fn find<A: Aggregate, R: Refusal + 'static>(
 }
 
 /// Decides a command against an aggregate's newest state, in its [lane](crate::lane), and commits what comes of it.
-pub(crate) async fn command<A: Aggregate, R: Refusal + 'static>(
+pub(crate) async fn command<A: Aggregate + 'static, R: Refusal + 'static>(
     host: &Host,
     scope: &TenantScope,
     id: Uuid,
@@ -36,7 +36,7 @@ pub(crate) async fn command<A: Aggregate, R: Refusal + 'static>(
 }
 
 /// As [`command`], on facts about other aggregates that the commit checks again.
-pub(crate) async fn command_on<A: Aggregate, R: Refusal + 'static>(
+pub(crate) async fn command_on<A: Aggregate + 'static, R: Refusal + 'static>(
     host: &Host,
     scope: &TenantScope,
     id: Uuid,
