@@ -119,7 +119,7 @@ fn service(store: &SlowStore) -> EnvironmentService {
         jobs: Arc::new(MockJobRunner::new()),
         publisher: Arc::new(MockEventPublisher::new()),
         clock: Arc::new(clock),
-        ids: Arc::new(UuidV7Generator),
+        ids: Arc::new(UuidV7Generator::default()),
     };
     EnvironmentService::new(Host::new(ports, HostOptions::default()))
 }
