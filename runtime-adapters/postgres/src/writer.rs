@@ -1,11 +1,13 @@
 //! The one writer: a task that performs waiting commits together.
 
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use futures::StreamExt;
-use futures::future::join_all;
+use futures::future::maybe_done;
 use futures::stream::FuturesUnordered;
 use runtime_domain::id::TenantId;
 use runtime_ports::store::{AggregateKey, Arrivals, Commit, CommitError, CommitReceipt};
@@ -264,12 +266,21 @@ async fn transaction(live: &Live, rows: &[Rows<'_>]) -> Result<(), CallError> {
     let statement =
         live.prepared(COMMIT).await.map_err(|error| CallError::NotAsked(port_error(OPERATION, error)))?;
     let (statement, client) = (&statement, &live.client);
-    let calls = rows.iter().map(|rows| async move { client.execute(statement, &rows.parameters()).await });
+    let mut calls: Vec<_> = rows
+        .iter()
+        .map(|rows| Box::pin(maybe_done(async move { client.execute(statement, &rows.parameters()).await })))
+        .collect();
+    // Each is polled every time: none may be sent after `COMMIT`, as those that `join_all` leaves for a later turn would be.
+    let called = poll_fn(|context| {
+        let waiting =
+            calls.iter_mut().filter_map(|call| call.as_mut().poll(context).is_pending().then_some(()));
+        if waiting.count() > 0 { Poll::Pending } else { Poll::Ready(()) }
+    });
     // Polled in this order, and so sent in it. Where a call fails the server skips the rest, and `COMMIT` ends what was begun.
-    let (begun, called, ended) =
-        futures::join!(client.batch_execute("BEGIN"), join_all(calls), client.batch_execute("COMMIT"));
+    let (begun, (), ended) =
+        futures::join!(client.batch_execute("BEGIN"), called, client.batch_execute("COMMIT"));
     begun.map_err(failed)?;
-    for call in called {
+    for call in calls.iter_mut().filter_map(|call| call.as_mut().take_output()) {
         call.map_err(failed)?;
     }
     ended.map_err(failed)
