@@ -94,7 +94,8 @@ impl PostgresOptions {
         Self { passwords: Some(passwords), ..self }
     }
 
-    /// How many connections read, from 1; 4 unless said. Each answers many readers at once, one after the other.
+    /// How many connections load aggregates, and how many more list them, from 1 each; 4 unless said. They are made when they are first
+    /// needed. Each answers many readers at once, one after the other.
     #[must_use]
     pub fn readers(self, readers: usize) -> Self {
         Self { readers: readers.max(1), ..self }

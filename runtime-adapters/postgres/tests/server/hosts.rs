@@ -48,7 +48,7 @@ async fn commits_of_many_tenants_that_wait_together_are_each_their_own_tenants()
     let database = site.database();
     let store = site.open(&database).await.unwrap();
     let mut commits = JoinSet::new();
-    for tenant in 1..=20 {
+    for tenant in 1..=80 {
         for number in 1..=5 {
             let handle = store.for_tenant(&sample::scope(tenant));
             commits.spawn(async move {
@@ -63,7 +63,7 @@ async fn commits_of_many_tenants_that_wait_together_are_each_their_own_tenants()
     while let Some(committed) = commits.join_next().await {
         committed.unwrap().unwrap();
     }
-    for tenant in 1..=20 {
+    for tenant in 1..=80 {
         let handle = store.for_tenant(&sample::scope(tenant));
         for number in 1..=5 {
             assert!(handle.load(&key(number)).await.unwrap().is_some());
