@@ -46,7 +46,8 @@ pub(crate) async fn command_on<A: Aggregate + 'static, R: Refusal + 'static>(
 ) -> Result<Done<A>, CommandError<R>> {
     let store = host.ports().store.for_tenant(scope);
     let lane = host.lanes().of(scope.tenant(), Repository::<A>::key(id));
-    for _ in 0..TRIES {
+    let mut tries = 0;
+    while tries < TRIES {
         let turn = lane.turn().await;
         let (loaded, built_upon) = match turn.newest::<A>() {
             Some((loaded, written)) => (loaded, Some(written)),
@@ -72,7 +73,11 @@ pub(crate) async fn command_on<A: Aggregate + 'static, R: Refusal + 'static>(
         verdict.is_durable(written.is_ok());
         match written.map_err(sort) {
             Ok(_) => return Ok(Done::of(after, &decision)),
-            Err(Refused::Again) => {}
+            // What it was built upon came to nothing: that was somebody else's try.
+            Err(Refused::Again) => match built_upon {
+                Some(written) if !written.is_durable().await => {}
+                _ => tries += 1,
+            },
             Err(Refused::Claim(_)) => return Err(CommandError::Contended),
             Err(Refused::Stop(error)) => return Err(CommandError::Port(error)),
         }

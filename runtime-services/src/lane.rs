@@ -111,7 +111,8 @@ impl Turn<'_> {
         *self.head = Some(Head { state: Box::new(after), written: Written(written) });
         let mut write = write;
         // Polled once, it stands in the store's queue before whatever is submitted after it.
-        let first = std::future::poll_fn(|context: &mut Context<'_>| Poll::Ready(write.as_mut().poll(context))).await;
+        let first =
+            std::future::poll_fn(|context: &mut Context<'_>| Poll::Ready(write.as_mut().poll(context))).await;
         drop(self);
         let written = match first {
             Poll::Ready(written) => written,

@@ -59,7 +59,10 @@ impl SlowStore {
                 } else {
                     store.for_tenant(&scope).commit(commit).await
                 };
-                counter.fetch_add(u64::from(matches!(result, Err(CommitError::Conflict { .. }))), Ordering::Relaxed);
+                counter.fetch_add(
+                    u64::from(matches!(result, Err(CommitError::Conflict { .. }))),
+                    Ordering::Relaxed,
+                );
                 let _ = reply.send(result);
             }
         });
@@ -161,7 +164,13 @@ async fn contend(store: &SlowStore) -> Contention {
 }
 
 struct Contention {
-    answers: Vec<(bool, Result<Done<runtime_domain::environment::RuntimeEnvironment>, runtime_services::environments::EnvironmentError>)>,
+    answers: Vec<(
+        bool,
+        Result<
+            Done<runtime_domain::environment::RuntimeEnvironment>,
+            runtime_services::environments::EnvironmentError,
+        >,
+    )>,
     history: Vec<HistoryEntry>,
 }
 
@@ -169,10 +178,16 @@ impl Contention {
     /// Every answer is true: what it says was changed is in the history, once, and it shows what was asked for.
     fn is_told_truly(&self) {
         let mut changed = BTreeSet::new();
-        for (protected, done) in self.answers.iter().filter_map(|(protected, answer)| Some((*protected, answer.as_ref().ok()?))) {
+        for (protected, done) in
+            self.answers.iter().filter_map(|(protected, answer)| Some((*protected, answer.as_ref().ok()?)))
+        {
             assert_eq!(done.aggregate.is_protected(), protected, "{}", done.explanation);
             if done.changed {
-                assert!(changed.insert(done.revision), "two callers were told of one change: {:?}", done.revision);
+                assert!(
+                    changed.insert(done.revision),
+                    "two callers were told of one change: {:?}",
+                    done.revision
+                );
             }
         }
         // The first entry made the environment.
