@@ -15,7 +15,7 @@ use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_memory::MemoryStore;
 use runtime_ports::store::{AggregateKey, Lease, OperatorStore, Store, TenantStore};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
-use runtime_testkit::conformance::{self, Persistence, Report, StoreFactory};
+use runtime_testkit::conformance::{self, Report, StoreCapabilities, StoreFactory};
 
 use bug::Bug;
 
@@ -62,10 +62,6 @@ struct Factory {
 impl StoreFactory for Factory {
     type Store = Broken;
 
-    fn persistence(&self) -> Persistence {
-        Persistence::Durable
-    }
-
     async fn fresh(&self) -> PortResult<Broken> {
         Ok(Broken { bug: self.bug, inner: MemoryStore::new(), notes: Arc::default() })
     }
@@ -73,10 +69,14 @@ impl StoreFactory for Factory {
     async fn reopen(&self, store: Broken) -> PortResult<Broken> {
         if self.bug == Bug::ForgetsWhenClosed { self.fresh().await } else { Ok(store) }
     }
+
+    async fn beside(&self, store: &Broken) -> PortResult<Broken> {
+        Ok(store.clone())
+    }
 }
 
 async fn report(bug: Bug) -> Report {
-    conformance::store(Factory { bug }).await
+    conformance::store(Factory { bug }, StoreCapabilities::new().durable().serving_many_hosts()).await
 }
 
 fn failed(report: &Report) -> BTreeSet<String> {

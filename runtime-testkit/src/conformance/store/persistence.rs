@@ -30,7 +30,8 @@ pub(super) async fn what_was_committed_survives_reopening<F: StoreFactory>(facto
     }
     drop((tenant, operator));
 
-    let world = World { store: Arc::new(factory.reopen(store).await?) };
+    let store: Arc<dyn Store> = Arc::new(factory.reopen(store).await?);
+    let world = World { beside: Arc::clone(&store), store };
     let (tenant, operator) = (world.tenant(1), world.operator());
     equal("the state", loaded(&*tenant, key(1)).await?, before)?;
     equal("the history", tenant.history(&key(1), 0, 10).await?, first.write().history)?;
