@@ -135,7 +135,9 @@ impl Draft {
     /// Decided by the writer with this number, from 1: its events have identifiers that no other writer's have.
     #[must_use]
     pub fn by(mut self, writer: u64) -> Self {
-        let own = |id: EventId| EventId::from_uuid(Uuid::from_u128(id.uuid().as_u128() ^ (u128::from(writer) << 104)));
+        let own = |id: EventId| {
+            EventId::from_uuid(Uuid::from_u128(id.uuid().as_u128() ^ (u128::from(writer) << 104)))
+        };
         self.write.history.iter_mut().for_each(|entry| entry.id = own(entry.id));
         self.write.outbox.iter_mut().for_each(|event| event.id = own(event.id));
         self

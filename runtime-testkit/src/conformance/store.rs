@@ -353,7 +353,12 @@ struct Patience(u32);
 
 impl Patience {
     fn new() -> Self {
-        Self(50_000)
+        Self(20_000)
+    }
+
+    /// Something has come: the next is waited for anew.
+    fn restore(&mut self) {
+        *self = Self::new();
     }
 
     async fn wait(&mut self, what: &str) -> Outcome {

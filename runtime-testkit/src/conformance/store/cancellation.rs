@@ -38,11 +38,12 @@ pub(super) async fn a_dropped_commit_is_whole_or_absent(world: World) -> Outcome
 
         // The same aggregates without anything that could be in the way: accepted where nothing of it happened, and then nothing ever will.
         let instead = [Draft::create(1, key(base + 1)), Draft::create(1, key(base + 2))];
-        let happened = match at_once("the commit after a dropped one", tenant.commit(sample::commit(instead))).await? {
-            Ok(_) => false,
-            Err(error) if is_conflict(&error) => true,
-            Err(error) => return Err(error.into()),
-        };
+        let happened =
+            match at_once("the commit after a dropped one", tenant.commit(sample::commit(instead))).await? {
+                Ok(_) => false,
+                Err(error) if is_conflict(&error) => true,
+                Err(error) => return Err(error.into()),
+            };
         let found = was_performed(&*tenant, &whole).await?;
         equal(&format!("dropped after {polls} polls, its event is found"), found, happened)?;
         let taker = Draft::create(1, key(base + 3)).claiming([claim]);
@@ -156,9 +157,14 @@ async fn settled(world: &World, first: &Draft) -> Outcome {
         }
         patience.wait("the lease on a stream").await?;
     };
-    equal("the streams that are due later", relays.iter().map(|lease| lease.key).collect(), vec![first.key()])?;
+    equal(
+        "the streams that are due later",
+        relays.iter().map(|lease| lease.key).collect(),
+        vec![first.key()],
+    )?;
     for relay in relays {
-        let waiting: Vec<u64> = operator.outbox(&relay, 10).await?.iter().map(|event| event.sequence).collect();
+        let waiting: Vec<u64> =
+            operator.outbox(&relay, 10).await?.iter().map(|event| event.sequence).collect();
         ensure(waiting == [1, 2] || waiting == [2], format!("the events that wait later: {waiting:?}"))?;
         operator.outbox_published(&relay, 2).await?;
         operator.release_lease(&relay).await?;

@@ -78,14 +78,20 @@ pub(super) async fn two_aggregates_swap_their_claims_in_one_commit(world: World)
     let swapped = [one.next().claiming([exclusive("b")]), other.next().claiming([exclusive("a")])];
     tenant.commit(sample::commit(swapped.clone())).await?;
     for held in ["a", "b"] {
-        refused(&*tenant, holding(1, 3, exclusive(held)).commit(), "it was swapped, not given up", is_claim_held)
-            .await?;
+        refused(
+            &*tenant,
+            holding(1, 3, exclusive(held)).commit(),
+            "it was swapped, not given up",
+            is_claim_held,
+        )
+        .await?;
     }
     // Each holds what it got, and not what it gave.
     let [one, other] = swapped;
     tenant.commit(one.next().claiming([]).commit()).await?;
     tenant.commit(holding(1, 3, exclusive("b")).commit()).await?;
-    refused(&*tenant, holding(1, 4, exclusive("a")).commit(), "its holder has kept it", is_claim_held).await?;
+    refused(&*tenant, holding(1, 4, exclusive("a")).commit(), "its holder has kept it", is_claim_held)
+        .await?;
     tenant.commit(other.next().claiming([]).commit()).await?;
     tenant.commit(holding(1, 4, exclusive("a")).commit()).await?;
     Ok(())

@@ -77,7 +77,10 @@ pub(super) async fn hosts_whose_clocks_differ_never_both_hold_a_lease(world: Wor
                 match store.commit(Commit { lease: Some(lease.clone()), ..draft.commit() }).await {
                     Ok(_) => ensure(holds(&lease), format!("{what}: a commit under a lost lease"))?,
                     Err(error) if is_lease_lost(&error) => {
-                        ensure(!holds(&lease), format!("{what}: its commit was refused, and it held the lease"))?;
+                        ensure(
+                            !holds(&lease),
+                            format!("{what}: its commit was refused, and it held the lease"),
+                        )?;
                     }
                     Err(error) => return Err(error.into()),
                 }

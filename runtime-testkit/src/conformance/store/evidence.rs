@@ -81,7 +81,8 @@ pub(super) async fn one_of_two_that_rest_on_each_other_happens(world: World) -> 
         let answers = contenders.join_all().await;
         let happened = answers.iter().filter(|answer| answer.is_ok()).count();
         equal("how many of two that rest on each other happened", happened, 1)?;
-        let otherwise = answers.iter().filter_map(|answer| answer.as_ref().err()).find(|error| !is_stale(error));
+        let otherwise =
+            answers.iter().filter_map(|answer| answer.as_ref().err()).find(|error| !is_stale(error));
         ensure(otherwise.is_none(), format!("the other was refused otherwise: {otherwise:?}"))?;
     }
     Ok(())

@@ -6,8 +6,8 @@ use runtime_ports::store::{
 };
 
 use super::{
-    KIND, Outcome, World, ensure, is_absent, is_claim_held, is_conflict, is_lease_lost, is_stale, key, loaded,
-    refused, request, take_one,
+    KIND, Outcome, World, ensure, is_absent, is_claim_held, is_conflict, is_lease_lost, is_stale, key,
+    loaded, refused, request, take_one,
 };
 use crate::conformance::equal;
 use crate::sample::{self, Draft, exclusive};
@@ -74,7 +74,8 @@ pub(super) async fn a_big_commit_is_whole(world: World) -> Outcome {
         (1..=WRITES).map(of).collect()
     };
     tenant.commit(Draft::create(1, key(1_000)).claiming([exclusive("taken")]).commit()).await?;
-    refused(&*tenant, sample::commit(drafts("taken")), "the last of its claims is held", is_claim_held).await?;
+    refused(&*tenant, sample::commit(drafts("taken")), "the last of its claims is held", is_claim_held)
+        .await?;
     for number in [1, 7, WRITES] {
         is_absent(&*tenant, key(number)).await?;
     }
@@ -89,6 +90,6 @@ pub(super) async fn a_big_commit_is_whole(world: World) -> Outcome {
         let why = format!("write {number} of the commit claims it");
         refused(&*tenant, contender.claiming([exclusive(&held)]).commit(), &why, is_claim_held).await?;
     }
-    let relay = LeaseRequest { limit: u32::MAX, ..request(LeaseTopic::Outbox, 1, 0) };
+    let relay = LeaseRequest { limit: 1_000, ..request(LeaseTopic::Outbox, 1, 0) };
     equal("the streams", world.operator().take_leases(&relay).await?.len(), 200)
 }

@@ -20,6 +20,8 @@ async fn write(world: World, writer: u64) -> Result<Vec<(Revision, Vec<EventId>)
     let (mut written, mut patience) = (Vec::new(), Patience::new());
     while written.len() < usize::try_from(COMMITS).unwrap_or(0) {
         let stored = loaded(&*tenant, key(1)).await?;
+        // Others go on in between, however quickly the store answers.
+        tokio::task::yield_now().await;
         let draft = Draft::after(1, &stored).entries(2).by(writer).publishing();
         match tenant.commit(draft.commit()).await {
             Ok(CommitReceipt { revisions }) => {
@@ -74,6 +76,7 @@ pub(super) async fn who_follows_a_history_misses_nothing(world: World) -> Outcom
             for entry in tenant.history(&key(1), seen, 5).await? {
                 equal("the entry that follows what was seen", entry.sequence, seen + 1)?;
                 seen = entry.sequence;
+                patience.restore();
             }
             patience.wait("the end of the history").await?;
         }
@@ -96,6 +99,7 @@ pub(super) async fn who_relays_while_others_commit_misses_nothing(world: World) 
                 for event in &events {
                     equal("the event that follows what was sent", event.sequence, sent + 1)?;
                     sent = event.sequence;
+                    patience.restore();
                 }
                 if !events.is_empty() {
                     operator.outbox_published(&lease, sent).await?;

@@ -71,7 +71,9 @@ pub(super) async fn a_contested_key_is_held_alone_or_shared(world: World) -> Out
             match answer {
                 Ok(_) if number % 4 < 2 => alone += 1,
                 Ok(_) => shared += 1,
-                Err(error) => ensure(is_claim_held(&error), format!("a loser was refused otherwise: {error:?}"))?,
+                Err(error) => {
+                    ensure(is_claim_held(&error), format!("a loser was refused otherwise: {error:?}"))?
+                }
             }
         }
         let is_kept = (alone, shared) == (1, 0) || (alone, u64::from(shared > 0)) == (0, 1);
@@ -97,7 +99,8 @@ pub(super) async fn one_of_many_contenders_is_handed_a_claim(world: World) -> Ou
 pub(super) async fn one_of_many_contenders_wins_a_revision(world: World) -> Outcome {
     let first = Draft::create(1, key(1));
     let body = |number| format!("{{\"by\":{number}}}");
-    one_wins(&world, |_| 1, |number| first.clone().by(number).body(&body(number)).commit(), is_conflict).await?;
+    one_wins(&world, |_| 1, |number| first.clone().by(number).body(&body(number)).commit(), is_conflict)
+        .await?;
     one_wins(&world, |_| 1, |number| first.next().by(number).body(&body(number)).commit(), is_conflict).await
 }
 

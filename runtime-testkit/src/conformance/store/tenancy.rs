@@ -105,7 +105,8 @@ pub(super) async fn a_tenant_sees_the_same_with_and_without_others(world: World)
             claim.key = format!("{}-{place}", claim.key);
             claim
         });
-        let first = Draft::create(2, key(place)).claiming(claims).about([web.clone()]).entries(3).waking_at(1);
+        let first =
+            Draft::create(2, key(place)).claiming(claims).about([web.clone()]).entries(3).waking_at(1);
         let inbox = InboxEntry { consumer: consumer("trial")?, event: sample::event(place) };
         busy.commit(Commit { inbox: Some(inbox), ..first.publishing().environment(2).commit() }).await?;
     }
@@ -121,7 +122,8 @@ pub(super) async fn a_tenant_sees_the_same_with_and_without_others(world: World)
 
 pub(super) async fn no_refusal_names_another_tenant(world: World) -> Outcome {
     let (one, other, operator) = (world.tenant(1), world.tenant(2), world.operator());
-    let holder = Draft::create(1, key(77)).claiming([global(exclusive("a")), global(shared("b"))]).waking_at(0);
+    let holder =
+        Draft::create(1, key(77)).claiming([global(exclusive("a")), global(shared("b"))]).waking_at(0);
     one.commit(holder.commit()).await?;
     let lease: Lease = take_one(&*operator, LeaseTopic::Work, 1, 1).await?;
     let contender = Draft::create(2, key(1));
@@ -131,14 +133,20 @@ pub(super) async fn no_refusal_names_another_tenant(world: World) -> Outcome {
         ("a key is held", contender.clone().claiming([global(exclusive("a"))]).commit()),
         ("a key is shared", contender.clone().claiming([global(exclusive("b"))]).commit()),
         ("a key is held", own.next().claiming([global(shared("a"))]).commit()),
-        ("the lease is another tenant's", Commit { lease: Some(Lease { key: key(1), ..lease }), ..contender.commit() }),
+        (
+            "the lease is another tenant's",
+            Commit { lease: Some(Lease { key: key(1), ..lease }), ..contender.commit() },
+        ),
     ];
     let secrets = [sample::tenant(1).uuid(), key(77).id].map(|id| (id.simple().to_string(), id.to_string()));
     for (why, commit) in refusals {
         let error = refusal(&*other, commit, why).await?;
         let told = format!("{} {error:?}", chain(&error));
         let named = secrets.iter().any(|(simple, hyphens)| told.contains(simple) || told.contains(hyphens));
-        ensure(!named || is_lease_lost(&error), format!("the refusal names another tenant or its things: {told}"))?;
+        ensure(
+            !named || is_lease_lost(&error),
+            format!("the refusal names another tenant or its things: {told}"),
+        )?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ fn hostile() -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    texts.push("long \u{1F600}".repeat(20_000));
+    texts.push("long \u{1F600}".repeat(2_000));
     texts
 }
 
@@ -35,7 +35,9 @@ const PLACES: [Place; 8] = [
     ("the status", |write, text| write.facets.status = text.to_owned()),
     ("the state", |write, text| write.record.body = json(text)),
     ("a claim", |write, text| write.claims = [exclusive(text)].into()),
-    ("an event's name", |write, text| write.history.iter_mut().for_each(|entry| entry.event = text.to_owned())),
+    ("an event's name", |write, text| {
+        write.history.iter_mut().for_each(|entry| entry.event = text.to_owned())
+    }),
     ("an event", |write, text| write.history.iter_mut().for_each(|entry| entry.body = json(text))),
     ("an explanation", |write, text| {
         write.history.iter_mut().for_each(|entry| entry.explanation = text.to_owned());
@@ -93,7 +95,9 @@ pub(super) async fn a_hostile_text_is_kept_exactly_or_refused(world: World) -> O
         }
         // Listed by exactly that status, or by none.
         match tenant.query(&Query::all(KIND).with_status(&[&text])).await {
-            Ok(page) => ensure(page.items.len() <= 1, format!("the status \"{shown}\" finds others as well"))?,
+            Ok(page) => {
+                ensure(page.items.len() <= 1, format!("the status \"{shown}\" finds others as well"))?
+            }
             Err(error) => {
                 let is_invalid = error.kind() == PortErrorKind::Invalid;
                 ensure(is_invalid, format!("a list by the status \"{shown}\": {error:?}"))?;
