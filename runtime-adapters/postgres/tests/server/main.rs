@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a test calls is a test too")]
 
 mod conformance;
+mod exhaustion;
 mod failure;
+mod growth;
 mod hosts;
 mod isolation;
+mod kills;
 mod network;
 mod opening;
+mod races;
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -61,6 +65,11 @@ impl Site {
 
 fn key(number: u64) -> AggregateKey {
     sample::key(AggregateKind::RuntimeDeployment, number)
+}
+
+/// How often something is done: so often as the variable says, or as is quick enough for every change.
+fn rounds(variable: &str, quick: u64) -> u64 {
+    std::env::var(variable).ok().map_or(quick, |text| text.parse().unwrap())
 }
 
 /// Repeats until it answers something, for as long as a slow machine may need.
