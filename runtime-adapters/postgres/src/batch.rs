@@ -170,6 +170,8 @@ impl<'c> Rows<'c> {
             id,
             expected: match first.expected {
                 Expected::Absent => 0,
+                // Nothing is ever at revision 0, which stands for what does not exist.
+                Expected::At(revision) if revision.0 == 0 => i64::MAX,
                 Expected::At(revision) => number(revision.0),
             },
             revision: number(last.expected.result().0),

@@ -216,13 +216,20 @@ impl Server {
 
     /// `kill -9`: the server and all its sessions die where they are.
     pub fn kill(&mut self) {
-        // Its sessions notice when the postmaster is gone; killing them too leaves them no time to.
+        // Its sessions notice when the postmaster is gone; killing them too leaves them no time to. Stopped first, it starts no others.
+        self.signal(Signal::STOP);
         let own = self.child.as_ref().map_or(0, Child::id);
-        for session in children_of(own) {
-            signal_process(session, Signal::KILL);
+        let sessions = children_of(own);
+        for session in &sessions {
+            signal_process(*session, Signal::KILL);
         }
         self.signal(Signal::KILL);
         self.wait();
+        // The next one refuses to start as long as one of them is still there.
+        let begun = Instant::now();
+        while sessions.iter().any(|session| is_alive(*session)) && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// The address of a database, for a login, through the socket.
@@ -330,6 +337,12 @@ fn signal_process(id: u32, signal: Signal) {
     if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
         let _ = kill_process(id, signal);
     }
+}
+
+fn is_alive(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = status.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).unwrap_or("Z");
+    !matches!(state, "Z" | "X")
 }
 
 fn children_of(parent: u32) -> Vec<u32> {

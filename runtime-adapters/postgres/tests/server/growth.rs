@@ -31,6 +31,15 @@ fn fill(site: &Site, database: &str, from: u64, to: u64) {
     site.server.sql(database, "VACUUM ANALYZE");
 }
 
+/// Statistics are complete when the sessions that they are of have ended.
+async fn nobody_is_connected(site: &Site, database: &str) {
+    let others = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'");
+    crate::eventually("the end of all sessions", || async {
+        (site.server.sql("postgres", &others).trim() == "0").then_some(())
+    })
+    .await;
+}
+
 struct Cost {
     /// Pages of tables and indexes that a commit looked at.
     pages: f64,
@@ -50,7 +59,7 @@ async fn measured(site: &Site, database: &str, first: u64) -> Cost {
         let (pages, scans) = counted.trim().split_once('|').unwrap();
         (pages.parse().unwrap(), scans.parse().unwrap())
     };
-    // Statistics are complete when the sessions that they are of have ended.
+    nobody_is_connected(site, database).await;
     let before = touched();
     let store = site.open(database).await.unwrap();
     let mut time = Duration::ZERO;
@@ -66,12 +75,7 @@ async fn measured(site: &Site, database: &str, first: u64) -> Cost {
         time += begun.elapsed();
     }
     store.close().await;
-    let ended =
-        format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND usename = 'host'");
-    crate::eventually("the end of its sessions", || async {
-        (site.server.sql("postgres", &ended).trim() == "0").then_some(())
-    })
-    .await;
+    nobody_is_connected(site, database).await;
     let after = touched();
     let commits = f64::from(u32::try_from(COMMITS).unwrap());
     Cost {

@@ -15,12 +15,15 @@ mod races;
 
 use std::sync::{Arc, Mutex, Weak};
 
-use postgres_server::{Durability, Server};
+use postgres_server::Server;
 use runtime_domain::id::AggregateKind;
 use runtime_ports::PortResult;
 use runtime_ports::store::AggregateKey;
 use runtime_postgres::{PostgresOptions, PostgresStore, migrate};
 use runtime_testkit::sample;
+
+/// Nothing is flushed, and of two that wait for each other one gives way soon.
+const SETTINGS: [&str; 2] = ["fsync=off", "deadlock_timeout=50ms"];
 
 /// A server with a migrated database to copy.
 struct Site {
@@ -45,7 +48,7 @@ impl Site {
         if let Some(site) = running {
             return site;
         }
-        let site = Arc::new(Self::start(Server::start(Durability::None)).await);
+        let site = Arc::new(Self::start(Server::start_with(&SETTINGS)).await);
         *SITE.lock().unwrap() = Arc::downgrade(&site);
         site
     }

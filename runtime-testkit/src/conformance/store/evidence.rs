@@ -64,7 +64,7 @@ pub(super) async fn evidence_is_judged_before_the_commit_itself(world: World) ->
 /// Each of two commits writes what the other rests on: whichever is first, the other's evidence has ended. A store that looks at evidence
 /// without holding on to it lets both happen.
 pub(super) async fn one_of_two_that_rest_on_each_other_happens(world: World) -> Outcome {
-    for round in 0..24 {
+    for round in 0..12 {
         let numbers = [round * 2 + 1, round * 2 + 2];
         let drafts = numbers.map(|number| Draft::create(1, key(number)));
         world.tenant(1).commit(sample::commit(drafts.clone())).await?;
