@@ -14,8 +14,11 @@ const COMMITS: u64 = 6;
 /// Every commit tells two events.
 const EVENTS: u64 = 1 + WRITERS * COMMITS * 2;
 
-/// Commits on one aggregate that others write too, again after every conflict; the revision and the events of each.
-async fn write(world: World, writer: u64) -> Result<Vec<(Revision, Vec<EventId>)>, Failure> {
+/// The revision and the events of every commit of one writer.
+type Written = Vec<(Revision, Vec<EventId>)>;
+
+/// Commits on one aggregate that others write too, again after every conflict.
+async fn write(world: World, writer: u64) -> Result<Written, Failure> {
     let tenant = world.host(writer).for_tenant(&sample::scope(1));
     let (mut written, mut patience) = (Vec::new(), Patience::new());
     while written.len() < usize::try_from(COMMITS).unwrap_or(0) {
@@ -37,7 +40,7 @@ async fn write(world: World, writer: u64) -> Result<Vec<(Revision, Vec<EventId>)
 }
 
 /// The beginning of an aggregate, and its writers at work.
-async fn begun(world: &World) -> Result<JoinSet<Result<Vec<(Revision, Vec<EventId>)>, Failure>>, Failure> {
+async fn begun(world: &World) -> Result<JoinSet<Result<Written, Failure>>, Failure> {
     world.tenant(1).commit(Draft::create(1, key(1)).publishing().commit()).await?;
     let mut writers = JoinSet::new();
     for writer in 1..=WRITERS {
@@ -46,7 +49,7 @@ async fn begun(world: &World) -> Result<JoinSet<Result<Vec<(Revision, Vec<EventI
     Ok(writers)
 }
 
-async fn ended(writers: JoinSet<Result<Vec<(Revision, Vec<EventId>)>, Failure>>) -> Outcome {
+async fn ended(writers: JoinSet<Result<Written, Failure>>) -> Outcome {
     writers.join_all().await.into_iter().try_for_each(|written| written.map(drop))
 }
 
