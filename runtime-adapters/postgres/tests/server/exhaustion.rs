@@ -187,5 +187,37 @@ async fn sessions_that_end_in_the_middle_of_commits_lose_and_double_nothing() {
         assert_eq!(sequences, (1..=committed).collect::<Vec<_>>(), "lane {lane}");
         unknown += of_lane;
     }
-    println!("{unknown} answers were lost");
+    assert_eq!(unknown, 0, "the server was in reach all the time: every answer can be found out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_session_ends_while_it_waits_was_not_done_and_that_is_known() {
+    let site = Site::shared().await;
+    let database = site.database();
+    let store = site.open(&database).await.unwrap();
+    let tenant = store.for_tenant(&sample::scope(1));
+    let first = Draft::create(1, key(1));
+    tenant.commit(first.commit()).await.unwrap();
+    let address = site.server.address("postgres", &database);
+    let (other, connection) = tokio_postgres::connect(&address, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    other.batch_execute("BEGIN; SELECT FROM factory_runtime.aggregates FOR UPDATE").await.unwrap();
+    let waiting = {
+        let store = store.clone();
+        let commit = first.next().commit();
+        tokio::spawn(async move { store.for_tenant(&sample::scope(1)).commit(commit).await })
+    };
+    let end = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}' AND wait_event_type = 'Lock'"
+    );
+    eventually("a commit that waits", || async {
+        (site.server.sql("postgres", &end).trim() == "1").then_some(())
+    })
+    .await;
+    let answer = waiting.await.unwrap();
+    let Err(CommitError::Port(error)) = answer else { panic!("{answer:?}") };
+    assert!(matches!(error.retry(), Retry::Later { .. }), "{error:?}");
+    other.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(tenant.history(&key(1), 0, 10).await.unwrap().len(), 1);
+    tenant.commit(first.next().commit()).await.unwrap();
 }
