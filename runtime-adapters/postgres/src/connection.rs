@@ -104,10 +104,9 @@ impl Dialler {
         let (client, connection) = self.open(operation).await?;
         tokio::spawn(connection);
         let take_on = role.name().map(|name| format!("; SET ROLE {name}")).unwrap_or_default();
-        let answers = client
-            .simple_query(&format!("{}; {PRESENT_SESSION}{take_on}", self.settings))
-            .await
-            .during(operation)?;
+        let prepared = format!("{}; {PRESENT_SESSION}{take_on}", self.settings);
+        let answers = tokio::time::timeout(PATIENCE.to_std(), client.simple_query(&prepared)).await;
+        let answers = answers.map_err(|_elapsed| no_answer(operation, PATIENCE))?.during(operation)?;
         let session = answers.iter().find_map(|answer| match answer {
             SimpleQueryMessage::Row(row) => {
                 Some(Session { process: row.get(0)?.parse().ok()?, begun: row.get(1)?.parse().ok()? })

@@ -48,6 +48,10 @@ pub(crate) enum CallError {
 impl CallError {
     pub(crate) fn into_port(self, operation: &'static str) -> PortError {
         match self {
+            // A server that did not even let the connection be made was asked nothing.
+            Self::NotAsked(error) if error.retry() == Retry::OutcomeUnknown => {
+                error.with_retry(Retry::Later { after: None })
+            }
             Self::NotAsked(error) => error,
             Self::Refused(error) => port_error(operation, error),
             Self::AnswerLost(error) => error.with_retry(Retry::OutcomeUnknown),

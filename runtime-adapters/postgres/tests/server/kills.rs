@@ -117,7 +117,7 @@ impl Committer {
 
     /// The next so many that it acknowledges.
     fn next(&self, many: usize) -> Vec<u64> {
-        let next = |_| self.acknowledged.recv_timeout(Duration::from_secs(60)).unwrap();
+        let next = |_| self.acknowledged.recv_timeout(Duration::from_secs(180)).unwrap();
         (0..many).map(next).collect()
     }
 
@@ -217,6 +217,9 @@ async fn what_was_acknowledged_survives_every_kill_of_server_and_host() {
         acknowledged.extend(committer.rest(is_of_host));
         check_all_there(&store, &acknowledged).await;
         everything.extend(acknowledged);
+        if (kill + 1) % 20 == 0 {
+            println!("{} kills, {} acknowledged commits", kill + 1, everything.len());
+        }
         if is_of_host {
             check_whole(&site, &database);
             committer = Committer::start(1 + kill, &address);
