@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use runtime_domain::claim::{ClaimMode, ClaimSpace};
 use runtime_domain::scope::TenantScope;
 use runtime_ports::store::{
-    AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, Cursor, Expected, HistoryEntry, Page,
+    AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, Cursor, Expected, HistoryEntry, InboxEntry, Page,
     Query, Store, StoredAggregate, TenantStore, Wanted,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
@@ -196,6 +196,10 @@ impl TenantStore for Handle {
             }
             _ => self.inner.query(query).await,
         }
+    }
+
+    async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool> {
+        Ok(self.store.bug != Bug::ForgetsWhatWasHandled && self.inner.is_handled(entry).await?)
     }
 
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {
