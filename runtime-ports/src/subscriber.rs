@@ -1,7 +1,6 @@
 //! Consumers of events within the host.
 
 use async_trait::async_trait;
-use runtime_domain::value::Name;
 
 use crate::PortError;
 use crate::publisher::PublishedEvent;
@@ -32,9 +31,9 @@ pub struct Delivery<'d> {
 /// Assumptions: every host that relays from one store has the same subscribers; those who need others listen to a bus.
 #[async_trait]
 pub trait Subscriber: Send + Sync + 'static {
-    /// Its name, which the inbox and parked streams are kept under: it stays the same from release to release, and no two subscribers of a
-    /// host share one.
-    fn name(&self) -> &Name;
+    /// Its name, a [`Name`](runtime_domain::value::Name), which the inbox and parked streams are kept under: it stays the same from release
+    /// to release, and no two subscribers of a host share one.
+    fn name(&self) -> &str;
 
     /// Handles one event. Irrelevant ones are `Ok` at once. It may be dropped at any wait, when the host stops or another takes over.
     async fn handle(&self, delivery: Delivery<'_>) -> Result<(), NotHandled>;

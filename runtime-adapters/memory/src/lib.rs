@@ -14,5 +14,5 @@
 mod bus;
 mod store;
 
-pub use bus::{Delivery, InProcessBus, Subscription};
+pub use bus::{InProcessBus, Observation, Observed};
 pub use store::MemoryStore;

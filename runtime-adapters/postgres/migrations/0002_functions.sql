@@ -468,8 +468,8 @@ BEGIN
     IF NOT holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token) THEN
         RETURN false;
     END IF;
-    UPDATE held SET others = greatest(others, up_to) WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id
-    RETURNING others INTO sent;
+    UPDATE held SET others = greatest(others, up_to) WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id;
+    SELECT max(others) INTO sent FROM held WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id;
     PERFORM let_go(asked_tenant, asked_kind, asked_id, coalesce(sent, up_to));
     RETURN true;
 END $$;
