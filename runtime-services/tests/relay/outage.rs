@@ -11,7 +11,7 @@ use crate::world::{Site, key};
 async fn a_bus_that_is_down_for_hours_is_asked_seldom_and_loses_nothing() {
     let site = Site::new();
     for number in 1..=300 {
-        site.raise(1 + number % 3, number, 0, 4).await;
+        site.raise(1 + number % 3, number, 4).await;
     }
     *site.bus.is_away.lock().unwrap() = true;
     let relay = site.relay();
@@ -35,7 +35,7 @@ async fn a_subscriber_that_is_away_delays_nobody_and_catches_up_by_itself() {
     let site = Site::new();
     *site.first.is_away.lock().unwrap() = true;
     for number in 1..=300 {
-        site.raise(1 + number % 3, number, 0, 2).await;
+        site.raise(1 + number % 3, number, 2).await;
     }
     let relay = site.relay();
     site.run_for(&relay, Span::from_secs(5)).await;
@@ -44,7 +44,7 @@ async fn a_subscriber_that_is_away_delays_nobody_and_catches_up_by_itself() {
     site.run_for(&relay, Span::from_secs(3_600)).await;
     assert!(site.first.calls() < 64 + 3_600 / 15, "it was asked {} times", site.first.calls());
     for number in 1..=300 {
-        site.raise(1 + number % 3, number, 2, 1).await;
+        site.raise(1 + number % 3, number, 1).await;
     }
     *site.first.is_away.lock().unwrap() = false;
     site.run_for(&relay, Span::from_secs(120)).await;
@@ -59,8 +59,8 @@ async fn a_subscriber_that_is_away_delays_nobody_and_catches_up_by_itself() {
 async fn what_a_dead_host_has_parked_for_an_absent_subscriber_the_next_host_resumes() {
     let site = Site::new();
     *site.first.is_away.lock().unwrap() = true;
-    site.raise(1, 1, 0, 3).await;
-    site.run_for(&site.relay(), Span::from_secs(5)).await;
+    site.raise(1, 1, 3).await;
+    site.run_for(&site.relay(), Span::from_millis(4_500)).await;
     *site.first.is_away.lock().unwrap() = false;
     assert_eq!(site.parked(&site.relay()).await.len(), 1);
     site.run_for(&site.relay(), Span::from_secs(5)).await;
@@ -84,9 +84,9 @@ async fn a_subscriber_that_never_answers_is_given_up_for_a_while() {
     }
     let mut site = Site::new();
     site.options.call_timeout = Span::from_secs(60);
-    site.raise(1, 1, 0, 2).await;
+    site.raise(1, 1, 2).await;
     let relay = site.relay_to(vec![Arc::new(Mute)]);
-    site.run_for(&relay, Span::from_secs(200)).await;
+    site.run_for(&relay, Span::from_millis(60_500)).await;
     assert_eq!(site.bus.taken_of(key(1)), [1, 2]);
     let parked = site.parked(&relay).await;
     assert!(parked[0].reason.contains("no answer within"), "{}", parked[0].reason);

@@ -15,8 +15,8 @@ const SHORT: Span = Span::from_secs(10);
 #[tokio::test(start_paused = true)]
 async fn a_poison_event_holds_its_own_stream_and_destination_until_it_is_unparked() {
     let site = Site::new();
-    site.raise(1, 1, 0, 5).await;
-    site.raise(1, 2, 0, 5).await;
+    site.raise(1, 1, 5).await;
+    site.raise(1, 2, 5).await;
     site.bus.refuses.lock().unwrap().insert((key(1), 3));
     let relay = site.relay();
     site.run_for(&relay, SHORT).await;
@@ -34,7 +34,7 @@ async fn a_poison_event_holds_its_own_stream_and_destination_until_it_is_unparke
     // Unparked too early it is parked again, at the same event.
     let one = Unpark::One(parked[0].stream.clone());
     assert_eq!(relay.unpark(&sample::operator(), &one).await.unwrap(), 1);
-    site.raise(1, 1, 5, 1).await;
+    site.raise(1, 1, 1).await;
     site.run_for(&relay, SHORT).await;
     assert_eq!(site.parked(&relay).await[0].sequence, 3);
     assert_eq!(site.bus.taken_of(key(1)), [1, 2]);
@@ -51,14 +51,14 @@ async fn a_poison_event_holds_its_own_stream_and_destination_until_it_is_unparke
 async fn what_keeps_failing_is_parked_after_as_many_tries_as_the_options_say() {
     let mut site = Site::new();
     site.options.delivery_attempts = 3;
-    site.raise(1, 1, 0, 2).await;
+    site.raise(1, 1, 2).await;
     *site.first.fails.lock().unwrap() = 2;
     let relay = site.relay();
     site.run_for(&relay, SHORT).await;
     assert_eq!(site.first.taken_of(key(1)), [1, 2], "two failures of three are forgiven");
 
     *site.first.fails.lock().unwrap() = 3;
-    site.raise(1, 1, 2, 2).await;
+    site.raise(1, 1, 2).await;
     site.run_for(&relay, SHORT).await;
     assert_eq!(site.first.taken_of(key(1)), [1, 2]);
     assert_eq!(site.second.taken_of(key(1)), [1, 2, 3, 4]);
@@ -72,16 +72,16 @@ async fn what_keeps_failing_is_parked_after_as_many_tries_as_the_options_say() {
 #[tokio::test(start_paused = true)]
 async fn a_long_backlog_of_one_destination_is_caught_up_in_order_while_new_events_come() {
     let site = Site::new();
-    site.raise(1, 1, 0, 1).await;
+    site.raise(1, 1, 1).await;
     site.second.refuses.lock().unwrap().insert((key(1), 1));
     let relay = site.relay();
     site.run_for(&relay, SHORT).await;
-    site.raise(1, 1, 1, 500).await;
+    site.raise(1, 1, 500).await;
     site.run_for(&relay, SHORT).await;
     assert_eq!((site.first.count(), site.second.count()), (501, 0));
     site.second.refuses.lock().unwrap().clear();
     relay.unpark(&sample::operator(), &Unpark::All { destination: None }).await.unwrap();
-    site.raise(1, 1, 501, 500).await;
+    site.raise(1, 1, 500).await;
     site.run_for(&relay, SHORT).await;
     let all: Vec<u64> = (1..=1_001).collect();
     assert_eq!(site.first.taken_of(key(1)), all);
@@ -91,7 +91,7 @@ async fn a_long_backlog_of_one_destination_is_caught_up_in_order_while_new_event
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_was_parked_for_a_subscriber_which_is_gone_says_so_and_keeps_its_events() {
     let site = Site::new();
-    site.raise(1, 1, 0, 2).await;
+    site.raise(1, 1, 2).await;
     site.second.refuses.lock().unwrap().insert((key(1), 1));
     site.run_for(&site.relay(), SHORT).await;
     let first = Noting { name: "first", log: Arc::clone(&site.first) };
@@ -112,15 +112,14 @@ async fn a_stream_that_was_parked_for_a_subscriber_which_is_gone_says_so_and_kee
 #[tokio::test(start_paused = true)]
 async fn what_a_deduplicated_subscriber_has_handled_it_is_not_given_again() {
     let site = Site::new();
-    site.raise(1, 1, 0, 3).await;
+    site.raise(1, 1, 3).await;
     let log = Arc::new(Log::default());
     let noting = || Noting { name: "first", log: Arc::clone(&log) };
     let once = Deduplicated::new(noting(), Arc::clone(&site.store));
-    // The bus refuses the second event, is asked again, and so on: the subscriber is asked again with it.
     site.run_for(&site.relay_to(vec![Arc::new(once)]), SHORT).await;
     // A host that died before it marked anything is followed by one that sends all of it again.
     let event = |sequence: u64| {
-        let draft = runtime_testkit::sample::Draft::create(1, key(1)).entries(3).publishing();
+        let draft = sample::Draft::create(1, key(1)).entries(3).publishing();
         draft.write().outbox[usize::try_from(sequence - 1).unwrap()].clone()
     };
     let once = Deduplicated::new(noting(), Arc::clone(&site.store));

@@ -14,7 +14,9 @@ use runtime_ports::metric::MockMetricSource;
 use runtime_ports::prober::MockHealthProber;
 use runtime_ports::publisher::{EventPublisher, PublishedEvent};
 use runtime_ports::registry::MockImageRegistry;
-use runtime_ports::store::{AggregateKey, ParkedQuery, ParkedStream, Store};
+use runtime_ports::store::{
+    AggregateKey, Commit, Expected, ParkedQuery, ParkedStream, Store, TenantStore,
+};
 use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_services::relay::RelayService;
@@ -52,6 +54,22 @@ impl Clock for TokioClock {
         let left = Span::between(self.now(), deadline);
         tokio::time::sleep_until(tokio::time::Instant::now() + left.to_std()).await;
     }
+}
+
+/// The commit of an aggregate's next `count` events.
+pub(crate) async fn next_events(
+    store: &dyn TenantStore,
+    tenant: u64,
+    key: AggregateKey,
+    count: u64,
+) -> Commit {
+    let stored = store.load(&key).await.unwrap();
+    let before = stored.as_ref().map_or(0, |stored| stored.sequence);
+    let mut write = Draft::create(tenant, key).entries(before + count).publishing().write();
+    write.expected = stored.map_or(Expected::Absent, |stored| Expected::At(stored.revision));
+    write.history.retain(|entry| entry.sequence > before);
+    write.outbox.retain(|event| event.sequence > before);
+    Commit { writes: vec![write], ..Commit::default() }
 }
 
 /// Counts up, over all tests.
@@ -182,13 +200,10 @@ impl Site {
         }
     }
 
-    /// Commits the next `count` events of an aggregate, after `before` others.
-    pub(crate) async fn raise(&self, tenant: u64, number: u64, before: u64, count: u64) {
-        let mut draft = Draft::create(tenant, key(number)).entries(if before == 0 { count } else { before });
-        if before > 0 {
-            draft = draft.next().entries(count);
-        }
-        self.store.for_tenant(&sample::scope(tenant)).commit(draft.publishing().commit()).await.unwrap();
+    /// Commits the next `count` events of an aggregate.
+    pub(crate) async fn raise(&self, tenant: u64, number: u64, count: u64) {
+        let store = self.store.for_tenant(&sample::scope(tenant));
+        store.commit(next_events(&*store, tenant, key(number), count).await).await.unwrap();
     }
 
     pub(crate) fn relay(&self) -> RelayService {
