@@ -69,11 +69,6 @@ pub(crate) fn scope_of(
 pub(crate) fn not_handled<R: Refusal + Send + Sync + 'static>(error: CommandError<R>) -> NotHandled {
     match error {
         CommandError::Port(error) | CommandError::Load(LoadError::Port(error)) => error.into(),
-        error => {
-            let message = "a context could not react to the event";
-            NotHandled::Failed(
-                PortError::new(PortErrorKind::Internal, "events.react", message).caused_by(error),
-            )
-        }
+        error => NotHandled::failed("events.react", error),
     }
 }

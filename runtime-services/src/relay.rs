@@ -311,19 +311,23 @@ impl Shared {
             self.has_parked.store(true, Ordering::Release);
             return Ok(());
         }
-        let limit = if destination.circuit.is_sound() { RESUMED_AT_ONCE } else { 1 };
-        let query = ParkedQuery {
-            destination: Some(destination.name.clone()),
-            until: Some(ParkedUntil::Reachable),
-            limit,
-            ..ParkedQuery::all()
-        };
-        let page = self.store.outbox_parked(&query).await?;
-        for parked in page.items {
-            self.has_parked.store(true, Ordering::Release);
-            self.store.outbox_unpark(&Unpark::One(parked.stream)).await?;
+        loop {
+            let is_sound = destination.circuit.is_sound();
+            let query = ParkedQuery {
+                destination: Some(destination.name.clone()),
+                until: Some(ParkedUntil::Reachable),
+                limit: if is_sound { RESUMED_AT_ONCE } else { 1 },
+                ..ParkedQuery::all()
+            };
+            let page = self.store.outbox_parked(&query).await?;
+            for parked in page.items {
+                self.has_parked.store(true, Ordering::Release);
+                self.store.outbox_unpark(&Unpark::One(parked.stream)).await?;
+            }
+            if page.next.is_none() || !is_sound {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use runtime_domain::id::CorrelationId;
 use runtime_domain::scope::{Actor, OperatorScope};
 use runtime_ports::store::{Commit, CommitError, Store};
 use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
@@ -40,8 +39,8 @@ impl<S: Subscriber> Subscriber for Deduplicated<S> {
     }
 
     async fn handle(&self, delivery: Delivery<'_>) -> Result<(), NotHandled> {
-        let correlation = CorrelationId::from_uuid(delivery.event.id.uuid());
-        let store = self.store.for_tenant(&self.scope.for_tenant(delivery.event.tenant, correlation));
+        let scope = self.scope.for_tenant(delivery.event.tenant, delivery.correlation());
+        let store = self.store.for_tenant(&scope);
         if store.is_handled(&delivery.inbox).await? {
             return Ok(());
         }
@@ -50,12 +49,7 @@ impl<S: Subscriber> Subscriber for Deduplicated<S> {
         match store.commit(Commit { inbox: Some(inbox), ..Commit::default() }).await {
             Ok(_) | Err(CommitError::AlreadyHandled) => Ok(()),
             Err(CommitError::Port(error)) => Err(error.into()),
-            Err(other) => Err(NotHandled::Failed(refused(&other))),
+            Err(other) => Err(NotHandled::failed("relay.deduplicate", other)),
         }
     }
-}
-
-fn refused(error: &CommitError) -> runtime_ports::PortError {
-    let message = format!("the store refused to note a handled event: {error}");
-    runtime_ports::PortError::new(runtime_ports::PortErrorKind::Internal, "relay.deduplicate", message)
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
@@ -268,17 +269,26 @@ struct Story {
     findings: Arc<Findings>,
     events: u64,
     raised: AtomicU64,
+    /// Whether time is the test's own.
+    is_driven: bool,
     options: HostOptions,
 }
 
 impl Story {
-    fn new(store: Arc<dyn Store>, events: u64, seed: u64, options: HostOptions) -> Self {
+    fn new(store: Arc<dyn Store>, events: u64, is_driven: bool) -> Self {
+        let mut options = HostOptions::default();
+        (options.lease, options.idle) = if is_driven {
+            (Span::from_secs(2), Span::from_millis(500))
+        } else {
+            (Span::from_millis(300), Span::from_millis(20))
+        };
+        let seed = setting("RUNTIME_RELAY_SEED", 1);
         let (dice, findings) = (Arc::new(Dice(seed.into())), Arc::<Findings>::default());
         let bus = Wire { dice: Arc::clone(&dice), findings: Arc::clone(&findings), newest: Mutex::default() };
         let ledger =
             Ledger { store: Arc::clone(&store), dice: Arc::clone(&dice), findings: Arc::clone(&findings) };
         let (bus, ledger, raised) = (Arc::new(bus), Arc::new(ledger), AtomicU64::new(0));
-        Self { store, bus, ledger, dice, findings, events, raised, options }
+        Self { store, bus, ledger, dice, findings, events, raised, is_driven, options }
     }
 
     fn on_bus(&self) -> u64 {
@@ -311,18 +321,27 @@ impl Story {
             let subscribers = vec![Arc::clone(&self.ledger) as Arc<dyn Subscriber>];
             let relay = RelayService::new(host, subscribers).unwrap();
             let mut life = pin!(relay.run(CancellationToken::new()));
-            let moments = 1 + self.dice.roll(4_000);
-            let death = async {
-                for _ in 0..moments {
-                    tokio::task::yield_now().await;
-                }
-            };
             tokio::select! {
                 () = &mut life => panic!("a relay ended by itself"),
-                () = death => {}
+                () = self.death(&*clock) => {}
                 () = stop.cancelled() => {}
             }
             self.findings.crashes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Comes at any moment.
+    async fn death(&self, clock: &dyn Clock) {
+        if self.is_driven {
+            // Nobody is ever idle here, so that time must be told to pass.
+            for _ in 0..self.dice.roll(4_000) {
+                tokio::task::yield_now().await;
+                if self.dice.hits(50) {
+                    tokio::time::advance(Duration::from_millis(self.dice.roll(100))).await;
+                }
+            }
+        } else {
+            clock.sleep_until(Span::from_millis(self.dice.roll(400)).after(clock.now())).await;
         }
     }
 
@@ -396,7 +415,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 async fn no_event_is_lost_reordered_or_handled_twice_while_hosts_die() {
     let events = setting("RUNTIME_RELAY_EVENTS", 10_000);
     let store = Arc::new(runtime_memory::MemoryStore::new());
-    let story = Story::new(store, events, setting("RUNTIME_RELAY_SEED", 1), HostOptions::default());
+    let story = Story::new(store, events, true);
     // The second host's clock is an hour ahead: it takes every lease of the first, at any time.
     let clocks = [TokioClock::ahead(Span::ZERO), TokioClock::ahead(Span::from_secs(3_600))];
     story.tell(&clocks.map(|clock| clock as Arc<dyn Clock>)).await;
@@ -408,9 +427,7 @@ async fn the_same_holds_in_a_file() {
     let events = setting("RUNTIME_RELAY_SQLITE_EVENTS", 300);
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(runtime_sqlite::SqliteStore::open(folder.path().join("store.db")).unwrap());
-    let mut options = HostOptions::default();
-    (options.lease, options.idle) = (Span::from_millis(400), Span::from_millis(20));
-    let story = Story::new(Arc::clone(&store) as Arc<dyn Store>, events, setting("RUNTIME_RELAY_SEED", 1), options);
+    let story = Story::new(Arc::clone(&store) as Arc<dyn Store>, events, false);
     let clocks = [TokioClock::ahead(Span::ZERO), TokioClock::ahead(Span::from_secs(3_600))];
     story.tell(&clocks.map(|clock| clock as Arc<dyn Clock>)).await;
     store.close().await;
