@@ -334,9 +334,9 @@ impl Story {
     async fn death(&self, clock: &dyn Clock) {
         if self.is_driven {
             // Nobody is ever idle here, so that time must be told to pass.
-            for _ in 0..self.dice.roll(4_000) {
+            for _ in 0..self.dice.roll(300) {
                 tokio::task::yield_now().await;
-                if self.dice.hits(50) {
+                if self.dice.hits(10) {
                     tokio::time::advance(Duration::from_millis(self.dice.roll(100))).await;
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use runtime_domain::id::AggregateKind;
+use runtime_domain::id::{AggregateKind, EventId};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::clock::{Clock, IdGenerator};
 use runtime_ports::infrastructure::MockInfrastructureEngine;
@@ -15,7 +15,7 @@ use runtime_ports::prober::MockHealthProber;
 use runtime_ports::publisher::{EventPublisher, PublishedEvent};
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::store::{
-    AggregateKey, Commit, Expected, ParkedQuery, ParkedStream, Store, TenantStore,
+    AggregateKey, Commit, Expected, HistoryEntry, ParkedQuery, ParkedStream, Store, TenantStore,
 };
 use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
@@ -65,10 +65,14 @@ pub(crate) async fn next_events(
 ) -> Commit {
     let stored = store.load(&key).await.unwrap();
     let before = stored.as_ref().map_or(0, |stored| stored.sequence);
-    let mut write = Draft::create(tenant, key).entries(before + count).publishing().write();
+    let mut write = Draft::create(tenant, key).publishing().write();
     write.expected = stored.map_or(Expected::Absent, |stored| Expected::At(stored.revision));
-    write.history.retain(|entry| entry.sequence > before);
-    write.outbox.retain(|event| event.sequence > before);
+    let (entry, event) = (write.history.remove(0), write.outbox.remove(0));
+    for sequence in before + 1..=before + count {
+        let id = EventId::from_uuid(Uuid::from_u128(key.id.as_u128() ^ (u128::from(sequence) << 64)));
+        write.history.push(HistoryEntry { sequence, id, ..entry.clone() });
+        write.outbox.push(PublishedEvent { sequence, id, ..event.clone() });
+    }
     Commit { writes: vec![write], ..Commit::default() }
 }
 
