@@ -32,6 +32,7 @@ pub mod tenancy;
 
 mod events;
 mod existing;
+mod lane;
 mod reconcile;
 mod unit;
 mod worker;

@@ -25,8 +25,6 @@ use uuid::Uuid;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
 const CALLERS: [u64; 3] = [1, 16, 64];
-/// About what a deployment's record is.
-const BODY: usize = 2_000;
 
 const RAW_SCHEMA: &str = "
     CREATE TABLE states (tenant uuid, kind text, id uuid, revision bigint, status text, body text, PRIMARY KEY (tenant, kind, id));
@@ -77,6 +75,22 @@ fn main() {
     });
 }
 
+/// About what a deployment's record is: 1.8 kB of JSON, half of it digests and identifiers.
+fn record() -> String {
+    let components = (0_u128..6).map(|number| {
+        let digest = Uuid::from_u128(number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834)).simple();
+        format!(
+            "{{\"component\":\"component-{number}\",\"image\":\"registry.example.com/shop/component-{number}@sha256:{digest}{digest}\",\
+             \"configuration\":{number},\"replicas\":{number},\"stage\":{{\"weight\":10,\"since\":\"2026-11-21T10:24:31.00{number}919Z\",\
+             \"checks\":[\"readiness\",\"probe/http\",\"metric/errors\"]}}}}"
+        )
+    });
+    format!(
+        "{{\"schema\":1,\"status\":\"Progressing\",\"components\":[{}]}}",
+        components.collect::<Vec<_>>().join(",")
+    )
+}
+
 async fn connect(address: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -100,7 +114,7 @@ async fn limit(address: &str, callers: u64, fresh: u64) -> f64 {
     let callers = ready.into_iter().map(|(client, statement, number)| {
         tokio::spawn(async move {
             let key = sample::key(AggregateKind::RuntimeDeployment, number);
-            let (tenant, body) = (sample::tenant(1).uuid(), "x".repeat(BODY));
+            let (tenant, body) = (sample::tenant(1).uuid(), record());
             let mut count = 0_i64;
             while begun.elapsed() < ROUND {
                 count += 1;
@@ -135,7 +149,7 @@ async fn committed(store: Arc<PostgresStore>, callers: u64, fresh: u64) -> f64 {
         let tenant = store.for_tenant(&sample::scope(1));
         tokio::spawn(async move {
             let key = sample::key(AggregateKind::RuntimeDeployment, fresh + caller);
-            let body = "x".repeat(BODY);
+            let body = record();
             let mut draft =
                 Draft::create(1, key).body(&body).claiming([exclusive(&format!("{key}"))]).publishing();
             let mut count = 0_i64;
