@@ -49,7 +49,7 @@ pub(crate) async fn command_on<A: Aggregate + 'static, R: Refusal + 'static>(
     let mut tries = 0;
     while tries < TRIES {
         let turn = lane.turn().await;
-        let (loaded, built_upon) = match turn.newest::<A>() {
+        let (loaded, mut built_upon) = match turn.newest::<A>() {
             Some((loaded, written)) => (loaded, Some(written)),
             None => (find::<A, R>(&*store, id, what).await?, None),
         };
@@ -59,7 +59,7 @@ pub(crate) async fn command_on<A: Aggregate + 'static, R: Refusal + 'static>(
             answer => {
                 drop(turn);
                 // An answer that changes nothing is as good as what it was told of.
-                if let Some(written) = built_upon
+                if let Some(written) = &mut built_upon
                     && !written.is_durable().await
                 {
                     continue;
@@ -73,11 +73,14 @@ pub(crate) async fn command_on<A: Aggregate + 'static, R: Refusal + 'static>(
         verdict.is_durable(written.is_ok());
         match written.map_err(sort) {
             Ok(_) => return Ok(Done::of(after, &decision)),
-            // What it was built upon came to nothing: that was somebody else's try.
-            Err(Refused::Again) => match built_upon {
-                Some(written) if !written.is_durable().await => {}
-                _ => tries += 1,
-            },
+            // What it was built upon may have come to nothing: then that was another caller's try.
+            Err(Refused::Again) => {
+                let was_sound = match &mut built_upon {
+                    Some(written) => written.is_durable().await,
+                    None => true,
+                };
+                tries += usize::from(was_sound);
+            }
             Err(Refused::Claim(_)) => return Err(CommandError::Contended),
             Err(Refused::Stop(error)) => return Err(CommandError::Port(error)),
         }

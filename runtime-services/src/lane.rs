@@ -46,7 +46,7 @@ pub(crate) struct Written(watch::Receiver<Option<bool>>);
 
 impl Written {
     /// Whether it became durable. Where nobody was left to see how it ended, it counts as not.
-    pub(crate) async fn is_durable(mut self) -> bool {
+    pub(crate) async fn is_durable(&mut self) -> bool {
         self.0.wait_for(Option::is_some).await.is_ok_and(|written| *written == Some(true))
     }
 
