@@ -282,33 +282,54 @@ CREATE FUNCTION take_share(
     asked_topic text, asked_kind text, asked_tenant uuid, asked_host uuid, latest bigint, present bigint, ends bigint, most bigint
 ) RETURNS TABLE (id uuid, token bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
-DECLARE
-    found_id uuid;
 BEGIN
-    FOR found_id IN
-        SELECT w.id FROM work AS w
+    RETURN QUERY
+    WITH picked AS MATERIALIZED (
+        SELECT w.ctid AS lies_at FROM work AS w
         WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.tenant = asked_tenant AND w.due_at <= latest
             AND (w.until IS NULL OR w.until <= present)
         ORDER BY w.due_at LIMIT most FOR UPDATE SKIP LOCKED
-    LOOP
-        RETURN QUERY UPDATE work AS w SET host = asked_host, until = ends, token = nextval('lease_tokens')
-            WHERE w.tenant = asked_tenant AND w.kind = asked_kind AND w.id = found_id AND w.topic = asked_topic
-            RETURNING w.id, w.token;
-    END LOOP;
+    )
+    UPDATE work AS w SET host = asked_host, until = ends, token = nextval('lease_tokens')
+    WHERE w.ctid = ANY (ARRAY(SELECT lies_at FROM picked))
+    RETURNING w.id, w.token;
 END $$;
 
--- Leases what is due, a share for every tenant before anybody's second share (X-9). It goes from tenant to tenant by the index, so that
--- much due work of one costs the others nothing.
+-- The longest due of all tenants.
+CREATE FUNCTION take_oldest(
+    asked_topic text, asked_kind text, asked_host uuid, latest bigint, present bigint, ends bigint, most bigint
+) RETURNS TABLE (tenant uuid, id uuid, token bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH picked AS MATERIALIZED (
+        SELECT w.ctid AS lies_at FROM work AS w
+        WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.due_at <= latest AND (w.until IS NULL OR w.until <= present)
+        ORDER BY w.due_at LIMIT most FOR UPDATE SKIP LOCKED
+    )
+    UPDATE work AS w SET host = asked_host, until = ends, token = nextval('lease_tokens')
+    WHERE w.ctid = ANY (ARRAY(SELECT lies_at FROM picked))
+    RETURNING w.tenant, w.id, w.token;
+END $$;
+
+-- Leases what is due, a share for every tenant before anybody's second share (X-9). It goes on from the tenant that this session's last
+-- call ended with, by the index, for so many steps: neither much due work of one nor many who have none due makes it slow. What is left of
+-- the limit then goes to whoever waits longest.
 CREATE FUNCTION take_leases(
     asked_topic text, kinds text[], asked_host uuid, present bigint, ends bigint, most bigint
 ) RETURNS TABLE (tenant uuid, kind text, id uuid, token bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    -- How many tenants of a kind a call looks at.
+    most_steps CONSTANT integer := 200;
     -- Events are due when they are written, by whatever clock.
     latest   bigint := CASE asked_topic WHEN 'work' THEN present ELSE 9223372036854775807 END;
     one      text;
-    due      record;
+    begun_at uuid;
     last     uuid;
+    due      record;
+    has_gone_round boolean;
+    found_here     bigint;
     tenants  uuid[] := '{}';
     names    text[] := '{}';
     since    bigint[] := '{}';
@@ -323,63 +344,86 @@ BEGIN
         -- One look tells where nothing is due.
         PERFORM FROM work AS w WHERE w.topic = asked_topic AND w.kind = one AND w.due_at <= latest ORDER BY w.due_at LIMIT 1;
         CONTINUE WHEN NOT FOUND;
-        last := NULL;
-        LOOP
-            IF last IS NULL THEN
-                SELECT w.tenant, w.due_at INTO due FROM work AS w
-                WHERE w.topic = asked_topic AND w.kind = one AND w.due_at IS NOT NULL
-                ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1;
-            ELSE
-                SELECT w.tenant, w.due_at INTO due FROM work AS w
-                WHERE w.topic = asked_topic AND w.kind = one AND w.tenant > last AND w.due_at IS NOT NULL
-                ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1;
+        begun_at := coalesce(nullif(current_setting(format('factory_runtime.%s_%s', asked_topic, one), true), ''), '00000000-0000-0000-0000-000000000000')::uuid;
+        last := begun_at;
+        has_gone_round := false;
+        found_here := 0;
+        FOR step IN 1..most_steps LOOP
+            SELECT w.tenant, w.due_at INTO due FROM work AS w
+            WHERE w.topic = asked_topic AND w.kind = one AND w.tenant > last AND w.due_at IS NOT NULL
+            ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1;
+            IF NOT FOUND THEN
+                EXIT WHEN has_gone_round;
+                has_gone_round := true;
+                last := '00000000-0000-0000-0000-000000000000';
+                CONTINUE;
             END IF;
-            EXIT WHEN NOT FOUND;
+            EXIT WHEN has_gone_round AND due.tenant > begun_at;
             last := due.tenant;
             IF due.due_at <= latest THEN
                 tenants := tenants || due.tenant;
                 names := names || one;
                 since := since || due.due_at;
+                found_here := found_here + 1;
+                EXIT WHEN found_here >= most;
             END IF;
         END LOOP;
+        PERFORM set_config(format('factory_runtime.%s_%s', asked_topic, one), last::text, false);
     END LOOP;
-    IF cardinality(tenants) = 0 THEN
-        RETURN;
-    END IF;
-    SELECT array_agg(p.place ORDER BY p.due_at, p.place) INTO places FROM unnest(since) WITH ORDINALITY AS p (due_at, place);
-    share := greatest(1, most / cardinality(tenants));
-    LOOP
-        before := taken;
-        FOREACH place IN ARRAY places LOOP
-            EXIT WHEN taken >= most;
-            RETURN QUERY SELECT tenants[place], names[place], s.id, s.token
-                FROM take_share(
-                    asked_topic, names[place], tenants[place], asked_host, latest, present, ends, least(share, most - taken)
-                ) AS s;
-            GET DIAGNOSTICS number = ROW_COUNT;
-            taken := taken + number;
+    IF cardinality(tenants) > 0 THEN
+        SELECT array_agg(p.place ORDER BY p.due_at, p.place) INTO places FROM unnest(since) WITH ORDINALITY AS p (due_at, place);
+        share := greatest(1, most / cardinality(tenants));
+        LOOP
+            before := taken;
+            FOREACH place IN ARRAY places LOOP
+                EXIT WHEN taken >= most;
+                RETURN QUERY SELECT tenants[place], names[place], s.id, s.token
+                    FROM take_share(
+                        asked_topic, names[place], tenants[place], asked_host, latest, present, ends, least(share, most - taken)
+                    ) AS s;
+                GET DIAGNOSTICS number = ROW_COUNT;
+                taken := taken + number;
+            END LOOP;
+            -- What some did not need is for those who have more.
+            EXIT WHEN taken >= most OR taken = before;
         END LOOP;
-        -- What some did not need is for those who have more.
-        EXIT WHEN taken >= most OR taken = before;
+    END IF;
+    FOREACH one IN ARRAY kinds LOOP
+        EXIT WHEN taken >= most;
+        RETURN QUERY SELECT o.tenant, one, o.id, o.token
+            FROM take_oldest(asked_topic, one, asked_host, latest, present, ends, most - taken) AS o;
+        GET DIAGNOSTICS number = ROW_COUNT;
+        taken := taken + number;
     END LOOP;
 END $$;
+
+-- What is told of a lease that was taken may be lost with the server's last moment: it then ends by itself. So nobody waits for the disk
+-- (`synchronous_commit`).
 
 CREATE FUNCTION renew_lease(
     asked_tenant uuid, asked_topic text, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, ends bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    setting text := set_config('synchronous_commit', 'off', true);
 BEGIN
     UPDATE work SET until = ends
     WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id AND topic = asked_topic AND host = asked_host AND token = asked_token;
     RETURN FOUND;
 END $$;
 
-CREATE FUNCTION release_lease(
-    asked_tenant uuid, asked_topic text, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint
-) RETURNS boolean LANGUAGE plpgsql AS $$
+-- A token says which lease is meant, and that it is still held.
+CREATE FUNCTION release_leases(tenants uuid[], topics text[], kinds text[], ids uuid[], tokens bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    setting text := set_config('synchronous_commit', 'off', true);
 BEGIN
-    UPDATE work SET host = NULL, until = NULL
-    WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id AND topic = asked_topic AND host = asked_host AND token = asked_token;
-    RETURN FOUND;
+    WITH held AS MATERIALIZED (
+        SELECT (
+            SELECT w.ctid FROM work AS w
+            WHERE w.tenant = l.tenant AND w.kind = l.kind AND w.id = l.id AND w.topic = l.topic AND w.token = l.token AND w.host IS NOT NULL
+        ) AS lies_at FROM unnest(tenants, topics, kinds, ids, tokens) AS l (tenant, topic, kind, id, token)
+    )
+    UPDATE work AS w SET host = NULL, until = NULL
+    WHERE w.ctid = ANY (ARRAY(SELECT lies_at FROM held)) AND w.token = ANY (tokens);
 END $$;
 
 -- Takes the row's lock if the lease is still held: what is read afterwards is what the last writer has left.
@@ -396,6 +440,8 @@ END $$;
 CREATE FUNCTION defer_lease(
     asked_tenant uuid, asked_topic text, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, seen bigint, wake_at bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    setting text := set_config('synchronous_commit', 'off', true);
 BEGIN
     -- Whoever is writing the aggregate has done so when this is held, and then says itself when it is due.
     PERFORM pg_advisory_xact_lock(aggregate_lock(asked_id));
@@ -577,5 +623,5 @@ END $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA factory_runtime FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, number_creations, refuse_writes, claim_is_held, commit, load, list, read_history, is_handled TO factory_runtime_tenant;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, take_share, take_leases, renew_lease, release_lease, holds_lease, defer_lease, next_due, read_outbox,
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, take_share, take_oldest, take_leases, renew_lease, release_leases, holds_lease, defer_lease, next_due, read_outbox,
     read_held, read_missed, let_go, outbox_published, outbox_park, outbox_caught_up, list_parked, outbox_unpark TO factory_runtime_operator;
