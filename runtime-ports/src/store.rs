@@ -34,9 +34,7 @@ pub use commit::{
     HistoryEntry, InboxEntry, StoredRecord, Wanted,
 };
 pub use lease::{Lease, LeaseError, LeaseRequest, LeaseTopic};
-pub use outbox::{
-    Held, Outbox, ParkedQuery, ParkedStream, ParkedUntil, Parking, StreamKey, Unpark,
-};
+pub use outbox::{Held, Outbox, ParkedQuery, ParkedStream, ParkedUntil, Parking, StreamKey, Unpark};
 pub use query::{Cursor, Order, Page, Query, StoredAggregate};
 pub use repository::{LoadError, Loaded, Repository};
 

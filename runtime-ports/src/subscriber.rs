@@ -26,7 +26,8 @@ impl Delivery<'_> {
     /// The chain of work that the event is part of; the event's own identifier where its envelope is not readable.
     pub fn correlation(&self) -> CorrelationId {
         let envelope = serde_json::from_str::<Envelope<serde_json::Value>>(&self.event.envelope);
-        envelope.map_or_else(|_| CorrelationId::from_uuid(self.event.id.uuid()), |envelope| envelope.correlation)
+        envelope
+            .map_or_else(|_| CorrelationId::from_uuid(self.event.id.uuid()), |envelope| envelope.correlation)
     }
 }
 

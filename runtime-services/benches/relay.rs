@@ -75,7 +75,10 @@ fn main() {
     println!("a raw loop, 64 events to a flush: {limit:.0}/s here, taken as 1.00");
     for ((aggregates, events), rates) in SHAPES.into_iter().zip(&mut rates) {
         let rate = median(rates);
-        println!("relay, {aggregates:>5} aggregates with {events:>3} events each: {:.2} ({rate:.0}/s)", rate / limit);
+        println!(
+            "relay, {aggregates:>5} aggregates with {events:>3} events each: {:.2} ({rate:.0}/s)",
+            rate / limit
+        );
     }
 }
 
@@ -97,9 +100,14 @@ async fn raw(path: &std::path::Path) -> f64 {
              CREATE TABLE events (position INTEGER PRIMARY KEY, event_id BLOB, event_type TEXT, envelope TEXT) STRICT; BEGIN",
         )
         .unwrap();
-    let event = Draft::create(1, sample::key(AggregateKind::RuntimeDeployment, 1)).publishing().write().outbox.remove(0);
-    let mut insert =
-        connection.prepare("INSERT INTO events (event_id, event_type, envelope) VALUES (?1, ?2, ?3)").unwrap();
+    let event = Draft::create(1, sample::key(AggregateKind::RuntimeDeployment, 1))
+        .publishing()
+        .write()
+        .outbox
+        .remove(0);
+    let mut insert = connection
+        .prepare("INSERT INTO events (event_id, event_type, envelope) VALUES (?1, ?2, ?3)")
+        .unwrap();
     for _ in 0..RAW {
         insert.execute((event.id.uuid().as_bytes(), &event.event_type, &event.envelope)).unwrap();
     }
@@ -131,7 +139,9 @@ async fn relayed(path: &std::path::Path, (aggregates, events): (u64, u64)) -> f6
     let tenant = store.for_tenant(&sample::scope(1));
     for first in (0..aggregates).step_by(100) {
         let drafts = (first..first + 100).map(|number| {
-            Draft::create(1, sample::key(AggregateKind::RuntimeDeployment, number)).entries(events).publishing()
+            Draft::create(1, sample::key(AggregateKind::RuntimeDeployment, number))
+                .entries(events)
+                .publishing()
         });
         tenant.commit(sample::commit(drafts)).await.unwrap();
     }

@@ -66,7 +66,9 @@ pub enum SubscriberError {
     #[error("a subscriber's name is refused")]
     Name(#[from] TextError),
     /// Two have one name.
-    #[error("the name `{name}` is taken by another subscriber, a context of the host or the bus: choose another")]
+    #[error(
+        "the name `{name}` is taken by another subscriber, a context of the host or the bus: choose another"
+    )]
     NameTaken {
         /// The name.
         name: Name,

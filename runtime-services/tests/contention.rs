@@ -22,8 +22,8 @@ use runtime_ports::prober::MockHealthProber;
 use runtime_ports::publisher::MockEventPublisher;
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::store::{
-    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, OperatorStore, Page, Query, Store,
-    StoredAggregate, TenantStore,
+    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, OperatorStore, Page, Query,
+    Store, StoredAggregate, TenantStore,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_services::environments::{EnvironmentService, NewEnvironment};

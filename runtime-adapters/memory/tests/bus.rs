@@ -1,7 +1,7 @@
 //! What observers of the in-process bus are shown.
 
 use runtime_domain::id::AggregateKind;
-use runtime_memory::{Observed, InProcessBus, Observation};
+use runtime_memory::{InProcessBus, Observation, Observed};
 use runtime_ports::publisher::{EventPublisher, PublishedEvent};
 use runtime_testkit::sample::{self, Draft};
 

@@ -504,10 +504,12 @@ BEGIN
     END IF;
 END $$;
 
+-- Not flushed: where a crash of the server loses the mark, the events are sent again.
 CREATE FUNCTION outbox_published(
     asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, up_to bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
+    setting text := set_config('synchronous_commit', 'off', true);
     sent bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(aggregate_lock(asked_id));
@@ -550,6 +552,7 @@ CREATE FUNCTION outbox_caught_up(
     asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, asked_destination text, next bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
+    setting text := set_config('synchronous_commit', 'off', true);
     sent bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(aggregate_lock(asked_id));

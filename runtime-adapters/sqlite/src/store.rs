@@ -296,9 +296,8 @@ impl OperatorStore for OperatorHandle {
         limit: u32,
     ) -> PortResult<Vec<PublishedEvent>> {
         let (lease, destination) = (lease.clone(), destination.clone());
-        let read = move |connection: &rusqlite::Connection| {
-            outbox::missed(connection, &lease, &destination, limit)
-        };
+        let read =
+            move |connection: &rusqlite::Connection| outbox::missed(connection, &lease, &destination, limit);
         self.shared.readers.read("store.outbox_missed", read).await
     }
 

@@ -123,7 +123,10 @@ mod tests {
         for failures in 1..20 {
             let again = circuit.failed(pass, now, None, failures.into());
             let pause = Span::between(now, again);
-            assert!(pause <= wait(failures) && pause.as_millis() * 2 >= wait(failures).as_millis(), "{pause}");
+            assert!(
+                pause <= wait(failures) && pause.as_millis() * 2 >= wait(failures).as_millis(),
+                "{pause}"
+            );
             assert_eq!(circuit.admit(now), Err(again));
             now = again;
             pass = circuit.admit(now).unwrap();

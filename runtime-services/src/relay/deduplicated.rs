@@ -27,7 +27,8 @@ impl<S: std::fmt::Debug> std::fmt::Debug for Deduplicated<S> {
 impl<S: Subscriber> Deduplicated<S> {
     /// `inner`, remembering in `store`.
     pub fn new(inner: S, store: Arc<dyn Store>) -> Self {
-        let scope = OperatorScope::trusted(Actor::reconciler("deduplication"), "remember which events were handled");
+        let scope =
+            OperatorScope::trusted(Actor::reconciler("deduplication"), "remember which events were handled");
         Self { inner, store, scope }
     }
 }

@@ -17,8 +17,8 @@ use runtime_ports::PortResult;
 use runtime_ports::clock::Clock;
 use runtime_ports::publisher::{EventPublisher, PublishedEvent};
 use runtime_ports::store::{
-    AggregateKey, CommitError, Lease, LeaseError, LeaseRequest, OperatorStore, Outbox, Page,
-    ParkedQuery, ParkedStream, Parking, Store, TenantStore, Unpark,
+    AggregateKey, CommitError, Lease, LeaseError, LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery,
+    ParkedStream, Parking, Store, TenantStore, Unpark,
 };
 use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
 use runtime_services::HostOptions;
@@ -32,6 +32,9 @@ const TENANTS: u64 = 5;
 const AGGREGATES: u64 = 200;
 /// How many events may wait while more are raised.
 const BACKLOG: u64 = 5_000;
+
+/// How long nothing may arrive before what is missing counts as lost.
+const PATIENCE: Span = Span::from_secs(120);
 
 /// What decides the story.
 struct Dice(AtomicU64);
@@ -147,7 +150,9 @@ impl Subscriber for Ledger {
         self.dice.pause().await;
         match store.commit(commit).await {
             Ok(_) if next == event.sequence => {}
-            Ok(_) => self.findings.wrong(format!("event {} of {key} was handled as its {next}th", event.sequence)),
+            Ok(_) => {
+                self.findings.wrong(format!("event {} of {key} was handled as its {next}th", event.sequence))
+            }
             Err(CommitError::AlreadyHandled) => {
                 self.findings.absorbed.fetch_add(1, Ordering::Relaxed);
             }
@@ -268,7 +273,6 @@ struct Story {
     dice: Arc<Dice>,
     findings: Arc<Findings>,
     events: u64,
-    raised: AtomicU64,
     /// Whether time is the test's own.
     is_driven: bool,
     options: HostOptions,
@@ -287,8 +291,8 @@ impl Story {
         let bus = Wire { dice: Arc::clone(&dice), findings: Arc::clone(&findings), newest: Mutex::default() };
         let ledger =
             Ledger { store: Arc::clone(&store), dice: Arc::clone(&dice), findings: Arc::clone(&findings) };
-        let (bus, ledger, raised) = (Arc::new(bus), Arc::new(ledger), AtomicU64::new(0));
-        Self { store, bus, ledger, dice, findings, events, raised, is_driven, options }
+        let (bus, ledger) = (Arc::new(bus), Arc::new(ledger));
+        Self { store, bus, ledger, dice, findings, events, is_driven, options }
     }
 
     fn on_bus(&self) -> u64 {
@@ -305,8 +309,7 @@ impl Story {
             let store = self.store.for_tenant(&sample::scope(tenant));
             store.commit(next_events(&*store, tenant, key(number), count).await).await.unwrap();
             raised += count;
-            self.raised.store(raised, Ordering::Relaxed);
-            while raised - self.on_bus() > BACKLOG {
+            while raised - self.on_bus() > BACKLOG && self.findings.wrong.lock().unwrap().is_empty() {
                 tokio::task::yield_now().await;
             }
         }
@@ -345,16 +348,23 @@ impl Story {
         }
     }
 
-    /// Unparks what is parked until the bus and the ledger have all.
+    /// Unparks what is parked until the bus and the ledger have all, or nothing comes any more.
     async fn operate(&self, clock: &dyn Clock, stop: &CancellationToken) {
         let operator = self.store.for_operator(&sample::operator());
-        loop {
+        let (mut seen, mut progress_at) = (0, clock.now());
+        while !stop.is_cancelled() {
             clock.sleep_until(Span::from_millis(500).after(clock.now())).await;
             let unparked = operator.outbox_unpark(&Unpark::All { destination: None }).await.unwrap();
             self.findings.parked.fetch_add(unparked.into(), Ordering::Relaxed);
-            let is_raised = self.raised.load(Ordering::Relaxed) == self.events;
-            if is_raised && self.on_bus() == self.events && self.in_ledger().await == self.events {
-                break stop.cancel();
+            let all = 2 * self.events;
+            let arrived = self.on_bus() + self.in_ledger().await;
+            if arrived > seen {
+                (seen, progress_at) = (arrived, clock.now());
+            } else if Span::between(progress_at, clock.now()) > PATIENCE {
+                self.findings.wrong(format!("{} deliveries of {all} are lost", all - arrived));
+            }
+            if arrived == all || !self.findings.wrong.lock().unwrap().is_empty() {
+                stop.cancel();
             }
         }
     }
@@ -386,7 +396,10 @@ impl Story {
             read(parked),
         );
         assert_eq!(*wrong.lock().unwrap(), Vec::<String>::new());
-        assert!(read(absorbed) > 0 && read(repeated_on_bus) > 0, "nothing was ever repeated: the story is too kind");
+        assert!(
+            read(absorbed) > 0 && read(repeated_on_bus) > 0,
+            "nothing was ever repeated: the story is too kind"
+        );
         let left = self.store.for_operator(&sample::operator());
         let request = LeaseRequest {
             topic: runtime_ports::store::LeaseTopic::Outbox,

@@ -220,7 +220,8 @@ impl Site {
     pub(crate) fn relay_to(&self, subscribers: Vec<Arc<dyn Subscriber>>) -> RelayService {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let bus = Arc::clone(&self.bus) as Arc<dyn EventPublisher>;
-        RelayService::new(host(Arc::clone(&self.store), bus, clock, self.options.clone()), subscribers).unwrap()
+        RelayService::new(host(Arc::clone(&self.store), bus, clock, self.options.clone()), subscribers)
+            .unwrap()
     }
 
     pub(crate) async fn parked(&self, relay: &RelayService) -> Vec<ParkedStream> {

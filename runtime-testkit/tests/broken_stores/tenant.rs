@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use runtime_domain::claim::{ClaimMode, ClaimSpace};
 use runtime_domain::scope::TenantScope;
 use runtime_ports::store::{
-    AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, Cursor, Expected, HistoryEntry, InboxEntry, Page,
-    Query, Store, StoredAggregate, TenantStore, Wanted,
+    AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, Cursor, Expected, HistoryEntry,
+    InboxEntry, Page, Query, Store, StoredAggregate, TenantStore, Wanted,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 

@@ -7,7 +7,9 @@ use runtime_domain::id::{AggregateKind, EventId, HostId, TenantId};
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::{Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
-use runtime_ports::store::{AggregateKey, Facets, HistoryEntry, LeaseTopic, ParkedUntil, StoredAggregate, StoredRecord};
+use runtime_ports::store::{
+    AggregateKey, Facets, HistoryEntry, LeaseTopic, ParkedUntil, StoredAggregate, StoredRecord,
+};
 use uuid::Uuid;
 
 /// Where an aggregate is, among all tenants'.

@@ -26,10 +26,8 @@ pub(super) async fn unpublished(link: &Link, lease: &Lease, limit: u32) -> PortR
     let limit = i64::from(limit);
     let (of_held, of_events): (Parameters<'_>, Parameters<'_>) =
         (&[&tenant, &kind, &id], &[&tenant, &kind, &id, &limit]);
-    let (held, events) = tokio::try_join!(
-        link.read(OPERATION, held, of_held),
-        link.read(OPERATION, events, of_events)
-    )?;
+    let (held, events) =
+        tokio::try_join!(link.read(OPERATION, held, of_held), link.read(OPERATION, events, of_events))?;
     let destination = |row| {
         let columns = Columns { operation: OPERATION, row };
         Ok(Held { destination: columns.parsed(0, Name::new)?, is_resumed: columns.get(1)? })
@@ -77,8 +75,7 @@ pub(super) async fn missed(
     check_topic(lease, OPERATION)?;
     let sql = "SELECT event_id, sequence, event_type, envelope FROM read_missed($1, $2, $3, $4, $5)";
     let (tenant, kind, id) = (lease.tenant.uuid(), lease.key.kind.name(), lease.key.id);
-    let parameters: Parameters<'_> =
-        &[&tenant, &kind, &id, &destination.as_str(), &i64::from(limit)];
+    let parameters: Parameters<'_> = &[&tenant, &kind, &id, &destination.as_str(), &i64::from(limit)];
     read_events(OPERATION, lease, &link.read(OPERATION, sql, parameters).await?)
 }
 

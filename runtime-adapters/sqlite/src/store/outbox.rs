@@ -21,7 +21,8 @@ pub(super) fn unpublished(connection: &Connection, lease: &Lease, limit: u32) ->
     const OPERATION: &str = "store.outbox";
     check_topic(lease, OPERATION)?;
     let address = Address::new(lease.tenant, lease.key);
-    let sql = "SELECT destination, parked_until IS NULL FROM held WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
+    let sql =
+        "SELECT destination, parked_until IS NULL FROM held WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
     let held = statement(connection, sql).and_then(|mut statement| {
         rows(&mut statement, &address.and([]), |row| {
             Ok(Held { destination: row::text(row, 0, Name::new)?, is_resumed: row.get(1)? })
@@ -90,8 +91,7 @@ pub(super) fn park(connection: &Connection, lease: &Lease, parking: &Parking) ->
         let address = Address::new(lease.tenant, lease.key);
         let destination = parking.destination.as_str();
         let before = parking.sequence.saturating_sub(1);
-        let held =
-            "SELECT 1 FROM held WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND destination = ?4";
+        let held = "SELECT 1 FROM held WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND destination = ?4";
         if !statement(connection, held)?.exists(&*address.and([&destination]))? {
             move_others(connection, address, before)?;
         }
@@ -207,7 +207,11 @@ pub(super) fn unpark(connection: &Connection, which: &Unpark) -> PortResult<u32>
     let (filter, one, destination) = match which {
         Unpark::One(stream) => {
             let address = Address::new(stream.tenant, stream.key);
-            ("tenant = ?1 AND kind = ?2 AND id = ?3 AND destination = ?4", Some(address), Some(&stream.destination))
+            (
+                "tenant = ?1 AND kind = ?2 AND id = ?3 AND destination = ?4",
+                Some(address),
+                Some(&stream.destination),
+            )
         }
         Unpark::All { destination } => ("(?1 IS NULL OR destination = ?1)", None, destination.as_ref()),
     };

@@ -2,8 +2,8 @@ use runtime_domain::value::Name;
 use runtime_ports::PortErrorKind;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    Commit, Held, InboxEntry, Lease, LeaseError, LeaseTopic, OperatorStore, ParkedQuery, ParkedUntil, Parking,
-    StreamKey, Unpark,
+    Commit, Held, InboxEntry, Lease, LeaseError, LeaseTopic, OperatorStore, ParkedQuery, ParkedUntil,
+    Parking, StreamKey, Unpark,
 };
 
 use super::{Failure, Outcome, World, ensure, key, request, take_one};
@@ -26,7 +26,10 @@ fn name(text: &str) -> Result<Name, Failure> {
 async fn held(operator: &dyn OperatorStore, lease: &Lease) -> Result<Vec<(String, bool)>, Failure> {
     let mut held: Vec<_> = operator.outbox(lease, 1).await?.held;
     held.sort_by(|one, other| one.destination.cmp(&other.destination));
-    Ok(held.into_iter().map(|Held { destination, is_resumed }| (destination.to_string(), is_resumed)).collect())
+    Ok(held
+        .into_iter()
+        .map(|Held { destination, is_resumed }| (destination.to_string(), is_resumed))
+        .collect())
 }
 
 async fn missed(operator: &dyn OperatorStore, lease: &Lease, destination: &str) -> Result<Vec<u64>, Failure> {
@@ -214,7 +217,8 @@ pub(super) async fn parked_streams_are_listed_page_by_page(world: World) -> Outc
 
 pub(super) async fn a_consumer_learns_whether_an_event_was_handled(world: World) -> Outcome {
     let tenant = world.tenant(1);
-    let entry = |consumer: &str| Ok::<_, Failure>(InboxEntry { consumer: name(consumer)?, event: sample::event(1) });
+    let entry =
+        |consumer: &str| Ok::<_, Failure>(InboxEntry { consumer: name(consumer)?, event: sample::event(1) });
     equal("before", tenant.is_handled(&entry("billing")?).await?, false)?;
     tenant.commit(Commit { inbox: Some(entry("billing")?), ..Commit::default() }).await?;
     equal("afterwards", tenant.is_handled(&entry("billing")?).await?, true)?;
