@@ -13,6 +13,8 @@ CREATE TABLE aggregates (
     environment BLOB    NOT NULL CHECK (length(environment) = 16),
     status      TEXT    NOT NULL,
     wake_at     INTEGER,
+    -- A digest of its modules and claims: where a write has the same, their rows stay as they are.
+    held        BLOB    NOT NULL CHECK (length(held) = 16),
     body        TEXT    NOT NULL,
     PRIMARY KEY (tenant, kind, id),
     UNIQUE (tenant, kind, created)
@@ -78,8 +80,8 @@ END;
 
 -- Events that wait to be published; the history keeps them for ever.
 CREATE TABLE outbox (
-    -- Commit order: there is one writer, and AUTOINCREMENT never gives a number twice.
-    position   INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- The order of commits among the events that wait.
+    position   INTEGER PRIMARY KEY,
     tenant     BLOB    NOT NULL,
     kind       TEXT    NOT NULL,
     id         BLOB    NOT NULL,
@@ -115,15 +117,24 @@ CREATE TABLE lease_tokens (
 ) STRICT;
 INSERT INTO lease_tokens (id, newest) VALUES (1, 0);
 
-CREATE TABLE leases (
-    tenant   BLOB    NOT NULL,
-    topic    TEXT    NOT NULL CHECK (topic IN ('work', 'outbox')),
-    kind     TEXT    NOT NULL,
-    id       BLOB    NOT NULL,
-    host     BLOB    CHECK (length(host) = 16),
-    token    INTEGER NOT NULL CHECK (token >= 1),
-    until    INTEGER,
-    PRIMARY KEY (tenant, topic, kind, id),
+-- When an aggregate is due for a topic, and who has it.
+CREATE TABLE work (
+    topic   TEXT    NOT NULL CHECK (topic IN ('work', 'outbox')),
+    kind    TEXT    NOT NULL,
+    tenant  BLOB    NOT NULL,
+    id      BLOB    NOT NULL,
+    -- For `work` the aggregate's wake-up time. For `outbox` the position of its oldest event that may be published, counted up from the
+    -- smallest number, so that it is below every time.
+    due_at  INTEGER,
+    host    BLOB    CHECK (length(host) = 16),
+    token   INTEGER CHECK (token >= 1),
+    until   INTEGER,
+    -- From when on it can be taken.
+    free_at INTEGER GENERATED ALWAYS AS (max(due_at, coalesce(until, due_at))) VIRTUAL,
+    PRIMARY KEY (topic, kind, tenant, id),
     FOREIGN KEY (tenant, kind, id) REFERENCES aggregates (tenant, kind, id),
     CHECK ((host IS NULL) = (until IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- What of one tenant can be taken, the longest due first, however much is leased and however much another tenant has.
+CREATE INDEX work_free ON work (topic, kind, tenant, free_at) WHERE free_at IS NOT NULL;

@@ -27,6 +27,10 @@ mod lease;
 mod outbox;
 mod read;
 mod row;
+mod turn;
+
+use commit::Prepared;
+use turn::Turns;
 
 /// A store in one SQLite file. Clones are the same store.
 ///
@@ -44,6 +48,7 @@ struct Shared {
     readers: Readers,
     writer: Writer,
     arrivals: Arc<Arrivals>,
+    turns: Arc<Turns>,
 }
 
 impl SqliteStore {
@@ -69,8 +74,11 @@ impl SqliteStore {
         let (lock, path) = OwnerLock::acquire(path.as_ref())?;
         let connection = open_writer(&path, &options)?;
         let readers = Readers::new(path.clone(), options.clone());
-        let writer = Writer::start(connection, lock)?;
-        Ok(Self { shared: Arc::new(Shared { path, options, readers, writer, arrivals: Arc::default() }) })
+        let turns = Arc::new(Turns::default());
+        let kept = Arc::clone(&turns);
+        let writer = Writer::start(connection, lock, move || kept.forget())?;
+        let shared = Shared { path, options, readers, writer, arrivals: Arc::default(), turns };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Finishes the commits that are queued, closes the file and lets go of it: it can be opened again. What is called afterwards, on any
@@ -175,10 +183,11 @@ impl TenantStore for TenantHandle {
         let wakes = commit.writes.iter().any(|write| write.wake_at.is_some() || !write.outbox.is_empty());
         let arrivals = Arc::clone(&self.shared.arrivals);
         let announcement = AnnounceWhenDropped(wakes.then_some(arrivals));
+        let (turns, prepared) = (Arc::clone(&self.shared.turns), Prepared::new(commit));
         let work = move |connection: &rusqlite::Connection| {
             // Moved into the task, it is dropped after the commit is durable, even where nobody waits for the answer any more.
             let _ = &announcement;
-            commit::perform(connection, tenant, &commit)
+            commit::perform(connection, &turns, tenant, &prepared)
         };
         self.shared.writer.write("store.commit", work).await
     }
@@ -220,14 +229,18 @@ struct OperatorHandle {
     watch: Watch,
 }
 
+impl OperatorHandle {
+    fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.shared.turns)
+    }
+}
+
 #[async_trait]
 impl OperatorStore for OperatorHandle {
     async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
-        let request = request.clone();
-        self.shared
-            .writer
-            .write("store.take_leases", move |connection| lease::take(connection, &request))
-            .await
+        let (request, turns) = (request.clone(), self.turns());
+        let work = move |connection: &rusqlite::Connection| lease::take(connection, &turns, &request);
+        self.shared.writer.write("store.take_leases", work).await
     }
 
     async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {
@@ -237,16 +250,15 @@ impl OperatorStore for OperatorHandle {
     }
 
     async fn release_lease(&self, lease: &Lease) -> PortResult<()> {
-        let lease = lease.clone();
-        self.shared
-            .writer
-            .write("store.release_lease", move |connection| lease::release(connection, &lease))
-            .await
+        let (lease, turns) = (lease.clone(), self.turns());
+        let work = move |connection: &rusqlite::Connection| lease::release(connection, &turns, &lease);
+        self.shared.writer.write("store.release_lease", work).await
     }
 
     async fn defer_lease(&self, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {
-        let lease = lease.clone();
-        let work = move |connection: &rusqlite::Connection| lease::defer(connection, &lease, seen, wake_at);
+        let (lease, turns) = (lease.clone(), self.turns());
+        let work =
+            move |connection: &rusqlite::Connection| lease::defer(connection, &turns, &lease, seen, wake_at);
         self.shared.writer.write("store.defer_lease", work).await
     }
 
@@ -271,21 +283,23 @@ impl OperatorStore for OperatorHandle {
     }
 
     async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
-        let lease = lease.clone();
-        let work = move |connection: &rusqlite::Connection| outbox::published(connection, &lease, sequence);
+        let (lease, turns) = (lease.clone(), self.turns());
+        let work =
+            move |connection: &rusqlite::Connection| outbox::published(connection, &turns, &lease, sequence);
         self.shared.writer.write("store.outbox_published", work).await
     }
 
     async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
-        let (lease, reason) = (lease.clone(), reason.to_owned());
-        let work =
-            move |connection: &rusqlite::Connection| outbox::park(connection, &lease, sequence, &reason);
+        let (lease, reason, turns) = (lease.clone(), reason.to_owned(), self.turns());
+        let work = move |connection: &rusqlite::Connection| {
+            outbox::park(connection, &turns, &lease, sequence, &reason)
+        };
         self.shared.writer.write("store.outbox_park", work).await
     }
 
     async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
-        let kinds = kinds.to_vec();
-        let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &kinds);
+        let (kinds, turns) = (kinds.to_vec(), self.turns());
+        let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &turns, &kinds);
         let unparked = self.shared.writer.write("store.outbox_unpark", work).await?;
         if unparked > 0 {
             self.shared.arrivals.announce();

@@ -1,102 +1,151 @@
 //! Leases.
 
+use std::collections::BTreeSet;
+
 use runtime_domain::id::{AggregateKind, TenantId};
 use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
 use runtime_ports::PortResult;
 use runtime_ports::store::{AggregateKey, Lease, LeaseError, LeaseRequest, LeaseTopic};
-use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 
 use super::row::{self, Address, execute, number, statement, unsigned};
+use super::turn::{Known, Turns};
 use crate::error::During;
 
-/// Aggregates whose time has come, each tenant's ranked among themselves: every tenant's first come before any tenant's second (X-9).
-const DUE_WORK: &str = "
-    SELECT tenant, kind, id FROM (
-        SELECT due.tenant, due.kind, due.id, due.wake_at AS since,
-               row_number() OVER (PARTITION BY due.tenant ORDER BY due.wake_at, due.id) AS place
-        FROM aggregates AS due
-        LEFT JOIN leases ON leases.tenant = due.tenant AND leases.topic = 'work'
-            AND leases.kind = due.kind AND leases.id = due.id
-        WHERE due.kind IN ({kinds}) AND due.wake_at <= ? AND (leases.until IS NULL OR leases.until <= ?))
-    ORDER BY place, since LIMIT ?";
+/// Below every time: what is counted from here orders aggregates that are due whatever the time is.
+const BEFORE_ALL_TIME: i64 = i64::MIN;
 
-/// Aggregates with events to publish, ranked likewise, by the age of the oldest event.
-const DUE_OUTBOX: &str = "
-    SELECT tenant, kind, id FROM (
-        SELECT due.tenant, due.kind, due.id, min(due.position) AS since,
-               row_number() OVER (PARTITION BY due.tenant ORDER BY min(due.position)) AS place
-        FROM outbox AS due
-        LEFT JOIN parked ON parked.tenant = due.tenant AND parked.kind = due.kind AND parked.id = due.id
-        LEFT JOIN leases ON leases.tenant = due.tenant AND leases.topic = 'outbox'
-            AND leases.kind = due.kind AND leases.id = due.id
-        WHERE due.kind IN ({kinds}) AND (parked.from_sequence IS NULL OR due.sequence < parked.from_sequence)
-            AND (leases.until IS NULL OR leases.until <= ?)
-        GROUP BY due.tenant, due.kind, due.id)
-    ORDER BY place, since LIMIT ?";
-
-pub(super) fn take(connection: &Connection, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
-    let (kinds, mut parameters) = row::kinds(&request.kinds);
-    let now = Value::from(row::present(request.now));
-    let sql = match request.topic {
-        LeaseTopic::Work => {
-            parameters.push(now.clone());
-            DUE_WORK
+/// Takes leases, a share for every tenant before anybody's second share (X-9). Whoever was served longest ago comes first, so that none waits
+/// for ever where there are more tenants than leases are asked for.
+pub(super) fn take(connection: &Connection, turns: &Turns, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
+    let take = |known: &mut Known| {
+        let newest = statement(connection, "SELECT newest FROM lease_tokens")?
+            .query_row([], |row| unsigned(row, 0))?;
+        let mut taking = Taking { connection, known, request, newest, taken: Vec::new() };
+        taking.take()?;
+        if taking.newest > newest {
+            execute(connection, "UPDATE lease_tokens SET newest = ?1", &[&number(taking.newest)])?;
         }
-        LeaseTopic::Outbox => DUE_OUTBOX,
+        Ok(taking.taken)
     };
-    parameters.extend([now, Value::from(i64::from(request.limit))]);
-    due(connection, &sql.replace("{kinds}", &kinds), parameters)
-        .and_then(|due| {
-            due.into_iter().map(|(tenant, key)| grant(connection, request, tenant, key)).collect()
-        })
-        .during("store.take_leases")
+    turns.with(connection, take).during("store.take_leases")
 }
 
-fn due(
-    connection: &Connection,
-    sql: &str,
-    parameters: Vec<Value>,
-) -> rusqlite::Result<Vec<(TenantId, AggregateKey)>> {
-    statement(connection, sql)?
-        .query_map(params_from_iter(parameters), |row| {
-            let kind = row::text(row, 1, str::parse::<AggregateKind>)?;
-            Ok((TenantId::from_uuid(row::uuid(row, 0)?), AggregateKey { kind, id: row::uuid(row, 2)? }))
-        })?
-        .collect()
+/// One call of [`take`].
+struct Taking<'c> {
+    connection: &'c Connection,
+    known: &'c mut Known,
+    request: &'c LeaseRequest,
+    newest: u64,
+    taken: Vec<Lease>,
 }
 
-fn grant(
-    connection: &Connection,
-    request: &LeaseRequest,
-    tenant: TenantId,
-    key: AggregateKey,
-) -> rusqlite::Result<Lease> {
-    let next = "UPDATE lease_tokens SET newest = newest + 1 RETURNING newest";
-    let token = statement(connection, next)?.query_row([], |row| unsigned(row, 0))?;
-    let sql =
-        "INSERT INTO leases (tenant, kind, id, topic, host, token, until) VALUES (?1, ?2, ?3, ?4, ?5, ?7, ?6)
-         ON CONFLICT DO UPDATE SET host = excluded.host, until = excluded.until, token = excluded.token";
-    let (address, host) = (Address::new(tenant, key), request.host.uuid());
-    let (topic, until) = (row::topic(request.topic), row::future(request.until));
-    let stored_token = number(token);
-    let columns = address.and([&topic, host.as_bytes(), &until, &stored_token]);
-    execute(connection, sql, &columns)?;
-    Ok(Lease {
-        topic: request.topic,
-        tenant,
-        key,
-        host: request.host,
-        token: FencingToken(token),
-        until: request.until,
-    })
+impl Taking<'_> {
+    fn take(&mut self) -> rusqlite::Result<()> {
+        let most = usize::try_from(self.request.limit).unwrap_or(usize::MAX);
+        let kinds: BTreeSet<AggregateKind> = self.request.kinds.iter().copied().collect();
+        let mut waiting = self.known.waiting(self.request.topic, &kinds, row::present(self.request.now));
+        while self.taken.len() < most && !waiting.is_empty() {
+            let share = ((most - self.taken.len()) / waiting.len()).max(1);
+            let mut with_more = Vec::new();
+            for (tenant, kinds) in waiting {
+                let share = share.min(most - self.taken.len());
+                if share == 0 {
+                    break;
+                }
+                if self.take_share(tenant, &kinds, share)? {
+                    with_more.push((tenant, kinds));
+                }
+            }
+            // What some did not need is for those who have more. Leases that have ended already would be given twice.
+            waiting = if self.request.until > self.request.now { with_more } else { Vec::new() };
+        }
+        Ok(())
+    }
+
+    /// Takes at most `share` of the tenant's, the longest due first, and says whether there may be more.
+    fn take_share(
+        &mut self,
+        tenant: TenantId,
+        kinds: &[AggregateKind],
+        share: usize,
+    ) -> rusqlite::Result<bool> {
+        let mut found = Vec::new();
+        for kind in kinds {
+            self.find(tenant, *kind, share, &mut found)?;
+        }
+        found.sort_unstable();
+        found.truncate(share);
+        for (_, key) in &found {
+            self.grant(tenant, *key)?;
+        }
+        if !found.is_empty() {
+            self.known.serve(self.request.topic, tenant);
+        }
+        let may_have_more = found.len() == share;
+        if !may_have_more {
+            for kind in kinds {
+                let next = self.next_free(tenant, *kind)?;
+                self.known.set(self.request.topic, *kind, tenant, next);
+            }
+        }
+        Ok(may_have_more)
+    }
+
+    fn find(
+        &self,
+        tenant: TenantId,
+        kind: AggregateKind,
+        most: usize,
+        found: &mut Vec<(i64, AggregateKey)>,
+    ) -> rusqlite::Result<()> {
+        let sql = "SELECT free_at, id FROM work
+             WHERE topic = ?1 AND kind = ?2 AND tenant = ?3 AND free_at <= ?4 ORDER BY free_at, id LIMIT ?5";
+        let (topic, now, tenant) =
+            (row::topic(self.request.topic), row::present(self.request.now), tenant.uuid());
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let read = |row: &Row<'_>| Ok((row.get(0)?, AggregateKey { kind, id: row::uuid(row, 1)? }));
+        for row in statement(self.connection, sql)?
+            .query_map((topic, kind.name(), tenant.as_bytes(), now, most), read)?
+        {
+            found.push(row?);
+        }
+        Ok(())
+    }
+
+    fn next_free(&self, tenant: TenantId, kind: AggregateKind) -> rusqlite::Result<Option<i64>> {
+        let sql = "SELECT min(free_at) FROM work
+             WHERE topic = ?1 AND kind = ?2 AND tenant = ?3 AND free_at IS NOT NULL";
+        let tenant = tenant.uuid();
+        statement(self.connection, sql)?
+            .query_row((row::topic(self.request.topic), kind.name(), tenant.as_bytes()), |row| row.get(0))
+    }
+
+    fn grant(&mut self, tenant: TenantId, key: AggregateKey) -> rusqlite::Result<()> {
+        self.newest += 1;
+        let sql = "UPDATE work SET host = ?5, token = ?6, until = ?7
+             WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4";
+        let (address, host) = (Address::new(tenant, key), self.request.host.uuid());
+        let (topic, token) = (row::topic(self.request.topic), number(self.newest));
+        let until = row::future(self.request.until);
+        execute(self.connection, sql, &address.and([&topic, host.as_bytes(), &token, &until]))?;
+        self.taken.push(Lease {
+            topic: self.request.topic,
+            tenant,
+            key,
+            host: self.request.host,
+            token: FencingToken(self.newest),
+            until: self.request.until,
+        });
+        Ok(())
+    }
 }
 
 /// Whether the lease is the present one. Time plays no part: an expired lease that nobody has taken is still good.
 pub(super) fn holds(connection: &Connection, lease: &Lease) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM leases
+    let sql = "SELECT 1 FROM work
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4 AND host = ?5 AND token = ?6";
     let (address, host) = (Address::new(lease.tenant, lease.key), lease.host.uuid());
     let (topic, token) = (row::topic(lease.topic), number(lease.token.0));
@@ -105,7 +154,7 @@ pub(super) fn holds(connection: &Connection, lease: &Lease) -> rusqlite::Result<
 }
 
 pub(super) fn renew(connection: &Connection, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {
-    let sql = "UPDATE leases SET until = ?7
+    let sql = "UPDATE work SET until = ?7
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4 AND host = ?5 AND token = ?6";
     let (address, host) = (Address::new(lease.tenant, lease.key), lease.host.uuid());
     let (topic, token, end) = (row::topic(lease.topic), number(lease.token.0), row::future(until));
@@ -116,30 +165,126 @@ pub(super) fn renew(connection: &Connection, lease: &Lease, until: Timestamp) ->
     }
 }
 
-pub(super) fn release(connection: &Connection, lease: &Lease) -> PortResult<()> {
-    let sql = "UPDATE leases SET host = NULL, until = NULL
-         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4 AND host = ?5 AND token = ?6";
-    let (address, host) = (Address::new(lease.tenant, lease.key), lease.host.uuid());
-    let (topic, token) = (row::topic(lease.topic), number(lease.token.0));
-    let columns = address.and([&topic, host.as_bytes(), &token]);
-    execute(connection, sql, &columns).map(drop).during("store.release_lease")
+pub(super) fn release(connection: &Connection, turns: &Turns, lease: &Lease) -> PortResult<()> {
+    let sql = "UPDATE work SET host = NULL, until = NULL
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4 AND host = ?5 AND token = ?6
+         RETURNING due_at";
+    free(connection, turns, lease, sql, &[]).map(drop).during("store.release_lease")
 }
 
 pub(super) fn defer(
     connection: &Connection,
+    turns: &Turns,
     lease: &Lease,
     seen: Revision,
     wake_at: Timestamp,
 ) -> PortResult<()> {
-    if lease.topic != LeaseTopic::Work || !holds(connection, lease).during("store.defer_lease")? {
+    const OPERATION: &str = "store.defer_lease";
+    if lease.topic != LeaseTopic::Work {
         return Ok(());
     }
-    release(connection, lease)?;
-    let sql =
-        "UPDATE aggregates SET wake_at = ?4 WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND revision = ?5";
-    let address = Address::new(lease.tenant, lease.key);
+    let sql = "UPDATE work SET host = NULL, until = NULL, due_at = CASE (
+             SELECT revision FROM aggregates AS a
+             WHERE a.tenant = work.tenant AND a.kind = work.kind AND a.id = work.id
+         ) WHEN ?7 THEN ?8 ELSE due_at END
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4 AND host = ?5 AND token = ?6
+         RETURNING due_at";
     let (wake_at, seen) = (row::future(wake_at), number(seen.0));
-    execute(connection, sql, &address.and([&wake_at, &seen])).map(drop).during("store.defer_lease")
+    if free(connection, turns, lease, sql, &[&seen, &wake_at]).during(OPERATION)? {
+        let sql = "UPDATE aggregates SET wake_at = ?4
+             WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND revision = ?5 AND wake_at IS NOT ?4";
+        let address = Address::new(lease.tenant, lease.key);
+        execute(connection, sql, &address.and([&wake_at, &seen])).during(OPERATION)?;
+    }
+    Ok(())
+}
+
+/// Executes a statement that gives the lease back and returns when its aggregate is due; `false` where the lease is lost.
+fn free(
+    connection: &Connection,
+    turns: &Turns,
+    lease: &Lease,
+    sql: &str,
+    others: &[&dyn ToSql],
+) -> rusqlite::Result<bool> {
+    let (address, host) = (Address::new(lease.tenant, lease.key), lease.host.uuid());
+    let (topic, token) = (row::topic(lease.topic), number(lease.token.0));
+    let mut columns = address.and([&topic, host.as_bytes(), &token]);
+    columns.extend_from_slice(others);
+    let due_at: Option<Option<i64>> =
+        statement(connection, sql)?.query_row(&*columns, |row| row.get(0)).optional()?;
+    if let Some(due_at) = due_at.flatten() {
+        turns.free(lease.topic, lease.key.kind, lease.tenant, due_at);
+    }
+    Ok(due_at.is_some())
+}
+
+/// Makes an aggregate due for work at a time, or never.
+pub(super) fn wake(
+    connection: &Connection,
+    turns: &Turns,
+    tenant: TenantId,
+    key: AggregateKey,
+    at: Option<i64>,
+) -> rusqlite::Result<()> {
+    let address = Address::new(tenant, key);
+    match at {
+        Some(at) => {
+            let sql = "INSERT INTO work (tenant, kind, id, topic, due_at) VALUES (?1, ?2, ?3, 'work', ?4)
+                 ON CONFLICT DO UPDATE SET due_at = excluded.due_at";
+            execute(connection, sql, &address.and([&at]))?;
+            turns.free(LeaseTopic::Work, key.kind, tenant, at);
+        }
+        None => {
+            let sql = "UPDATE work SET due_at = NULL
+                 WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = 'work' AND due_at IS NOT NULL";
+            execute(connection, sql, &address.and([]))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes an aggregate due for relaying, whose event at `position` of the outbox waits to be published: unless an older one waits, or it is
+/// parked.
+pub(super) fn fill_outbox(
+    connection: &Connection,
+    turns: &Turns,
+    tenant: TenantId,
+    key: AggregateKey,
+    position: i64,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO work (tenant, kind, id, topic, due_at) VALUES (?1, ?2, ?3, 'outbox', ?4)
+         ON CONFLICT DO UPDATE SET due_at = excluded.due_at WHERE due_at IS NULL AND NOT EXISTS (
+             SELECT 1 FROM parked WHERE parked.tenant = ?1 AND parked.kind = ?2 AND parked.id = ?3)";
+    let due_at = BEFORE_ALL_TIME.saturating_add(position);
+    if execute(connection, sql, &Address::new(tenant, key).and([&due_at]))? > 0 {
+        turns.free(LeaseTopic::Outbox, key.kind, tenant, due_at);
+    }
+    Ok(())
+}
+
+/// Makes an aggregate due for relaying, or not, as its outbox says: to be called after events left it, and after it was parked or unparked.
+pub(super) fn follow_outbox(
+    connection: &Connection,
+    turns: &Turns,
+    tenant: TenantId,
+    key: AggregateKey,
+) -> rusqlite::Result<()> {
+    let oldest = "SELECT position FROM outbox
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence < coalesce(
+             (SELECT from_sequence FROM parked WHERE tenant = ?1 AND kind = ?2 AND id = ?3), 9223372036854775807)
+         ORDER BY sequence LIMIT 1";
+    let address = Address::new(tenant, key);
+    let position: Option<i64> =
+        statement(connection, oldest)?.query_row(&*address.and([]), |row| row.get(0)).optional()?;
+    let due_at = position.map(|position| BEFORE_ALL_TIME.saturating_add(position));
+    let sql = "UPDATE work SET due_at = ?4
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = 'outbox' AND due_at IS NOT ?4";
+    execute(connection, sql, &address.and([&due_at]))?;
+    if let Some(due_at) = due_at {
+        turns.free(LeaseTopic::Outbox, key.kind, tenant, due_at);
+    }
+    Ok(())
 }
 
 pub(super) fn next_due(connection: &Connection, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>> {

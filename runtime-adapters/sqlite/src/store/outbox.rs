@@ -1,13 +1,14 @@
 //! The outbox.
 
-use runtime_domain::id::{AggregateKind, EventId};
+use runtime_domain::id::{AggregateKind, EventId, TenantId};
 use runtime_ports::publisher::PublishedEvent;
-use runtime_ports::store::{Lease, LeaseError, LeaseTopic};
+use runtime_ports::store::{AggregateKey, Lease, LeaseError, LeaseTopic};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use rusqlite::{Connection, params_from_iter};
 
 use super::lease;
 use super::row::{self, Address, execute, number, rows, statement, unsigned};
+use super::turn::Turns;
 use crate::error::During;
 
 pub(super) fn unpublished(
@@ -38,17 +39,24 @@ pub(super) fn unpublished(
         .during("store.outbox")
 }
 
-pub(super) fn published(connection: &Connection, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
+pub(super) fn published(
+    connection: &Connection,
+    turns: &Turns,
+    lease: &Lease,
+    sequence: u64,
+) -> Result<(), LeaseError> {
     const OPERATION: &str = "store.outbox_published";
     check_relay(connection, lease, OPERATION)?;
     let sql = "DELETE FROM outbox WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence <= ?4";
     let address = Address::new(lease.tenant, lease.key);
     execute(connection, sql, &address.and([&number(sequence)])).during(OPERATION)?;
+    lease::follow_outbox(connection, turns, lease.tenant, lease.key).during(OPERATION)?;
     Ok(())
 }
 
 pub(super) fn park(
     connection: &Connection,
+    turns: &Turns,
     lease: &Lease,
     sequence: u64,
     reason: &str,
@@ -59,16 +67,20 @@ pub(super) fn park(
          ON CONFLICT DO UPDATE SET from_sequence = excluded.from_sequence, reason = excluded.reason";
     let address = Address::new(lease.tenant, lease.key);
     execute(connection, sql, &address.and([&number(sequence), &reason])).during(OPERATION)?;
+    lease::follow_outbox(connection, turns, lease.tenant, lease.key).during(OPERATION)?;
     Ok(())
 }
 
-pub(super) fn unpark(connection: &Connection, kinds: &[AggregateKind]) -> PortResult<u32> {
+pub(super) fn unpark(connection: &Connection, turns: &Turns, kinds: &[AggregateKind]) -> PortResult<u32> {
     let (placeholders, names) = row::kinds(kinds);
-    let sql = format!("DELETE FROM parked WHERE kind IN ({placeholders})");
-    let unparked = statement(connection, &sql)
-        .and_then(|mut statement| statement.execute(params_from_iter(names)))
+    let sql = format!("DELETE FROM parked WHERE kind IN ({placeholders}) RETURNING tenant, kind, id");
+    let unparked: Vec<(TenantId, AggregateKey)> = statement(connection, &sql)
+        .and_then(|mut statement| statement.query_map(params_from_iter(names), row::aggregate)?.collect())
         .during("store.outbox_unpark")?;
-    Ok(u32::try_from(unparked).unwrap_or(u32::MAX))
+    for (tenant, key) in &unparked {
+        lease::follow_outbox(connection, turns, *tenant, *key).during("store.outbox_unpark")?;
+    }
+    Ok(u32::try_from(unparked.len()).unwrap_or(u32::MAX))
 }
 
 fn check_relay(connection: &Connection, lease: &Lease, operation: &'static str) -> Result<(), LeaseError> {

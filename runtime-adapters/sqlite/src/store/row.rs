@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, Statement, ToSql};
 use uuid::Uuid;
 
 /// The columns `tenant`, `kind` and `id` of an aggregate, ready to bind.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Address {
     tenant: [u8; 16],
     kind: &'static str,
@@ -25,6 +25,12 @@ impl Address {
         let address: [&dyn ToSql; 3] = [&self.tenant, &self.kind, &self.id];
         address.into_iter().chain(others).collect()
     }
+}
+
+/// The columns `tenant`, `kind` and `id`, from the first on.
+pub(super) fn aggregate(row: &Row<'_>) -> rusqlite::Result<(TenantId, AggregateKey)> {
+    let kind = text(row, 1, str::parse::<AggregateKind>)?;
+    Ok((TenantId::from_uuid(uuid(row, 0)?), AggregateKey { kind, id: uuid(row, 2)? }))
 }
 
 /// A cached statement: the store uses few texts, many times.
