@@ -66,7 +66,7 @@ CREATE TABLE history (
     explanation TEXT    NOT NULL,
     PRIMARY KEY (tenant, kind, id, sequence),
     FOREIGN KEY (tenant, kind, id) REFERENCES aggregates (tenant, kind, id)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER history_is_never_changed BEFORE UPDATE ON history
 BEGIN

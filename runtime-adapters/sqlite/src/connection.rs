@@ -40,6 +40,8 @@ pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> PortResult<Co
     connection.pragma_update(None, "synchronous", synchronous).during(OPERATION)?;
     // Without it, REPLACE would delete history without asking the trigger.
     connection.pragma_update(None, "recursive_triggers", true).during(OPERATION)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 8_000).during(OPERATION)?;
+    connection.pragma_update(None, "cache_size", -32_000).during(OPERATION)?;
     migrate(&mut connection)?;
     if let Some(bytes) = options.largest {
         let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).during(OPERATION)?;
