@@ -115,7 +115,9 @@ fn perform(
         let (status, body) = (&write.facets.status, &write.record.body);
         let changed = match write.expected {
             Expected::Absent => create.execute((tenant, kind, id, status, body)),
-            Expected::At(revision) => update.execute((tenant, kind, id, status, body, revision.0.cast_signed())),
+            Expected::At(revision) => {
+                update.execute((tenant, kind, id, status, body, revision.0.cast_signed()))
+            }
         };
         assert_eq!(changed, Ok(1));
         for entry in &write.history {
@@ -142,7 +144,15 @@ fn perform(
         for event in &write.outbox {
             let event_id = event.id.uuid();
             waiting
-                .execute((tenant, kind, id, event.sequence.cast_signed(), event_id.as_bytes(), &event.event_type, &event.envelope))
+                .execute((
+                    tenant,
+                    kind,
+                    id,
+                    event.sequence.cast_signed(),
+                    event_id.as_bytes(),
+                    &event.event_type,
+                    &event.envelope,
+                ))
                 .unwrap();
         }
     }

@@ -70,7 +70,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("store.db")).unwrap();
-    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let chosen: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let wants = |column: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == column);
     let peer = peer::program().filter(|_| wants("peer"));
     println!(
@@ -98,7 +99,9 @@ fn main() {
             if wants("loaded") {
                 loaded.push(runtime.block_on(stored::commits(&store, scene(), true)));
             }
-            peers.extend(peer.as_deref().map(|peer| peer::commits(peer, &folder.path().join("peer.db"), scene())));
+            peers.extend(
+                peer.as_deref().map(|peer| peer::commits(peer, &folder.path().join("peer.db"), scene())),
+            );
         }
         let [limit, stored, loaded, peer] = [limits, stored, loaded, peers].map(median);
         println!(

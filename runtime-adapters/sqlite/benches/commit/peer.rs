@@ -19,8 +19,12 @@ pub fn program() -> Option<PathBuf> {
 pub fn commits(program: &Path, file: &Path, scene: Scene) -> f64 {
     let aggregates = if scene.on_one { "one" } else { "distinct" };
     let (callers, millis) = (scene.callers.to_string(), scene.lasts.as_millis().to_string());
-    let output =
-        Command::new(program).arg("sqlite").arg(file).args([&*callers, aggregates, &*millis]).output().unwrap();
+    let output = Command::new(program)
+        .arg("sqlite")
+        .arg(file)
+        .args([&*callers, aggregates, &*millis])
+        .output()
+        .unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && told.contains(r#""durability":"FULL""#), "the peer failed: {told}");
     let rate = told.split(r#""commits_per_second":"#).nth(1).and_then(|rest| rest.split(',').next()).unwrap();

@@ -1,6 +1,7 @@
 //! Commits: first judged, by reading alone, then performed. What is refused has changed nothing, so that it spoils no other commit of its group.
 
 use runtime_domain::id::TenantId;
+use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
     AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, InboxEntry, Wanted,
 };
@@ -42,8 +43,7 @@ pub(super) fn perform(
         held::put(connection, tenant, &commit.writes, &changes).during(OPERATION)?;
     }
     for (write, times) in commit.writes.iter().zip(&prepared.times) {
-        append_history(connection, tenant, write, times).during(OPERATION)?;
-        append_outbox(connection, turns, tenant, write).during(OPERATION)?;
+        append_history(connection, turns, tenant, write, times).during(OPERATION)?;
     }
     if let Some(entry) = &commit.inbox {
         remember(connection, tenant, entry).during(OPERATION)?;
@@ -223,8 +223,10 @@ fn put_aggregate(
     execute(connection, sql, &Address::new(tenant, write.key).and(columns)).map(drop)
 }
 
+/// Appends the history, and to the outbox what others are told of it.
 fn append_history(
     connection: &Connection,
+    turns: &Turns,
     tenant: TenantId,
     write: &AggregateWrite,
     times: &[String],
@@ -232,16 +234,18 @@ fn append_history(
     let address = Address::new(tenant, write.key);
     let mut insert = statement(
         connection,
-        "INSERT INTO history
-             (tenant, kind, id, sequence, event_id, event, body, at, actor, correlation, causation, explanation)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        "INSERT INTO history (tenant, kind, id, sequence, event_id, position, event, body, at, actor, correlation, causation, explanation)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     for (entry, at) in write.history.iter().zip(times) {
         let (id, correlation) = (entry.id.uuid(), entry.correlation.uuid());
         let causation = entry.causation.map(|event| *event.uuid().as_bytes());
+        let told = write.outbox.iter().find(|event| event.sequence == entry.sequence);
+        let position = told.map(|event| append_envelope(connection, event)).transpose()?;
         insert.execute(&*address.and([
             &number(entry.sequence),
             id.as_bytes(),
+            &position,
             &entry.event,
             &entry.body,
             at,
@@ -251,33 +255,15 @@ fn append_history(
             &entry.explanation,
         ]))?;
     }
-    Ok(())
-}
-
-fn append_outbox(
-    connection: &Connection,
-    turns: &Turns,
-    tenant: TenantId,
-    write: &AggregateWrite,
-) -> rusqlite::Result<()> {
-    if write.outbox.is_empty() {
-        return Ok(());
-    }
-    let address = Address::new(tenant, write.key);
-    let mut insert = statement(
-        connection,
-        "INSERT INTO outbox (tenant, kind, id, sequence, event_id, event_type, envelope)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
-    let mut first = None;
-    for event in &write.outbox {
-        let (id, sequence) = (event.id.uuid(), number(event.sequence));
-        let columns = address.and([&sequence, id.as_bytes(), &event.event_type, &event.envelope]);
-        let position = insert.insert(&*columns)?;
-        first.get_or_insert(position);
-    }
-    match first {
-        Some(position) => lease::fill_outbox(connection, turns, tenant, write.key, position),
+    match write.outbox.iter().map(|event| event.sequence).min() {
+        Some(first) => lease::fill_outbox(connection, turns, tenant, write.key, first),
         None => Ok(()),
     }
+}
+
+/// Returns the position.
+fn append_envelope(connection: &Connection, event: &PublishedEvent) -> rusqlite::Result<i64> {
+    let sql = "INSERT INTO envelopes (event_id, event_type, envelope) VALUES (?1, ?2, ?3)";
+    let id = event.id.uuid();
+    statement(connection, sql)?.insert((id.as_bytes(), &event.event_type, &event.envelope))
 }

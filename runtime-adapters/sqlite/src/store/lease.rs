@@ -14,8 +14,10 @@ use super::row::{self, Address, execute, number, statement, unsigned};
 use super::turn::{Known, Turns};
 use crate::error::During;
 
-/// Below every time: what is counted from here orders aggregates that are due whatever the time is.
-const BEFORE_ALL_TIME: i64 = i64::MIN;
+/// When a stream became due: the present, counted from below every time, so that it is due whatever the time is; and after `?4`, the newest of
+/// those before, so that there is an order within a millisecond.
+const SINCE_NOW: &str =
+    "max(?4 + 1, -9223372036854775808 + CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000)";
 
 /// Takes leases, a share for every tenant before anybody's second share (X-9). Whoever was served longest ago comes first, so that none waits
 /// for ever where there are more tenants than leases are asked for.
@@ -244,23 +246,42 @@ pub(super) fn wake(
     Ok(())
 }
 
-/// Makes an aggregate due for relaying, whose event at `position` of the outbox waits to be published: unless an older one waits, or it is
-/// parked.
+/// Makes an aggregate due for relaying, to whose outbox events were added, `first` the first of them: unless older ones wait, or it is parked.
 pub(super) fn fill_outbox(
     connection: &Connection,
     turns: &Turns,
     tenant: TenantId,
     key: AggregateKey,
-    position: i64,
+    first: u64,
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO work (tenant, kind, id, topic, due_at) VALUES (?1, ?2, ?3, 'outbox', ?4)
-         ON CONFLICT DO UPDATE SET due_at = excluded.due_at WHERE due_at IS NULL AND NOT EXISTS (
-             SELECT 1 FROM parked WHERE parked.tenant = ?1 AND parked.kind = ?2 AND parked.id = ?3)";
-    let due_at = BEFORE_ALL_TIME.saturating_add(position);
-    if execute(connection, sql, &Address::new(tenant, key).and([&due_at]))? > 0 {
-        turns.free(LeaseTopic::Outbox, key.kind, tenant, due_at);
+    if turns.is_filled(tenant, key) {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO work (tenant, kind, id, topic, due_at, published) VALUES (?1, ?2, ?3, 'outbox', {SINCE_NOW}, ?5)
+         ON CONFLICT DO UPDATE SET due_at = coalesce(due_at, excluded.due_at) WHERE due_at IS NOT NULL OR NOT EXISTS (
+             SELECT 1 FROM parked WHERE parked.tenant = ?1 AND parked.kind = ?2 AND parked.id = ?3)
+         RETURNING due_at"
+    );
+    let address = Address::new(tenant, key);
+    let before = number(first.saturating_sub(1));
+    let due_at = statement(connection, &sql)?
+        .query_row(&*address.and([&turns.newest(), &before]), |row| row.get(0))
+        .optional()?;
+    if let Some(due_at) = due_at {
+        turns.fill(tenant, key, due_at);
     }
     Ok(())
+}
+
+/// Takes the events up to `sequence` out of an aggregate's outbox.
+pub(super) fn leave_outbox(connection: &Connection, address: Address, sequence: i64) -> rusqlite::Result<()> {
+    let positions = "DELETE FROM envelopes WHERE position IN (
+             SELECT position FROM outbox WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence <= ?4)";
+    execute(connection, positions, &address.and([&sequence]))?;
+    let sql = "UPDATE work SET published = ?4
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = 'outbox' AND published < ?4";
+    execute(connection, sql, &address.and([&sequence])).map(drop)
 }
 
 /// Makes an aggregate due for relaying, or not, as its outbox says: to be called after events left it, and after it was parked or unparked.
@@ -270,19 +291,24 @@ pub(super) fn follow_outbox(
     tenant: TenantId,
     key: AggregateKey,
 ) -> rusqlite::Result<()> {
-    let oldest = "SELECT position FROM outbox
+    let waits = "SELECT 1 FROM outbox
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence < coalesce(
-             (SELECT from_sequence FROM parked WHERE tenant = ?1 AND kind = ?2 AND id = ?3), 9223372036854775807)
-         ORDER BY sequence LIMIT 1";
+             (SELECT from_sequence FROM parked WHERE tenant = ?1 AND kind = ?2 AND id = ?3), 9223372036854775807)";
     let address = Address::new(tenant, key);
-    let position: Option<i64> =
-        statement(connection, oldest)?.query_row(&*address.and([]), |row| row.get(0)).optional()?;
-    let due_at = position.map(|position| BEFORE_ALL_TIME.saturating_add(position));
-    let sql = "UPDATE work SET due_at = ?4
-         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = 'outbox' AND due_at IS NOT ?4";
-    execute(connection, sql, &address.and([&due_at]))?;
-    if let Some(due_at) = due_at {
-        turns.free(LeaseTopic::Outbox, key.kind, tenant, due_at);
+    if statement(connection, waits)?.exists(&*address.and([]))? {
+        // Behind those that wait already, so that one that is filled all the time does not keep the others from their turn.
+        let sql = format!(
+            "UPDATE work SET due_at = {SINCE_NOW}
+             WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = 'outbox' RETURNING due_at"
+        );
+        let due_at =
+            statement(connection, &sql)?.query_row(&*address.and([&turns.newest()]), |row| row.get(0))?;
+        turns.fill(tenant, key, due_at);
+    } else {
+        turns.drained(tenant, key);
+        let sql = "UPDATE work SET due_at = NULL
+             WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = 'outbox' AND due_at IS NOT NULL";
+        execute(connection, sql, &address.and([]))?;
     }
     Ok(())
 }

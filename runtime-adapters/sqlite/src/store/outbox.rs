@@ -47,9 +47,8 @@ pub(super) fn published(
 ) -> Result<(), LeaseError> {
     const OPERATION: &str = "store.outbox_published";
     check_relay(connection, lease, OPERATION)?;
-    let sql = "DELETE FROM outbox WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence <= ?4";
-    let address = Address::new(lease.tenant, lease.key);
-    execute(connection, sql, &address.and([&number(sequence)])).during(OPERATION)?;
+    lease::leave_outbox(connection, Address::new(lease.tenant, lease.key), number(sequence))
+        .during(OPERATION)?;
     lease::follow_outbox(connection, turns, lease.tenant, lease.key).during(OPERATION)?;
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Whose turn it is: which tenants may have due work, and when each was served last.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use runtime_domain::id::{AggregateKind, TenantId};
-use runtime_ports::store::LeaseTopic;
+use runtime_ports::store::{AggregateKey, LeaseTopic};
 use rusqlite::Connection;
 
 use super::row::{self, statement};
@@ -14,12 +14,62 @@ use super::row::{self, statement};
 /// It is kept beside the table `work`, so that a call finds the tenants with due work without looking at the others' or at anybody's backlog. A
 /// time may be too early, which costs one look; it is never too late. It is read from the table when it is first asked for, and again
 /// after a transaction was lost.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Turns {
     known: Mutex<Option<Known>>,
+    filled: Mutex<Filled>,
+}
+
+/// Streams of which it is certain that they are due, so that a commit to one need not look.
+#[derive(Debug)]
+struct Filled {
+    streams: HashSet<(TenantId, AggregateKey)>,
+    /// When the last one became due.
+    newest: i64,
+}
+
+/// How many streams are remembered at most.
+const REMEMBERED: usize = 16_384;
+
+impl Default for Turns {
+    fn default() -> Self {
+        let filled = Filled { streams: HashSet::new(), newest: i64::MIN };
+        Self { known: Mutex::default(), filled: Mutex::new(filled) }
+    }
 }
 
 impl Turns {
+    /// Whether it is certain that the aggregate is due for relaying.
+    pub(super) fn is_filled(&self, tenant: TenantId, key: AggregateKey) -> bool {
+        self.filled().streams.contains(&(tenant, key))
+    }
+
+    /// When the last stream became due.
+    pub(super) fn newest(&self) -> i64 {
+        self.filled().newest
+    }
+
+    /// The aggregate is due for relaying since `due_at`.
+    pub(super) fn fill(&self, tenant: TenantId, key: AggregateKey, due_at: i64) {
+        let mut filled = self.filled();
+        if filled.streams.len() >= REMEMBERED {
+            filled.streams.clear();
+        }
+        filled.streams.insert((tenant, key));
+        filled.newest = filled.newest.max(due_at);
+        drop(filled);
+        self.free(LeaseTopic::Outbox, key.kind, tenant, due_at);
+    }
+
+    /// The aggregate is not due for relaying any more.
+    pub(super) fn drained(&self, tenant: TenantId, key: AggregateKey) {
+        self.filled().streams.remove(&(tenant, key));
+    }
+
+    fn filled(&self) -> MutexGuard<'_, Filled> {
+        self.filled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Something of the tenant is free from `at` on.
     pub(super) fn free(&self, topic: LeaseTopic, kind: AggregateKind, tenant: TenantId, at: i64) {
         if let Some(known) = &mut *self.known.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -30,6 +80,7 @@ impl Turns {
     /// A transaction was lost: what it raised may be too late.
     pub(crate) fn forget(&self) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.filled().streams.clear();
     }
 
     /// Does something with what is known. Only the writer's thread calls it: nothing changes meanwhile.
