@@ -31,4 +31,4 @@ mod store;
 mod writer;
 
 pub use options::{Durability, SqliteOptions};
-pub use store::SqliteStore;
+pub use store::{IntegrityDepth, IntegrityFinding, IntegrityReport, IntegrityRule, SqliteStore};

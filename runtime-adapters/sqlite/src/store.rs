@@ -23,6 +23,7 @@ use crate::readers::Readers;
 use crate::writer::Writer;
 
 mod commit;
+mod integrity;
 mod lease;
 mod outbox;
 mod read;
@@ -30,6 +31,7 @@ mod row;
 mod turn;
 
 use commit::Prepared;
+pub use integrity::{IntegrityDepth, IntegrityFinding, IntegrityReport, IntegrityRule};
 use turn::Turns;
 
 /// A store in one SQLite file. Clones are the same store.
@@ -86,6 +88,17 @@ impl SqliteStore {
     pub async fn close(&self) {
         self.shared.readers.close().await;
         self.shared.writer.close().await;
+    }
+
+    /// Looks whether the file is whole, and whether what must hold of its rows does, as of one moment, while the store is in use. It reads the
+    /// whole file, with one of the readers.
+    ///
+    /// # Errors
+    /// [`Corrupt`](PortErrorKind::Corrupt) where the file is too damaged to look; [`Unavailable`](PortErrorKind::Unavailable) where it cannot be
+    /// read, or the store is closed. What is found is no error.
+    pub async fn check_integrity(&self, depth: IntegrityDepth) -> PortResult<IntegrityReport> {
+        let check = move |connection: &rusqlite::Connection| integrity::check(connection, depth);
+        self.shared.readers.read("store.check_integrity", check).await
     }
 
     /// Writes a copy of the store, as of one moment, to a new file, while the store is in use. The copy appears complete or not at all, and

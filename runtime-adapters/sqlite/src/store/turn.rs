@@ -139,9 +139,10 @@ impl Known {
     fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let sql = "
             WITH RECURSIVE found (tenant) AS (
-                SELECT (SELECT min(tenant) FROM work WHERE topic = ?1 AND kind = ?2 AND free_at IS NOT NULL)
+                SELECT (SELECT min(tenant) FROM work INDEXED BY work_free
+                    WHERE topic = ?1 AND kind = ?2 AND free_at IS NOT NULL)
                 UNION ALL
-                SELECT (SELECT min(tenant) FROM work
+                SELECT (SELECT min(tenant) FROM work INDEXED BY work_free
                     WHERE topic = ?1 AND kind = ?2 AND tenant > found.tenant AND free_at IS NOT NULL)
                 FROM found WHERE found.tenant IS NOT NULL
             )
