@@ -17,10 +17,6 @@ const APPLICATION: i32 = 0x4652_756e;
 /// The schema's versions, the first of them 1. Shipped ones are never edited.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_initial.sql")];
 
-/// How far the log grows before its pages are written home: about 32 MB, which a start after a crash reads in a moment. A page that is written
-/// again meanwhile goes home once.
-const PAGES_BETWEEN_CHECKPOINTS: i64 = 8_000;
-
 /// Holds the inner pages of every index where there are millions of aggregates.
 const WRITER_CACHE_KIB: i64 = 32_000;
 
@@ -49,12 +45,14 @@ pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> PortResult<Co
     connection.pragma_update(None, "recursive_triggers", true).during(OPERATION)?;
     // A commit judges what its rows refer to before it writes them; `check_integrity` looks for any that refer to nothing.
     connection.pragma_update(None, "foreign_keys", false).during(OPERATION)?;
-    connection.pragma_update(None, "wal_autocheckpoint", PAGES_BETWEEN_CHECKPOINTS).during(OPERATION)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).during(OPERATION)?;
     migrate(&mut connection)?;
+    let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).during(OPERATION)?;
+    let pages = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
+    let log = pages(options.largest_log).clamp(1, i64::from(i32::MAX));
+    connection.pragma_update(None, "wal_autocheckpoint", log).during(OPERATION)?;
     if let Some(bytes) = options.largest {
-        let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).during(OPERATION)?;
-        let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
+        let pages = pages(bytes);
         connection
             .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
             .during(OPERATION)?;
