@@ -106,7 +106,7 @@ CREATE TABLE inbox (
     PRIMARY KEY (tenant, consumer, event_id)
 ) STRICT, WITHOUT ROWID;
 
--- The token of the newest lease: every lease gets a greater one than all before it, on whatever aggregate.
+-- Up to which tokens may have been given to leases: every lease gets a greater one than all before it, on whatever aggregate.
 CREATE TABLE lease_tokens (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
     newest INTEGER NOT NULL

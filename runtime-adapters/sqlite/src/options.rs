@@ -6,7 +6,8 @@ use runtime_domain::time::Span;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// A crash of the process and of the machine: every group of commits is flushed to the disk (`synchronous=FULL`).
+    /// A crash of the process and of the machine: every group of commits is flushed to the disk (`synchronous=FULL`). What does no harm
+    /// where it is as it was a moment before is not waited for, and flushed with the next commit: leases, and what the relay has published.
     #[default]
     Full,
     /// A crash of the process. After one of the machine the newest commits may be missing, the older ones are whole

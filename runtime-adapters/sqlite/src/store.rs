@@ -20,7 +20,7 @@ use crate::error::During;
 use crate::lock::OwnerLock;
 use crate::options::SqliteOptions;
 use crate::readers::Readers;
-use crate::writer::Writer;
+use crate::writer::{Flush, Writer};
 
 mod commit;
 mod integrity;
@@ -78,7 +78,7 @@ impl SqliteStore {
         let readers = Readers::new(path.clone(), options.clone());
         let turns = Arc::new(Turns::default());
         let kept = Arc::clone(&turns);
-        let writer = Writer::start(connection, lock, move || kept.forget())?;
+        let writer = Writer::start(connection, options.durability, lock, move || kept.forget())?;
         let shared = Shared { path, options, readers, writer, arrivals: Arc::default(), turns };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -175,7 +175,7 @@ impl Store for SqliteStore {
         let write = move |connection: &rusqlite::Connection| {
             connection.pragma_update(None, "user_version", version).during(OPERATION)
         };
-        self.shared.writer.write(OPERATION, write).await
+        self.shared.writer.write(OPERATION, Flush::Now, write).await
     }
 }
 
@@ -202,7 +202,7 @@ impl TenantStore for TenantHandle {
             let _ = &announcement;
             commit::perform(connection, &turns, tenant, &prepared)
         };
-        self.shared.writer.write("store.commit", work).await
+        self.shared.writer.write("store.commit", Flush::Now, work).await
     }
 
     async fn load(&self, key: &AggregateKey) -> PortResult<Option<StoredAggregate>> {
@@ -251,28 +251,35 @@ impl OperatorHandle {
 #[async_trait]
 impl OperatorStore for OperatorHandle {
     async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
-        let (request, turns) = (request.clone(), self.turns());
-        let work = move |connection: &rusqlite::Connection| lease::take(connection, &turns, &request);
-        self.shared.writer.write("store.take_leases", work).await
+        let take = |flush| {
+            let (request, turns) = (request.clone(), self.turns());
+            let work =
+                move |connection: &rusqlite::Connection| lease::take(connection, &turns, &request, flush);
+            self.shared.writer.write("store.take_leases", flush, work)
+        };
+        match take(Flush::Later).await? {
+            Some(leases) => Ok(leases),
+            None => take(Flush::Now).await.map(Option::unwrap_or_default),
+        }
     }
 
     async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {
         let lease = lease.clone();
         let work = move |connection: &rusqlite::Connection| lease::renew(connection, &lease, until);
-        self.shared.writer.write("store.renew_lease", work).await
+        self.shared.writer.write("store.renew_lease", Flush::Later, work).await
     }
 
     async fn release_lease(&self, lease: &Lease) -> PortResult<()> {
         let (lease, turns) = (lease.clone(), self.turns());
         let work = move |connection: &rusqlite::Connection| lease::release(connection, &turns, &lease);
-        self.shared.writer.write("store.release_lease", work).await
+        self.shared.writer.write("store.release_lease", Flush::Later, work).await
     }
 
     async fn defer_lease(&self, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {
         let (lease, turns) = (lease.clone(), self.turns());
         let work =
             move |connection: &rusqlite::Connection| lease::defer(connection, &turns, &lease, seen, wake_at);
-        self.shared.writer.write("store.defer_lease", work).await
+        self.shared.writer.write("store.defer_lease", Flush::Later, work).await
     }
 
     async fn next_due(&self, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>> {
@@ -299,7 +306,7 @@ impl OperatorStore for OperatorHandle {
         let (lease, turns) = (lease.clone(), self.turns());
         let work =
             move |connection: &rusqlite::Connection| outbox::published(connection, &turns, &lease, sequence);
-        self.shared.writer.write("store.outbox_published", work).await
+        self.shared.writer.write("store.outbox_published", Flush::Later, work).await
     }
 
     async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
@@ -307,13 +314,13 @@ impl OperatorStore for OperatorHandle {
         let work = move |connection: &rusqlite::Connection| {
             outbox::park(connection, &turns, &lease, sequence, &reason)
         };
-        self.shared.writer.write("store.outbox_park", work).await
+        self.shared.writer.write("store.outbox_park", Flush::Now, work).await
     }
 
     async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
         let (kinds, turns) = (kinds.to_vec(), self.turns());
         let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &turns, &kinds);
-        let unparked = self.shared.writer.write("store.outbox_unpark", work).await?;
+        let unparked = self.shared.writer.write("store.outbox_unpark", Flush::Now, work).await?;
         if unparked > 0 {
             self.shared.arrivals.announce();
         }

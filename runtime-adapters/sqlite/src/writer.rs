@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::error::{During, closed, commit_failed};
 use crate::lock::OwnerLock;
+use crate::options::Durability;
 
 mod queue;
 
@@ -35,6 +36,7 @@ impl Writer {
     /// `lost` is called after a transaction was lost, before anything else is written.
     pub(crate) fn start(
         connection: Connection,
+        durability: Durability,
         lock: OwnerLock,
         lost: impl Fn() + Send + 'static,
     ) -> PortResult<Self> {
@@ -44,7 +46,8 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("runtime-sqlite-writer".to_owned())
             .spawn(move || {
-                write_all(&connection, &waiting.0, &lost);
+                Session { connection: &connection, durability, is_flushing: None, lost: &lost }
+                    .write_all(&waiting.0);
                 drop(waiting);
                 drop(connection);
                 drop(lock);
@@ -57,19 +60,19 @@ impl Writer {
         Ok(Self { queue, thread: Mutex::new(Some(thread)), ended })
     }
 
-    /// Runs `work` in a transaction, and answers once that is durable.
+    /// Runs `work` in a transaction, and answers once that is as durable as `flush` says.
     ///
     /// `work` may run more than once: where the group that it was in fails, it is tried again alone. It should change nothing before it refuses:
     /// what it did is undone, but so is what the others of its group did, and they are tried again. Dropping the future leaves it wholly done or not
     /// begun.
-    pub(crate) async fn write<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
+    pub(crate) async fn write<T, E, F>(&self, operation: &'static str, flush: Flush, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<PortError> + Send + 'static,
         F: Fn(&Connection) -> Result<T, E> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let task = Queued { operation, work, result: None, reply };
+        let task = Queued { operation, flush, work, result: None, reply };
         self.queue.send(Box::new(task)).await.map_err(|_closed| closed(operation))?;
         answer.await.map_err(|_lost| stopped(operation))?
     }
@@ -111,8 +114,20 @@ fn stopped(operation: &'static str) -> PortError {
     PortError::new(PortErrorKind::Unavailable, operation, message).with_retry(Retry::OutcomeUnknown)
 }
 
+/// Whether a write waits for the disk, where the store's durability asks for that at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// It is answered when it survives a crash of the machine.
+    Now,
+    /// It survives a crash of the process, and one of the machine once anything after it was flushed: for what does no harm where it is as it
+    /// was a moment before.
+    Later,
+}
+
 /// Something to do within a transaction.
 trait Task: Send {
+    /// Whether its group waits for the disk.
+    fn flush(&self) -> Flush;
     /// Does it and keeps the result. `Err` where the transaction is lost.
     fn run(&mut self, connection: &Connection) -> Result<(), TransactionLost>;
     /// Answers.
@@ -121,7 +136,7 @@ trait Task: Send {
 
 /// What became of a task's transaction.
 enum Outcome {
-    /// It is durable.
+    /// It is durable, as far as it asked for.
     Durable,
     /// The task, alone in it, lost it: the task's own error says why.
     LostByItself,
@@ -134,6 +149,7 @@ struct TransactionLost;
 
 struct Queued<T, E, F> {
     operation: &'static str,
+    flush: Flush,
     work: F,
     result: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
@@ -145,6 +161,10 @@ where
     E: From<PortError> + Send,
     F: Fn(&Connection) -> Result<T, E> + Send,
 {
+    fn flush(&self) -> Flush {
+        self.flush
+    }
+
     fn run(&mut self, connection: &Connection) -> Result<(), TransactionLost> {
         let before = connection.total_changes();
         let result = (self.work)(connection);
@@ -164,60 +184,88 @@ where
     }
 }
 
-fn write_all(connection: &Connection, queue: &Queue<Box<dyn Task>>, lost: &dyn Fn()) {
-    let mut group = Vec::new();
-    let (mut expected, mut patience) = (1, Duration::ZERO);
-    while queue.take(&mut group, LARGEST_GROUP, expected, patience) {
-        expected = group.len();
-        let begun = Instant::now();
-        let given_back = write_group(connection, std::mem::take(&mut group), lost);
-        patience = (begun.elapsed() / 2).min(LONGEST_PATIENCE);
-        // One of them was too much for the disk: alone, the others may fit.
-        for task in given_back {
-            let given_back = write_group(connection, vec![task], lost);
-            debug_assert!(given_back.is_empty(), "a single task is always answered");
-        }
-    }
-}
-
 fn rolled_back(operation: &'static str) -> PortError {
     let message = "SQLite rolled the transaction back: nothing was done, try again";
     PortError::new(PortErrorKind::Unavailable, operation, message)
 }
 
-/// Performs the tasks in one transaction and answers them. Gives back several where their transaction was rolled back for certain, since
-/// trying them one by one may help; a single task is always answered.
-#[must_use = "the tasks given back were not answered"]
-fn write_group(
-    connection: &Connection,
-    mut group: Vec<Box<dyn Task>>,
-    lost: &dyn Fn(),
-) -> Vec<Box<dyn Task>> {
-    let alone = group.len() == 1;
-    let execute = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
-    if let Err(error) = execute("BEGIN IMMEDIATE").during("store.commit") {
-        answer(group, || Outcome::Failed(error.clone()));
-        return Vec::new();
-    }
-    let spoilt = group.iter_mut().any(|task| task.run(connection).is_err());
-    let committed = if spoilt { Ok(0) } else { execute("COMMIT").map_err(commit_failed) };
-    if !connection.is_autocommit()
-        && let Err(error) = execute("ROLLBACK")
-    {
-        tracing::error!(%error, "a failed transaction could not be rolled back");
-    }
-    if spoilt || committed.is_err() {
-        lost();
-    }
-    match committed {
-        Ok(_) if !spoilt => answer(group, || Outcome::Durable),
-        Err(error) if alone || error.retry() == Retry::OutcomeUnknown => {
-            answer(group, || Outcome::Failed(error.clone()));
+/// What the thread works with.
+struct Session<'s> {
+    connection: &'s Connection,
+    durability: Durability,
+    /// Whether the connection waits for the disk, as it was told last.
+    is_flushing: Option<bool>,
+    lost: &'s dyn Fn(),
+}
+
+impl Session<'_> {
+    fn write_all(&mut self, queue: &Queue<Box<dyn Task>>) {
+        let mut group = Vec::new();
+        let (mut expected, mut patience) = (1, Duration::ZERO);
+        while queue.take(&mut group, LARGEST_GROUP, expected, patience) {
+            expected = group.len();
+            let begun = Instant::now();
+            let given_back = self.write_group(std::mem::take(&mut group));
+            patience = (begun.elapsed() / 2).min(LONGEST_PATIENCE);
+            // One of them was too much for the disk: alone, the others may fit.
+            for task in given_back {
+                let given_back = self.write_group(vec![task]);
+                debug_assert!(given_back.is_empty(), "a single task is always answered");
+            }
         }
-        Ok(_) if alone => answer(group, || Outcome::LostByItself),
-        Ok(_) | Err(_) => return group,
     }
-    Vec::new()
+
+    /// Performs the tasks in one transaction and answers them. Gives back several where their transaction was rolled back for certain, since
+    /// trying them one by one may help; a single task is always answered.
+    #[must_use = "the tasks given back were not answered"]
+    fn write_group(&mut self, mut group: Vec<Box<dyn Task>>) -> Vec<Box<dyn Task>> {
+        let connection = self.connection;
+        let alone = group.len() == 1;
+        let flush = group.iter().any(|task| task.flush() == Flush::Now);
+        let begun = self.flush(flush).and_then(|()| execute(connection, "BEGIN IMMEDIATE"));
+        if let Err(error) = begun.during("store.commit") {
+            answer(group, || Outcome::Failed(error.clone()));
+            return Vec::new();
+        }
+        let spoilt = group.iter_mut().any(|task| task.run(connection).is_err());
+        let committed = if spoilt { Ok(()) } else { execute(connection, "COMMIT").map_err(commit_failed) };
+        if !connection.is_autocommit()
+            && let Err(error) = execute(connection, "ROLLBACK")
+        {
+            tracing::error!(%error, "a failed transaction could not be rolled back");
+        }
+        if spoilt || committed.is_err() {
+            (self.lost)();
+        }
+        match committed {
+            Ok(()) if !spoilt => answer(group, || Outcome::Durable),
+            Err(error) if alone || error.retry() == Retry::OutcomeUnknown => {
+                answer(group, || Outcome::Failed(error.clone()));
+            }
+            Ok(()) if alone => answer(group, || Outcome::LostByItself),
+            Ok(()) | Err(_) => return group,
+        }
+        Vec::new()
+    }
+
+    /// Tells the connection whether it waits for the disk at a transaction's end.
+    fn flush(&mut self, flush: bool) -> rusqlite::Result<()> {
+        let flush = flush && self.durability == Durability::Full;
+        if self.is_flushing != Some(flush) {
+            // A pragma that sets works when it is compiled: it cannot be kept.
+            self.connection.execute_batch(if flush {
+                "PRAGMA synchronous = FULL"
+            } else {
+                "PRAGMA synchronous = NORMAL"
+            })?;
+            self.is_flushing = Some(flush);
+        }
+        Ok(())
+    }
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 fn answer(group: Vec<Box<dyn Task>>, outcome: impl Fn() -> Outcome) {

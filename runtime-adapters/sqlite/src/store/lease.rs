@@ -10,27 +10,46 @@ use runtime_ports::PortResult;
 use runtime_ports::store::{AggregateKey, Lease, LeaseError, LeaseRequest, LeaseTopic};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 
-use super::row::{self, Address, execute, number, statement, unsigned};
+use super::row::{self, Address, execute, number, statement};
 use super::turn::{Known, Turns};
 use crate::error::During;
+use crate::writer::Flush;
 
 /// When a stream became due: the present, counted from below every time, so that it is due whatever the time is; and after `?4`, the newest of
 /// those before, so that there is an order within a millisecond.
 const SINCE_NOW: &str =
     "max(?4 + 1, -9223372036854775808 + CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000)";
 
+/// How many tokens are set aside at once, durably, so that giving them out need not wait for the disk.
+const TOKENS: u64 = 10_000;
+
 /// Takes leases, a share for every tenant before anybody's second share (X-9). Whoever was served longest ago comes first, so that none waits
 /// for ever where there are more tenants than leases are asked for.
-pub(super) fn take(connection: &Connection, turns: &Turns, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
+///
+/// `None` where tokens must be set aside for it, and this write does not wait for the disk: a token that is given out is never forgotten.
+pub(super) fn take(
+    connection: &Connection,
+    turns: &Turns,
+    request: &LeaseRequest,
+    flush: Flush,
+) -> PortResult<Option<Vec<Lease>>> {
     let take = |known: &mut Known| {
-        let newest = statement(connection, "SELECT newest FROM lease_tokens")?
-            .query_row([], |row| unsigned(row, 0))?;
-        let mut taking = Taking { connection, known, request, newest, taken: Vec::new() };
-        taking.take()?;
-        if taking.newest > newest {
-            execute(connection, "UPDATE lease_tokens SET newest = ?1", &[&number(taking.newest)])?;
+        let kinds: BTreeSet<AggregateKind> = request.kinds.iter().copied().collect();
+        let waiting = known.waiting(request.topic, &kinds, row::present(request.now));
+        if waiting.is_empty() || request.limit == 0 {
+            return Ok(Some(Vec::new()));
         }
-        Ok(taking.taken)
+        let most = u64::from(request.limit);
+        if known.tokens_left() < most {
+            if flush == Flush::Later {
+                return Ok(None);
+            }
+            let set_aside = known.set_tokens_aside(TOKENS.saturating_add(most));
+            execute(connection, "UPDATE lease_tokens SET newest = ?1", &[&number(set_aside)])?;
+        }
+        let mut taking = Taking { connection, known, request, taken: Vec::new() };
+        taking.take(waiting)?;
+        Ok(Some(taking.taken))
     };
     turns.with(connection, take).during("store.take_leases")
 }
@@ -40,15 +59,12 @@ struct Taking<'c> {
     connection: &'c Connection,
     known: &'c mut Known,
     request: &'c LeaseRequest,
-    newest: u64,
     taken: Vec<Lease>,
 }
 
 impl Taking<'_> {
-    fn take(&mut self) -> rusqlite::Result<()> {
+    fn take(&mut self, mut waiting: Vec<(TenantId, Vec<AggregateKind>)>) -> rusqlite::Result<()> {
         let most = usize::try_from(self.request.limit).unwrap_or(usize::MAX);
-        let kinds: BTreeSet<AggregateKind> = self.request.kinds.iter().copied().collect();
-        let mut waiting = self.known.waiting(self.request.topic, &kinds, row::present(self.request.now));
         while self.taken.len() < most && !waiting.is_empty() {
             let share = ((most - self.taken.len()) / waiting.len()).max(1);
             let mut with_more = Vec::new();
@@ -126,11 +142,11 @@ impl Taking<'_> {
     }
 
     fn grant(&mut self, tenant: TenantId, key: AggregateKey) -> rusqlite::Result<()> {
-        self.newest += 1;
+        let newest = self.known.next_token();
         let sql = "UPDATE work SET host = ?5, token = ?6, until = ?7
              WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4";
         let (address, host) = (Address::new(tenant, key), self.request.host.uuid());
-        let (topic, token) = (row::topic(self.request.topic), number(self.newest));
+        let (topic, token) = (row::topic(self.request.topic), number(newest));
         let until = row::future(self.request.until);
         execute(self.connection, sql, &address.and([&topic, host.as_bytes(), &token, &until]))?;
         self.taken.push(Lease {
@@ -138,7 +154,7 @@ impl Taking<'_> {
             tenant,
             key,
             host: self.request.host,
-            token: FencingToken(self.newest),
+            token: FencingToken(newest),
             until: self.request.until,
         });
         Ok(())

@@ -104,6 +104,9 @@ pub(super) struct Known {
     /// When each tenant was served last, as a running number. Absent: never.
     served: BTreeMap<(LeaseTopic, TenantId), u64>,
     newest: u64,
+    /// The token given out last, and up to which they are set aside in the table.
+    token: u64,
+    set_aside: u64,
 }
 
 /// The tenants with something of one topic and kind, by the time from which on it may be free.
@@ -149,7 +152,10 @@ impl Known {
             SELECT tenant, (SELECT min(free_at) FROM work
                 WHERE topic = ?1 AND kind = ?2 AND work.tenant = found.tenant AND free_at IS NOT NULL)
             FROM found WHERE tenant IS NOT NULL";
-        let mut known = Self::default();
+        // What was set aside before may have been given out.
+        let token = statement(connection, "SELECT newest FROM lease_tokens")?
+            .query_row([], |row| row::unsigned(row, 0))?;
+        let mut known = Self { token, set_aside: token, ..Self::default() };
         for topic in [LeaseTopic::Work, LeaseTopic::Outbox] {
             for kind in AggregateKind::ALL {
                 let mut tenants = statement(connection, sql)?;
@@ -190,6 +196,21 @@ impl Known {
             (self.served.get(&(topic, *tenant)).copied().unwrap_or(0), *earliest)
         });
         order.into_iter().map(|(tenant, (_, kinds))| (tenant, kinds)).collect()
+    }
+
+    pub(super) fn tokens_left(&self) -> u64 {
+        self.set_aside.saturating_sub(self.token)
+    }
+
+    /// Sets tokens aside, and returns up to which.
+    pub(super) fn set_tokens_aside(&mut self, many: u64) -> u64 {
+        self.set_aside = self.set_aside.saturating_add(many);
+        self.set_aside
+    }
+
+    pub(super) fn next_token(&mut self) -> u64 {
+        self.token += 1;
+        self.token
     }
 
     pub(super) fn serve(&mut self, topic: LeaseTopic, tenant: TenantId) {
