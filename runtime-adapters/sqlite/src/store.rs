@@ -175,7 +175,7 @@ impl Store for SqliteStore {
         let write = move |connection: &rusqlite::Connection| {
             connection.pragma_update(None, "user_version", version).during(OPERATION)
         };
-        self.shared.writer.write(OPERATION, Flush::Now, write).await
+        self.shared.writer.write(OPERATION, Flush::AsAsked, write).await
     }
 }
 
@@ -202,7 +202,7 @@ impl TenantStore for TenantHandle {
             let _ = &announcement;
             commit::perform(connection, &turns, tenant, &prepared)
         };
-        self.shared.writer.write("store.commit", Flush::Now, work).await
+        self.shared.writer.write("store.commit", Flush::AsAsked, work).await
     }
 
     async fn load(&self, key: &AggregateKey) -> PortResult<Option<StoredAggregate>> {
@@ -259,7 +259,7 @@ impl OperatorStore for OperatorHandle {
         };
         match take(Flush::Later).await? {
             Some(leases) => Ok(leases),
-            None => take(Flush::Now).await.map(Option::unwrap_or_default),
+            None => take(Flush::Always).await.map(Option::unwrap_or_default),
         }
     }
 
@@ -314,13 +314,13 @@ impl OperatorStore for OperatorHandle {
         let work = move |connection: &rusqlite::Connection| {
             outbox::park(connection, &turns, &lease, sequence, &reason)
         };
-        self.shared.writer.write("store.outbox_park", Flush::Now, work).await
+        self.shared.writer.write("store.outbox_park", Flush::AsAsked, work).await
     }
 
     async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
         let (kinds, turns) = (kinds.to_vec(), self.turns());
         let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &turns, &kinds);
-        let unparked = self.shared.writer.write("store.outbox_unpark", Flush::Now, work).await?;
+        let unparked = self.shared.writer.write("store.outbox_unpark", Flush::AsAsked, work).await?;
         if unparked > 0 {
             self.shared.arrivals.announce();
         }

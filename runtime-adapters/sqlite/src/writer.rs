@@ -114,14 +114,16 @@ fn stopped(operation: &'static str) -> PortError {
     PortError::new(PortErrorKind::Unavailable, operation, message).with_retry(Retry::OutcomeUnknown)
 }
 
-/// Whether a write waits for the disk, where the store's durability asks for that at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a write waits for the disk. The greatest of a group counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Flush {
-    /// It is answered when it survives a crash of the machine.
-    Now,
     /// It survives a crash of the process, and one of the machine once anything after it was flushed: for what does no harm where it is as it
     /// was a moment before.
     Later,
+    /// It is answered when it survives a crash of the machine, where the store's durability asks for that.
+    AsAsked,
+    /// It is answered when it survives a crash of the machine, whatever the store's durability.
+    Always,
 }
 
 /// Something to do within a transaction.
@@ -221,7 +223,7 @@ impl Session<'_> {
     fn write_group(&mut self, mut group: Vec<Box<dyn Task>>) -> Vec<Box<dyn Task>> {
         let connection = self.connection;
         let alone = group.len() == 1;
-        let flush = group.iter().any(|task| task.flush() == Flush::Now);
+        let flush = group.iter().map(|task| task.flush()).max().unwrap_or(Flush::Later);
         let begun = self.flush(flush).and_then(|()| execute(connection, "BEGIN IMMEDIATE"));
         if let Err(error) = begun.during("store.commit") {
             answer(group, || Outcome::Failed(error.clone()));
@@ -249,8 +251,12 @@ impl Session<'_> {
     }
 
     /// Tells the connection whether it waits for the disk at a transaction's end.
-    fn flush(&mut self, flush: bool) -> rusqlite::Result<()> {
-        let flush = flush && self.durability == Durability::Full;
+    fn flush(&mut self, flush: Flush) -> rusqlite::Result<()> {
+        let flush = match flush {
+            Flush::Later => false,
+            Flush::AsAsked => self.durability == Durability::Full,
+            Flush::Always => true,
+        };
         if self.is_flushing != Some(flush) {
             // A pragma that sets works when it is compiled: it cannot be kept.
             self.connection.execute_batch(if flush {
