@@ -31,6 +31,7 @@ pub mod tenancy;
 
 mod events;
 mod existing;
+mod lane;
 mod reconcile;
 mod relay;
 mod unit;

@@ -17,6 +17,7 @@ use runtime_ports::{PortError, PortErrorKind, PortResult};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::release::Releases;
 use crate::connection::{Dialler, Role};
 use crate::error::closed;
 use crate::link::{Link, Parameters, column, only};
@@ -28,6 +29,7 @@ use crate::writer::{self, Heralds, Writer};
 mod lease;
 mod outbox;
 mod read;
+mod release;
 
 /// A store in a PostgreSQL database. Clones are the same store.
 ///
@@ -47,6 +49,7 @@ struct Shared {
     /// For lists and histories.
     readers: Links,
     operators: Arc<Link>,
+    releases: Releases,
     heralds: Heralds,
     closing: CancellationToken,
     _closed_when_dropped: DropGuard,
@@ -127,6 +130,7 @@ impl PostgresStore {
                 loaders: Links::new(options.readers, || link(&primary, Role::Tenant)),
                 readers: Links::new(options.readers, || link(&lists, Role::Tenant)),
                 operators,
+                releases: Releases::default(),
                 heralds,
                 _closed_when_dropped: closing.clone().drop_guard(),
                 closing,
@@ -239,7 +243,7 @@ impl OperatorStore for OperatorHandle {
     }
 
     async fn release_lease(&self, lease: &Lease) -> PortResult<()> {
-        lease::release(self.link("store.release_lease")?, lease).await
+        self.shared.releases.release(self.link("store.release_lease")?, lease).await
     }
 
     async fn defer_lease(&self, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {
