@@ -264,8 +264,8 @@ impl OperatorStore for OperatorHandle {
     }
 
     async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {
-        let lease = lease.clone();
-        let work = move |connection: &rusqlite::Connection| lease::renew(connection, &lease, until);
+        let (lease, turns) = (lease.clone(), self.turns());
+        let work = move |connection: &rusqlite::Connection| lease::renew(connection, &turns, &lease, until);
         self.shared.writer.write("store.renew_lease", Flush::Later, work).await
     }
 

@@ -58,6 +58,24 @@ async fn publish_some(operator: &dyn OperatorStore) {
     }
 }
 
+#[tokio::test]
+async fn events_after_more_were_published_than_there_are_wait_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("store.sqlite")).unwrap();
+    let tenant = store.for_tenant(&sample::scope(1));
+    let operator = store.for_operator(&sample::operator());
+    let draft = Draft::create(1, sample::key(KIND, 1)).entries(3).publishing();
+    tenant.commit(draft.commit()).await.unwrap();
+    let lease = operator.take_leases(&request(LeaseTopic::Outbox)).await.unwrap().remove(0);
+    operator.outbox_published(&lease, u64::MAX).await.unwrap();
+    operator.release_lease(&lease).await.unwrap();
+    tenant.commit(draft.next().publishing().commit()).await.unwrap();
+    let lease = operator.take_leases(&request(LeaseTopic::Outbox)).await.unwrap().remove(0);
+    assert_eq!(operator.outbox(&lease, 10).await.unwrap().len(), 1);
+    let report = store.check_integrity(IntegrityDepth::Full).await.unwrap();
+    assert!(report.is_sound(), "{report:?}");
+}
+
 fn spoil(path: &Path, sql: &str) {
     let connection = rusqlite::Connection::open(path).unwrap();
     connection.execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}")).unwrap();

@@ -171,22 +171,27 @@ pub(super) fn holds(connection: &Connection, lease: &Lease) -> rusqlite::Result<
     statement(connection, sql)?.exists(&*columns)
 }
 
-pub(super) fn renew(connection: &Connection, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {
+pub(super) fn renew(
+    connection: &Connection,
+    turns: &Turns,
+    lease: &Lease,
+    until: Timestamp,
+) -> Result<Lease, LeaseError> {
     let sql = "UPDATE work SET until = ?7
-         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4 AND host = ?5 AND token = ?6";
-    let (address, host) = (Address::new(lease.tenant, lease.key), lease.host.uuid());
-    let (topic, token, end) = (row::topic(lease.topic), number(lease.token.0), row::future(until));
-    let columns = address.and([&topic, host.as_bytes(), &token, &end]);
-    match execute(connection, sql, &columns).during("store.renew_lease")? {
-        0 => Err(LeaseError::Lost { key: lease.key }),
-        _ => Ok(Lease { until, ..lease.clone() }),
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4 AND host = ?5 AND token = ?6
+         RETURNING free_at";
+    // It may end earlier than before.
+    if free(connection, turns, lease, sql, &[&row::future(until)]).during("store.renew_lease")? {
+        Ok(Lease { until, ..lease.clone() })
+    } else {
+        Err(LeaseError::Lost { key: lease.key })
     }
 }
 
 pub(super) fn release(connection: &Connection, turns: &Turns, lease: &Lease) -> PortResult<()> {
     let sql = "UPDATE work SET host = NULL, until = NULL
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4 AND host = ?5 AND token = ?6
-         RETURNING due_at";
+         RETURNING free_at";
     free(connection, turns, lease, sql, &[]).map(drop).during("store.release_lease")
 }
 
@@ -206,7 +211,7 @@ pub(super) fn defer(
              WHERE a.tenant = work.tenant AND a.kind = work.kind AND a.id = work.id
          ) WHEN ?7 THEN ?8 ELSE due_at END
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4 AND host = ?5 AND token = ?6
-         RETURNING due_at";
+         RETURNING free_at";
     let (wake_at, seen) = (row::future(wake_at), number(seen.0));
     if free(connection, turns, lease, sql, &[&seen, &wake_at]).during(OPERATION)? {
         let sql = "UPDATE aggregates SET wake_at = ?4
@@ -217,7 +222,7 @@ pub(super) fn defer(
     Ok(())
 }
 
-/// Executes a statement that gives the lease back and returns when its aggregate is due; `false` where the lease is lost.
+/// Executes a statement that changes the lease's row and returns from when on it can be taken; `false` where the lease is lost.
 fn free(
     connection: &Connection,
     turns: &Turns,
@@ -229,12 +234,12 @@ fn free(
     let (topic, token) = (row::topic(lease.topic), number(lease.token.0));
     let mut columns = address.and([&topic, host.as_bytes(), &token]);
     columns.extend_from_slice(others);
-    let due_at: Option<Option<i64>> =
+    let free_at: Option<Option<i64>> =
         statement(connection, sql)?.query_row(&*columns, |row| row.get(0)).optional()?;
-    if let Some(due_at) = due_at.flatten() {
-        turns.free(lease.topic, lease.key.kind, lease.tenant, due_at);
+    if let Some(free_at) = free_at.flatten() {
+        turns.free(lease.topic, lease.key.kind, lease.tenant, free_at);
     }
-    Ok(due_at.is_some())
+    Ok(free_at.is_some())
 }
 
 /// Makes an aggregate due for work at a time, or never.
@@ -295,8 +300,10 @@ pub(super) fn leave_outbox(connection: &Connection, address: Address, sequence: 
     let positions = "DELETE FROM envelopes WHERE position IN (
              SELECT position FROM outbox WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence <= ?4)";
     execute(connection, positions, &address.and([&sequence]))?;
-    let sql = "UPDATE work SET published = ?4
-         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = 'outbox' AND published < ?4";
+    // Not beyond what there is: later events are still to be published.
+    let sql = "UPDATE work SET published = max(published, (SELECT min(sequence, ?4) FROM aggregates
+             WHERE tenant = ?1 AND kind = ?2 AND id = ?3))
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = 'outbox'";
     execute(connection, sql, &address.and([&sequence])).map(drop)
 }
 
