@@ -35,7 +35,9 @@ const TABLES: &str = "
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [store, address, scene @ ..] = &*arguments else {
-        return Err("say: peers <sqlite|postgres> <file or URL> <callers> <distinct|one> <milliseconds>".into());
+        return Err(
+            "say: peers <sqlite|postgres> <file or URL> <callers> <distinct|one> <milliseconds>".into()
+        );
     };
     let scene = Scene::parse(scene)?;
     match store.as_str() {
@@ -64,10 +66,11 @@ async fn sqlite(file: &str, scene: Scene) -> Result<(), Box<dyn std::error::Erro
 async fn postgres(url: &str, scene: Scene) -> Result<(), Box<dyn std::error::Error>> {
     let pool = default_postgress_pool(url).await;
     sqlx::raw_sql(&TABLES.replace("{json}", "json")).execute(&pool).await?;
-    let flushed: String =
-        sqlx::query_scalar("SELECT current_setting('synchronous_commit') || ', fsync ' || current_setting('fsync')")
-            .fetch_one(&pool)
-            .await?;
+    let flushed: String = sqlx::query_scalar(
+        "SELECT current_setting('synchronous_commit') || ', fsync ' || current_setting('fsync')",
+    )
+    .fetch_one(&pool)
+    .await?;
     let store = PersistedEventStore::new_aggregate_store(PostgresEventRepository::new(pool));
     let done = scene.play(CqrsFramework::new(store, Vec::new(), ())).await;
     println!("{}", done.json("postgres-es", &flushed));
