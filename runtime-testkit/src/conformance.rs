@@ -14,7 +14,7 @@ use runtime_ports::store::{CommitError, LeaseError};
 
 pub mod store;
 
-pub use store::{Persistence, StoreFactory, store};
+pub use store::{StoreCapabilities, StoreFactory, store};
 
 /// How one trial ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl From<LeaseError> for Failure {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -27,9 +27,14 @@ CREATE FUNCTION present_micros() RETURNS bigint LANGUAGE sql VOLATILE
 CREATE FUNCTION claim_is_held(asked_space uuid, asked_key text, asked_shared boolean) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = factory_runtime, pg_temp
 AS $$
-    SELECT EXISTS (SELECT FROM claims WHERE NOT shared AND space IS NOT DISTINCT FROM asked_space AND key = asked_key)
-        OR (NOT asked_shared
-            AND EXISTS (SELECT FROM claims WHERE shared AND space IS NOT DISTINCT FROM asked_space AND key = asked_key))
+    -- In two cases, since no index finds what `IS NOT DISTINCT FROM` asks for.
+    SELECT CASE WHEN asked_space IS NULL THEN
+        EXISTS (SELECT FROM claims WHERE NOT shared AND space IS NULL AND key = asked_key)
+        OR (NOT asked_shared AND EXISTS (SELECT FROM claims WHERE shared AND space IS NULL AND key = asked_key))
+    ELSE
+        EXISTS (SELECT FROM claims WHERE NOT shared AND space = asked_space AND key = asked_key)
+        OR (NOT asked_shared AND EXISTS (SELECT FROM claims WHERE shared AND space = asked_space AND key = asked_key))
+    END
 $$;
 
 -- The advisory lock under which an aggregate is made due or no longer due: held to the transaction's end, and nothing is written for it.

@@ -73,6 +73,8 @@ impl Releases {
             waiting.answers.push(sender);
         }
         let turn = self.turn.lock().await;
+        // Whoever gives back several at once has then asked for all of them.
+        tokio::task::yield_now().await;
         match answer.try_recv() {
             Ok(answered) => return answered,
             // Whoever had taken it up was dropped.

@@ -29,11 +29,15 @@ pub(super) async fn what_was_committed_survives_reopening<F: StoreFactory>(facto
         }
         operator.release_lease(&lease).await?;
     }
+    let last = Draft::create(1, key(4));
+    tenant.commit(last.commit()).await?;
     drop((tenant, operator));
 
-    let world = World { store: Arc::new(factory.reopen(store).await?) };
+    let store: Arc<dyn Store> = Arc::new(factory.reopen(store).await?);
+    let world = World { beside: Arc::clone(&store), store };
     let (tenant, operator) = (world.tenant(1), world.operator());
     equal("the state", loaded(&*tenant, key(1)).await?, before)?;
+    equal("the last commit", loaded(&*tenant, key(4)).await?.record, last.write().record)?;
     equal("the history", tenant.history(&key(1), 0, 10).await?, first.write().history)?;
     let again = Commit { inbox: Some(inbox), ..Commit::default() };
     let already = |error: &CommitError| matches!(error, CommitError::AlreadyHandled);
