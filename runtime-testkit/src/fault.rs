@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_ports::store::{
-    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, OperatorStore, Page, Query, Store,
-    StoredAggregate, TenantStore,
+    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, OperatorStore, Page, Query,
+    Store, StoredAggregate, TenantStore,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 

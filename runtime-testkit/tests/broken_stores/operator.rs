@@ -6,8 +6,8 @@ use runtime_domain::value::{Name, Revision};
 use runtime_ports::PortResult;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    Lease, LeaseError, LeaseRequest, LeaseTopic, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking,
-    Store, Unpark,
+    Lease, LeaseError, LeaseRequest, LeaseTopic, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream,
+    Parking, Store, Unpark,
 };
 
 use crate::Broken;
