@@ -147,17 +147,16 @@ impl OperatorStore for Handle {
 
     async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
         let mut outbox = self.inner.outbox(lease, limit).await?;
-        let events = &mut outbox.events;
         match self.store.bug {
-            Bug::ReversesOutbox => events.reverse(),
+            Bug::ReversesOutbox => outbox.events.reverse(),
             Bug::ShowsEventsLate => {
                 let mut notes = self.store.notes.lock().unwrap();
-                let many = events.len();
+                let many = outbox.events.len();
                 // The first of several, once, as what is committed later than what follows it.
-                if let Some(first) = events.first().filter(|event| event.sequence > 20 && many > 1)
+                if let Some(first) = outbox.events.first().filter(|event| event.sequence > 20 && many > 1)
                     && notes.shown.insert((lease.key, first.sequence))
                 {
-                    events.remove(0);
+                    outbox.events.remove(0);
                 }
             }
             _ => {}
