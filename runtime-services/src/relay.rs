@@ -52,6 +52,8 @@ pub use deduplicated::Deduplicated;
 const BATCH: u32 = 64;
 /// How many streams are unparked at once when a subscriber is back.
 const RESUMED_AT_ONCE: u32 = 64;
+/// How much of a reason is kept, in characters; no store keeps a NUL.
+const LONGEST_REASON: usize = 2_000;
 /// How often streams are looked for that a host has parked which is no more.
 const LEFTOVERS: Span = Span::from_secs(60);
 
@@ -263,6 +265,7 @@ impl Shared {
         reason: String,
         until: ParkedUntil,
     ) -> Result<(), PassError> {
+        let reason = reason.replace('\0', "").chars().take(LONGEST_REASON).collect();
         let parking = Parking { destination, sequence, reason, until, at: self.host.now() };
         self.store.outbox_park(lease, &parking).await.map_err(lost)
     }

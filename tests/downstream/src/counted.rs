@@ -8,7 +8,7 @@ use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_memory::MemoryStore;
 use runtime_ports::PortResult;
 use runtime_ports::store::{
-    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, OperatorStore, Page, Query, Store,
+    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, OperatorStore, Page, Query, Store,
     StoredAggregate, TenantStore,
 };
 
@@ -64,6 +64,10 @@ impl TenantStore for Counted {
 
     async fn query(&self, query: &Query) -> PortResult<Page<StoredAggregate>> {
         self.inner.query(query).await
+    }
+
+    async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool> {
+        self.inner.is_handled(entry).await
     }
 
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {

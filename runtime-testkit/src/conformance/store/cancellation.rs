@@ -108,6 +108,9 @@ async fn drop_readers(world: &World, drops: &mut Drops, number: u64) {
     drops.drop(tenant.load(&key(number))).await;
     drops.drop(tenant.query(&Query::all(KIND))).await;
     drops.drop(tenant.history(&key(number), 0, 10)).await;
+    if let Ok(consumer) = consumer("trial") {
+        drops.drop(tenant.is_handled(&InboxEntry { consumer, event: sample::event(1) })).await;
+    }
     drops.drop(operator.next_due(&[KIND])).await;
     drops.drop(world.store.check()).await;
     // It may wait for ever, so it does not count, and is polled without being woken.
