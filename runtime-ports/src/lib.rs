@@ -13,6 +13,7 @@
 //! | [`metric`] | what the traffic shows |
 //! | [`job`] | short tasks such as migrations |
 //! | [`publisher`] | the event bus, outbound |
+//! | [`subscriber`] | consumers of events within the host |
 //! | [`clock`] | time and identifiers |
 //!
 //! With the feature `mocks`, every port has a `mockall` mock (`MockComputeSurface`, …) for unit tests.
@@ -26,6 +27,7 @@ pub mod prober;
 pub mod publisher;
 pub mod registry;
 pub mod store;
+pub mod subscriber;
 pub mod surface;
 
 pub use error::{PortError, PortErrorKind, PortResult, Retry};

@@ -16,7 +16,7 @@
 //! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
-//! | how events leave | `relay.rs` |
+//! | how events leave, who subscribes, what is parked | [`relay`] |
 //! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
 
 pub mod deployments;
@@ -26,6 +26,7 @@ pub mod health;
 pub mod host;
 pub mod inventory;
 pub mod manifest;
+pub mod relay;
 pub mod services;
 pub mod tenancy;
 
@@ -33,7 +34,6 @@ mod events;
 mod existing;
 mod lane;
 mod reconcile;
-mod relay;
 mod unit;
 mod worker;
 

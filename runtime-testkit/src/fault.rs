@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_ports::store::{
-    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, OperatorStore, Page, Query, Store,
-    StoredAggregate, TenantStore,
+    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, OperatorStore, Page, Query,
+    Store, StoredAggregate, TenantStore,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 
@@ -97,6 +97,10 @@ impl TenantStore for FaultyTenant {
 
     async fn query(&self, query: &Query) -> PortResult<Page<StoredAggregate>> {
         self.inner.query(query).await
+    }
+
+    async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool> {
+        self.inner.is_handled(entry).await
     }
 
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
-use runtime_domain::value::Revision;
+use runtime_domain::value::{Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError,
-    LeaseRequest, OperatorStore, Page, Query, Store, StoredAggregate, TenantStore, Watch,
+    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, Lease, LeaseError,
+    LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
+    StoredAggregate, TenantStore, Unpark, Watch,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
@@ -218,6 +219,12 @@ impl TenantStore for TenantHandle {
             .await
     }
 
+    async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool> {
+        let (tenant, entry) = (self.scope.tenant(), entry.clone());
+        let read = move |connection: &rusqlite::Connection| outbox::is_handled(connection, tenant, &entry);
+        self.shared.readers.read("store.is_handled", read).await
+    }
+
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {
         let (tenant, key) = (self.scope.tenant(), *key);
         let read =
@@ -294,7 +301,7 @@ impl OperatorStore for OperatorHandle {
         self.watch.arrived().await;
     }
 
-    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<PublishedEvent>> {
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
         let lease = lease.clone();
         self.shared
             .readers
@@ -309,17 +316,47 @@ impl OperatorStore for OperatorHandle {
         self.shared.writer.write("store.outbox_published", Flush::Later, work).await
     }
 
-    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
-        let (lease, reason, turns) = (lease.clone(), reason.to_owned(), self.turns());
-        let work = move |connection: &rusqlite::Connection| {
-            outbox::park(connection, &turns, &lease, sequence, &reason)
-        };
+    async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
+        let (lease, parking, turns) = (lease.clone(), parking.clone(), self.turns());
+        let work =
+            move |connection: &rusqlite::Connection| outbox::park(connection, &turns, &lease, &parking);
         self.shared.writer.write("store.outbox_park", Flush::AsAsked, work).await
     }
 
-    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
-        let (kinds, turns) = (kinds.to_vec(), self.turns());
-        let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &turns, &kinds);
+    async fn outbox_missed(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        limit: u32,
+    ) -> PortResult<Vec<PublishedEvent>> {
+        let (lease, destination) = (lease.clone(), destination.clone());
+        let read =
+            move |connection: &rusqlite::Connection| outbox::missed(connection, &lease, &destination, limit);
+        self.shared.readers.read("store.outbox_missed", read).await
+    }
+
+    async fn outbox_caught_up(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        sequence: u64,
+    ) -> Result<(), LeaseError> {
+        let (lease, destination, turns) = (lease.clone(), destination.clone(), self.turns());
+        let work = move |connection: &rusqlite::Connection| {
+            outbox::caught_up(connection, &turns, &lease, &destination, sequence)
+        };
+        self.shared.writer.write("store.outbox_caught_up", Flush::Later, work).await
+    }
+
+    async fn outbox_parked(&self, query: &ParkedQuery) -> PortResult<Page<ParkedStream>> {
+        let query = query.clone();
+        let read = move |connection: &rusqlite::Connection| outbox::parked(connection, &query);
+        self.shared.readers.read("store.outbox_parked", read).await
+    }
+
+    async fn outbox_unpark(&self, which: &Unpark) -> PortResult<u32> {
+        let (which, turns) = (which.clone(), self.turns());
+        let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &turns, &which);
         let unparked = self.shared.writer.write("store.outbox_unpark", Flush::AsAsked, work).await?;
         if unparked > 0 {
             self.shared.arrivals.announce();

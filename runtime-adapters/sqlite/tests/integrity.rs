@@ -71,7 +71,7 @@ async fn events_after_more_were_published_than_there_are_wait_again() {
     operator.release_lease(&lease).await.unwrap();
     tenant.commit(draft.next().publishing().commit()).await.unwrap();
     let lease = operator.take_leases(&request(LeaseTopic::Outbox)).await.unwrap().remove(0);
-    assert_eq!(operator.outbox(&lease, 10).await.unwrap().len(), 1);
+    assert_eq!(operator.outbox(&lease, 10).await.unwrap().events.len(), 1);
     let report = store.check_integrity(IntegrityDepth::Full).await.unwrap();
     assert!(report.is_sound(), "{report:?}");
 }

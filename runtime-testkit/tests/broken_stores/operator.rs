@@ -2,10 +2,13 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
-use runtime_domain::value::Revision;
+use runtime_domain::value::{Name, Revision};
 use runtime_ports::PortResult;
 use runtime_ports::publisher::PublishedEvent;
-use runtime_ports::store::{Lease, LeaseError, LeaseRequest, LeaseTopic, OperatorStore, Store};
+use runtime_ports::store::{
+    Lease, LeaseError, LeaseRequest, LeaseTopic, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream,
+    Parking, Store, Unpark,
+};
 
 use crate::Broken;
 use crate::bug::Bug;
@@ -142,23 +145,23 @@ impl OperatorStore for Handle {
         self.inner.work_arrived().await;
     }
 
-    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<PublishedEvent>> {
-        let mut events = self.inner.outbox(lease, limit).await?;
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
+        let mut outbox = self.inner.outbox(lease, limit).await?;
         match self.store.bug {
-            Bug::ReversesOutbox => events.reverse(),
+            Bug::ReversesOutbox => outbox.events.reverse(),
             Bug::ShowsEventsLate => {
                 let mut notes = self.store.notes.lock().unwrap();
-                let many = events.len();
+                let many = outbox.events.len();
                 // The first of several, once, as what is committed later than what follows it.
-                if let Some(first) = events.first().filter(|event| event.sequence > 20 && many > 1)
+                if let Some(first) = outbox.events.first().filter(|event| event.sequence > 20 && many > 1)
                     && notes.shown.insert((lease.key, first.sequence))
                 {
-                    events.remove(0);
+                    outbox.events.remove(0);
                 }
             }
             _ => {}
         }
-        Ok(events)
+        Ok(outbox)
     }
 
     async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
@@ -169,14 +172,54 @@ impl OperatorStore for Handle {
         }
     }
 
-    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
+    async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
         if self.store.bug == Bug::IgnoresParking {
             return Ok(());
         }
-        self.inner.outbox_park(lease, sequence, reason).await
+        self.inner.outbox_park(lease, parking).await
     }
 
-    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
-        self.inner.outbox_unpark(kinds).await
+    async fn outbox_missed(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        limit: u32,
+    ) -> PortResult<Vec<PublishedEvent>> {
+        self.inner.outbox_missed(lease, destination, limit).await
+    }
+
+    async fn outbox_caught_up(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        sequence: u64,
+    ) -> Result<(), LeaseError> {
+        if self.store.bug == Bug::CatchesUpEverybody {
+            for held in self.inner.outbox(lease, 1).await?.held {
+                self.inner.outbox_caught_up(lease, &held.destination, sequence).await?;
+            }
+        }
+        self.inner.outbox_caught_up(lease, destination, sequence).await
+    }
+
+    async fn outbox_parked(&self, query: &ParkedQuery) -> PortResult<Page<ParkedStream>> {
+        let mut page = self.inner.outbox_parked(query).await?;
+        if self.store.bug == Bug::ForgetsReasons {
+            page.items.iter_mut().for_each(|parked| parked.reason.clear());
+        }
+        Ok(page)
+    }
+
+    async fn outbox_unpark(&self, which: &Unpark) -> PortResult<u32> {
+        let unparked = self.inner.outbox_unpark(which).await?;
+        if self.store.bug == Bug::EndsHoldsWhenUnparked {
+            let noted = self.store.notes.lock().unwrap().leases.clone();
+            for lease in noted {
+                for held in self.inner.outbox(&lease, 1).await?.held {
+                    let _lost = self.inner.outbox_caught_up(&lease, &held.destination, 0).await;
+                }
+            }
+        }
+        Ok(unparked)
     }
 }

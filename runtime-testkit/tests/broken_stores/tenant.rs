@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
 use runtime_domain::scope::TenantScope;
 use runtime_ports::store::{
-    AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, Cursor, Expected, HistoryEntry, Page,
-    Query, Store, StoredAggregate, TenantStore, Wanted,
+    AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, Cursor, Expected, HistoryEntry,
+    InboxEntry, Page, Query, Store, StoredAggregate, TenantStore, Wanted,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_testkit::sample::exclusive;
@@ -367,6 +367,10 @@ impl TenantStore for Handle {
             }
             _ => self.inner.query(query).await,
         }
+    }
+
+    async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool> {
+        Ok(self.store.bug != Bug::ForgetsWhatWasHandled && self.inner.is_handled(entry).await?)
     }
 
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {

@@ -2,7 +2,7 @@
 
 use runtime_domain::id::TenantId;
 use runtime_ports::PortResult;
-use runtime_ports::store::{AggregateKey, HistoryEntry, Order, Page, Query, StoredAggregate};
+use runtime_ports::store::{AggregateKey, HistoryEntry, InboxEntry, Order, Page, Query, StoredAggregate};
 use uuid::Uuid;
 
 use super::state::{Row, State};
@@ -43,6 +43,10 @@ impl State {
             page.items.push(row.stored(key));
         }
         Ok(page)
+    }
+
+    pub(super) fn is_handled(&self, tenant: TenantId, entry: &InboxEntry) -> bool {
+        self.inbox.contains(&(tenant, entry.consumer.clone(), entry.event))
     }
 
     pub(super) fn history(

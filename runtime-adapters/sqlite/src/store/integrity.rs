@@ -22,7 +22,7 @@ pub enum IntegrityDepth {
 pub enum IntegrityRule {
     /// The file's pages and indexes are whole.
     Pages,
-    /// Claims, modules, history, leases and what is parked belong to aggregates that exist.
+    /// Claims, modules, history, leases and what is held belong to aggregates that exist.
     References,
     /// An aggregate's history is numbered from 1 without gaps (X-4).
     HistoryGapless,
@@ -32,7 +32,7 @@ pub enum IntegrityRule {
     Claims,
     /// Whatever waits to be published is in the history, and whatever the history says is still to be told waits (X-4).
     Outbox,
-    /// What is due can be taken: an aggregate is due when it says so, and a stream that has events to publish and is not parked is due.
+    /// What is due can be taken: an aggregate is due when it says so, and a stream is due that has events which somebody who is not parked has yet to get.
     Due,
     /// No lease has a token beyond the newest.
     Tokens,
@@ -110,8 +110,11 @@ const RULES: [(IntegrityRule, &str); 9] = [
         IntegrityRule::Due,
         "SELECT DISTINCT w.kind || '/' || lower(hex(w.id)) || ' has events that nobody would publish' FROM work AS w
          JOIN outbox AS o ON o.kind = w.kind AND o.tenant = w.tenant AND o.id = w.id
-         WHERE w.topic = 'outbox' AND w.due_at IS NULL AND NOT EXISTS (
-             SELECT 1 FROM parked AS p WHERE p.tenant = w.tenant AND p.kind = w.kind AND p.id = w.id) LIMIT 100",
+         WHERE w.topic = 'outbox' AND w.due_at IS NULL AND (
+             o.sequence > coalesce((SELECT max(h.others) FROM held AS h
+                 WHERE h.tenant = w.tenant AND h.kind = w.kind AND h.id = w.id), 0)
+             OR EXISTS (SELECT 1 FROM held AS h WHERE h.tenant = w.tenant AND h.kind = w.kind AND h.id = w.id
+                 AND h.parked_until IS NULL AND o.sequence >= h.from_sequence)) LIMIT 100",
     ),
     (
         IntegrityRule::Tokens,

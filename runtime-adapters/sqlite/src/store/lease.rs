@@ -280,18 +280,13 @@ pub(super) fn fill_outbox(
     }
     let sql = format!(
         "INSERT INTO work (tenant, kind, id, topic, due_at, published) VALUES (?1, ?2, ?3, 'outbox', {SINCE_NOW}, ?5)
-         ON CONFLICT DO UPDATE SET due_at = coalesce(due_at, excluded.due_at) WHERE due_at IS NOT NULL OR NOT EXISTS (
-             SELECT 1 FROM parked WHERE parked.tenant = ?1 AND parked.kind = ?2 AND parked.id = ?3)
-         RETURNING due_at"
+         ON CONFLICT DO UPDATE SET due_at = coalesce(due_at, excluded.due_at) RETURNING due_at"
     );
     let address = Address::new(tenant, key);
     let before = number(first.saturating_sub(1));
     let due_at = statement(connection, &sql)?
-        .query_row(&*address.and([&turns.newest(), &before]), |row| row.get(0))
-        .optional()?;
-    if let Some(due_at) = due_at {
-        turns.fill(tenant, key, due_at);
-    }
+        .query_row(&*address.and([&turns.newest(), &before]), |row| row.get(0))?;
+    turns.fill(tenant, key, due_at);
     Ok(())
 }
 
@@ -307,16 +302,19 @@ pub(super) fn leave_outbox(connection: &Connection, address: Address, sequence: 
     execute(connection, sql, &address.and([&sequence])).map(drop)
 }
 
-/// Makes an aggregate due for relaying, or not, as its outbox says: to be called after events left it, and after it was parked or unparked.
+/// Makes an aggregate due for relaying, or not, as its outbox says: to be called after events left it, and after what is held has changed.
 pub(super) fn follow_outbox(
     connection: &Connection,
     turns: &Turns,
     tenant: TenantId,
     key: AggregateKey,
 ) -> rusqlite::Result<()> {
-    let waits = "SELECT 1 FROM outbox
-         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence < coalesce(
-             (SELECT from_sequence FROM parked WHERE tenant = ?1 AND kind = ?2 AND id = ?3), 9223372036854775807)";
+    let waits = "SELECT 1 WHERE EXISTS (
+             SELECT 1 FROM outbox WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence > coalesce(
+                 (SELECT max(others) FROM held WHERE tenant = ?1 AND kind = ?2 AND id = ?3), 0)
+         ) OR EXISTS (
+             SELECT 1 FROM held JOIN outbox USING (tenant, kind, id)
+             WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND parked_until IS NULL AND sequence >= from_sequence)";
     let address = Address::new(tenant, key);
     if statement(connection, waits)?.exists(&*address.and([]))? {
         // Behind those that wait already, so that one that is filled all the time does not keep the others from their turn.

@@ -3,7 +3,7 @@
 use runtime_domain::id::{AggregateKind, TenantId};
 use runtime_domain::time::Timestamp;
 use runtime_ports::store::{AggregateKey, LeaseTopic};
-use rusqlite::types::{FromSqlError, FromSqlResult, Type, Value, ValueRef};
+use rusqlite::types::{FromSqlError, FromSqlResult, Type, ValueRef};
 use rusqlite::{Connection, Row, Statement, ToSql};
 use uuid::Uuid;
 
@@ -59,11 +59,7 @@ pub(super) fn rows<T>(
     statement.query_map(parameters, read)?.collect()
 }
 
-/// `?, ?, ?` for the kinds, and their names to bind.
-pub(super) fn kinds(kinds: &[AggregateKind]) -> (String, Vec<Value>) {
-    (placeholders(kinds.len()), kinds.iter().map(|kind| Value::from(kind.name().to_owned())).collect())
-}
-
+/// `?, ?, ?`.
 pub(super) fn placeholders(count: usize) -> String {
     vec!["?"; count].join(", ")
 }

@@ -2,9 +2,12 @@ use std::pin::pin;
 use std::task::Poll;
 
 use runtime_domain::value::Revision;
-use runtime_ports::store::{Commit, InboxEntry, Lease, LeaseError, LeaseRequest, LeaseTopic, Query};
+use runtime_ports::store::{
+    Commit, InboxEntry, Lease, LeaseError, LeaseRequest, LeaseTopic, ParkedQuery, Query, Unpark,
+};
 
 use super::atomicity::consumer;
+use super::outbox::parking;
 use super::{Failure, KIND, Outcome, Patience, World, at_once, ensure, is_conflict, key, loaded, request};
 use crate::conformance::equal;
 use crate::fault::was_performed;
@@ -126,8 +129,12 @@ async fn drop_workers(world: &World, drops: &mut Drops, number: u64) -> Outcome 
         if let Some(relay) = taken(LeaseTopic::Outbox).await? {
             drops.drop(operator.outbox(&relay, 10)).await;
             drops.drop(operator.outbox_published(&relay, step)).await;
-            drops.drop(operator.outbox_park(&relay, 2, "dropped")).await;
-            drops.drop(operator.outbox_unpark(&[KIND])).await;
+            let parking = parking("dropped", 2)?;
+            drops.drop(operator.outbox_park(&relay, &parking)).await;
+            drops.drop(operator.outbox_parked(&ParkedQuery::all())).await;
+            drops.drop(operator.outbox_unpark(&Unpark::All { destination: None })).await;
+            drops.drop(operator.outbox_missed(&relay, &parking.destination, 10)).await;
+            drops.drop(operator.outbox_caught_up(&relay, &parking.destination, step)).await;
             drops.drop(operator.release_lease(&relay)).await;
         }
         if let Some(lease) = taken(LeaseTopic::Work).await? {
@@ -150,7 +157,7 @@ async fn settled(world: &World, first: &Draft) -> Outcome {
     let mut patience = Patience::new();
     let relays = loop {
         // A call that was dropped may come to its end later than this one.
-        operator.outbox_unpark(&[KIND]).await?;
+        operator.outbox_unpark(&Unpark::All { destination: None }).await?;
         let relays = operator.take_leases(&late(LeaseTopic::Outbox)).await?;
         if !relays.is_empty() {
             break relays;
@@ -164,9 +171,10 @@ async fn settled(world: &World, first: &Draft) -> Outcome {
     )?;
     for relay in relays {
         let waiting: Vec<u64> =
-            operator.outbox(&relay, 10).await?.iter().map(|event| event.sequence).collect();
+            operator.outbox(&relay, 10).await?.events.iter().map(|event| event.sequence).collect();
         ensure(waiting == [1, 2] || waiting == [2], format!("the events that wait later: {waiting:?}"))?;
         operator.outbox_published(&relay, 2).await?;
+        operator.outbox_caught_up(&relay, &parking("dropped", 2)?.destination, 2).await?;
         operator.release_lease(&relay).await?;
     }
     let works: Vec<Lease> = operator.take_leases(&late(LeaseTopic::Work)).await?;

@@ -52,12 +52,12 @@ pub(super) async fn the_least_and_the_greatest_are_taken_at_their_word(world: Wo
     }
     is_absent(&*tenant, key(3)).await?;
     let relay = take_one(&*operator, LeaseTopic::Outbox, 1, 1).await?;
-    equal("no event", operator.outbox(&relay, 0).await?.len(), 0)?;
-    equal("all events", operator.outbox(&relay, u32::MAX).await?.len(), 3)?;
+    equal("no event", operator.outbox(&relay, 0).await?.events.len(), 0)?;
+    equal("all events", operator.outbox(&relay, u32::MAX).await?.events.len(), 3)?;
     operator.outbox_published(&relay, 0).await?;
-    equal("the events after none was sent", operator.outbox(&relay, u32::MAX).await?.len(), 3)?;
+    equal("the events after none was sent", operator.outbox(&relay, u32::MAX).await?.events.len(), 3)?;
     operator.outbox_published(&relay, u64::MAX).await?;
-    equal("the events after all were sent", operator.outbox(&relay, u32::MAX).await?.len(), 0)
+    equal("the events after all were sent", operator.outbox(&relay, u32::MAX).await?.events.len(), 0)
 }
 
 /// Two hundred aggregates in one commit, one of them with a state of a megabyte: refused whole, then done whole.

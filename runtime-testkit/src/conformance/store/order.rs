@@ -98,7 +98,7 @@ pub(super) async fn who_relays_while_others_commit_misses_nothing(world: World) 
         while sent < EVENTS {
             let asked = LeaseRequest { limit: 1, ..request(LeaseTopic::Outbox, 2, 0) };
             for lease in operator.take_leases(&asked).await? {
-                let events = operator.outbox(&lease, 5).await?;
+                let events = operator.outbox(&lease, 5).await?.events;
                 for event in &events {
                     equal("the event that follows what was sent", event.sequence, sent + 1)?;
                     sent = event.sequence;

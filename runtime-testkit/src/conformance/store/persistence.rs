@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use runtime_domain::value::Revision;
-use runtime_ports::store::{Commit, CommitError, InboxEntry, LeaseTopic, Query, Store};
+use runtime_ports::store::{Commit, CommitError, InboxEntry, LeaseTopic, Query, Store, Unpark};
 
 use super::atomicity::consumer;
+use super::outbox::parking;
 use super::{
     KIND, Outcome, StoreFactory, World, ensure, is_claim_held, is_lease_lost, key, loaded, refused, take_one,
 };
@@ -24,7 +25,7 @@ pub(super) async fn what_was_committed_survives_reopening<F: StoreFactory>(facto
     for lease in operator.take_leases(&super::request(LeaseTopic::Outbox, 1, 1)).await? {
         operator.outbox_published(&lease, 1).await?;
         if lease.key == key(1) {
-            operator.outbox_park(&lease, 3, "the bus refuses it for ever").await?;
+            operator.outbox_park(&lease, &parking("bus", 3)?).await?;
         }
         operator.release_lease(&lease).await?;
     }
@@ -46,9 +47,12 @@ pub(super) async fn what_was_committed_survives_reopening<F: StoreFactory>(facto
     let page = tenant.query(&Query { after: cursor, ..Query::all(KIND) }).await?;
     equal("the page after the cursor", page.items.iter().map(|item| item.key).collect(), vec![key(1)])?;
     let relay = take_one(&*operator, LeaseTopic::Outbox, 1, 2).await?;
-    let waiting: Vec<u64> = operator.outbox(&relay, 10).await?.iter().map(|event| event.sequence).collect();
-    equal("the events before the parked one", (relay.key, waiting), (key(1), vec![2]))?;
-    equal("the parked streams", operator.outbox_unpark(&[KIND]).await?, 1)?;
+    let outbox = operator.outbox(&relay, 10).await?;
+    let waiting: Vec<u64> = outbox.events.iter().map(|event| event.sequence).collect();
+    equal("the events for those who are not held", (relay.key, waiting), (key(1), vec![3]))?;
+    equal("how many are held", outbox.held.len(), 1)?;
+    let unparked = operator.outbox_unpark(&Unpark::All { destination: None }).await?;
+    equal("the parked streams", unparked, 1)?;
     let taken = take_one(&*operator, LeaseTopic::Work, 2, 60).await?;
     ensure(taken.token > work.token, "a lease's token did not grow over reopening")?;
     let zombie = Commit { lease: Some(work), ..first.next().commit() };

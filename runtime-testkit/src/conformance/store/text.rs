@@ -1,6 +1,7 @@
 use runtime_ports::PortErrorKind;
-use runtime_ports::store::{AggregateWrite, Commit, LeaseTopic, Query};
+use runtime_ports::store::{AggregateWrite, Commit, LeaseTopic, ParkedQuery, Parking, Query, Unpark};
 
+use super::outbox::parking;
 use super::{
     KIND, Outcome, World, ensure, is_absent, is_claim_held, is_invalid, key, loaded, refused, take_one,
 };
@@ -85,7 +86,7 @@ pub(super) async fn a_hostile_text_is_kept_exactly_or_refused(world: World) -> O
             }
             equal(&what, tenant.history(&key(number), 0, 10).await?, write.history)?;
             let relay = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
-            equal(&what, operator.outbox(&relay, 10).await?, write.outbox)?;
+            equal(&what, operator.outbox(&relay, 10).await?.events, write.outbox)?;
             operator.outbox_published(&relay, 1).await?;
             operator.release_lease(&relay).await?;
             if let Some(claim) = write.claims.first() {
@@ -113,11 +114,18 @@ async fn parked_for(world: &World, first: u64) -> Outcome {
     for (number, text) in (first..).zip(hostile()) {
         tenant.commit(Draft::create(1, key(number)).publishing().commit()).await?;
         let relay = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
-        let parked = operator.outbox_park(&relay, 1, &text).await.is_ok();
-        let waiting = operator.outbox(&relay, 10).await?.is_empty();
-        equal("whether a stream waits that was parked for a hostile reason", waiting, parked)?;
-        operator.outbox_unpark(&[KIND]).await?;
+        let parking = Parking { reason: text.clone(), ..parking("hostile", 1)? };
+        let is_parked = operator.outbox_park(&relay, &parking).await.is_ok();
+        let parked = operator.outbox_parked(&ParkedQuery::all()).await?.items;
+        let reasons: Vec<_> = parked.into_iter().map(|stream| stream.reason).collect();
+        equal(
+            "the hostile reasons that a stream is parked for",
+            reasons,
+            Vec::from_iter(is_parked.then_some(text)),
+        )?;
+        operator.outbox_unpark(&Unpark::All { destination: None }).await?;
         operator.outbox_published(&relay, 1).await?;
+        operator.outbox_caught_up(&relay, &parking.destination, 1).await?;
         operator.release_lease(&relay).await?;
     }
     Ok(())
