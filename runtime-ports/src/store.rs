@@ -22,6 +22,7 @@ use crate::PortResult;
 
 mod arrival;
 mod commit;
+mod cursor;
 mod lease;
 mod query;
 mod repository;
@@ -32,8 +33,9 @@ pub use commit::{
     AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, Facets,
     HistoryEntry, InboxEntry, StoredRecord, Wanted,
 };
+pub use cursor::{Cursor, Seal, check_limit};
 pub use lease::{Lease, LeaseError, LeaseRequest, LeaseTopic};
-pub use query::{Cursor, Order, Page, Query, StoredAggregate};
+pub use query::{Order, Page, Query, StoredAggregate, due_micros};
 pub use repository::{LoadError, Loaded, Repository};
 
 /// A store of aggregates.
@@ -71,7 +73,8 @@ pub trait TenantStore: Send + Sync {
     /// Loads one aggregate; `None` where this tenant has none by that key.
     async fn load(&self, key: &AggregateKey) -> PortResult<Option<StoredAggregate>>;
 
-    /// Lists aggregates page by page. An aggregate that exists during the whole listing appears exactly once.
+    /// Lists aggregates page by page. An aggregate that exists during the whole listing appears exactly once; in the order
+    /// [`Order::DueFirst`] that holds for those whose due time stays what it is.
     async fn query(&self, query: &Query) -> PortResult<Page<StoredAggregate>>;
 
     /// An aggregate's history after `after`, oldest first, at most `limit` entries.
