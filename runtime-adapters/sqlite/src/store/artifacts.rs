@@ -88,8 +88,8 @@ fn find<T>(
          WHERE tenant = ?1 AND environment = ?2 AND subject = ?3 AND name = ?4"
     );
     let parameters = (
-        tenant.uuid().as_bytes(),
-        key.subject.environment.uuid().as_bytes(),
+        tenant.uuid().into_bytes(),
+        key.subject.environment.uuid().into_bytes(),
         key.subject.name.as_str(),
         key.name.as_str(),
     );
@@ -112,8 +112,8 @@ fn list(connection: &Connection, tenant: TenantId, query: &ArtifactQuery) -> Por
     let sql = "SELECT size, digest, stored_at, name FROM artifacts
                WHERE tenant = ?1 AND environment = ?2 AND subject = ?3 AND name > ?4 ORDER BY name LIMIT ?5";
     let parameters = (
-        tenant.uuid().as_bytes(),
-        query.subject.environment.uuid().as_bytes(),
+        tenant.uuid().into_bytes(),
+        query.subject.environment.uuid().into_bytes(),
         query.subject.name.as_str(),
         // Before every name.
         after.as_ref().map_or("", KeptName::as_str),
@@ -177,8 +177,8 @@ fn store(
     let sql = "INSERT INTO artifacts (tenant, environment, subject, name, size, digest, stored_at, content)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let parameters = (
-        tenant.uuid().as_bytes(),
-        artifact.key.subject.environment.uuid().as_bytes(),
+        tenant.uuid().into_bytes(),
+        artifact.key.subject.environment.uuid().into_bytes(),
         artifact.key.subject.name.as_str(),
         artifact.key.name.as_str(),
         number(artifact.size),

@@ -76,9 +76,9 @@ impl TenantHealthResults for TenantHandle {
                    ORDER BY evaluated_at DESC, id DESC LIMIT 1";
         let read = move |connection: &Connection| {
             let parameters = (
-                tenant.uuid().as_bytes(),
-                environment.uuid().as_bytes(),
-                service.uuid().as_bytes(),
+                tenant.uuid().into_bytes(),
+                environment.uuid().into_bytes(),
+                service.uuid().into_bytes(),
                 since.timestamp_micros(),
             );
             let row = statement(connection, sql)
@@ -114,8 +114,8 @@ impl TenantHealthResults for TenantHandle {
         let read = move |connection: &Connection| {
             let after = after.map_or_else(Vec::new, |service| service.uuid().as_bytes().to_vec());
             let parameters = (
-                tenant.uuid().as_bytes(),
-                environment.uuid().as_bytes(),
+                tenant.uuid().into_bytes(),
+                environment.uuid().into_bytes(),
                 after,
                 since.timestamp_micros(),
                 limit,
@@ -153,7 +153,7 @@ fn insert(connection: &Connection, tenant: TenantId, records: &[Prepared]) -> ru
     for record in records {
         let (at, id) = record.place;
         statement.execute((
-            tenant.uuid().as_bytes(),
+            tenant.uuid().into_bytes(),
             record.environment.as_bytes(),
             record.service.as_bytes(),
             id.as_bytes(),

@@ -43,6 +43,11 @@ pub(super) fn load(
         .during("store.load")
 }
 
+/// When a listed aggregate is due, and its number by creation.
+fn place(row: &Row<'_>) -> rusqlite::Result<(i64, u64)> {
+    Ok((row.get::<_, Option<i64>>(5)?.unwrap_or(i64::MAX), unsigned(row, 6)?))
+}
+
 pub(super) fn query(
     connection: &Connection,
     tenant: TenantId,
@@ -101,8 +106,6 @@ pub(super) fn query(
 
     let mut found: Vec<((i64, u64), StoredAggregate)> = statement(connection, &sql)
         .and_then(|mut statement| {
-            let place =
-                |row: &Row<'_>| Ok((row.get::<_, Option<i64>>(5)?.unwrap_or(i64::MAX), unsigned(row, 6)?));
             let read = |row: &Row<'_>| Ok((place(row)?, stored(row, query.kind)?));
             statement.query_map(params_from_iter(parameters), read)?.collect()
         })

@@ -110,8 +110,8 @@ struct Address {
 impl Address {
     fn new(tenant: TenantId, subject: &Subject) -> Self {
         Self {
-            tenant: *tenant.uuid().as_bytes(),
-            environment: *subject.environment.uuid().as_bytes(),
+            tenant: tenant.uuid().into_bytes(),
+            environment: subject.environment.uuid().into_bytes(),
             subject: subject.name.to_string(),
         }
     }
