@@ -8,6 +8,7 @@ mod hosts;
 mod isolation;
 mod network;
 mod opening;
+mod records;
 
 use std::sync::{Arc, Mutex, Weak};
 
