@@ -13,6 +13,7 @@ use crate::inventory::InventoryService;
 use crate::reconcile::{DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, TenancyReconciler};
 use crate::relay::Relay;
 use crate::tenancy::TenancyService;
+use crate::upkeep;
 use crate::worker::{self, Task};
 
 /// All services of one host. Cheap to clone.
@@ -83,6 +84,11 @@ impl Services {
         let mut workers = JoinSet::new();
         for task in tasks {
             workers.spawn(worker::run(host.clone(), task, stop.child_token()));
+        }
+        workers.spawn(upkeep::run(host.clone(), stop.child_token()));
+        if let Some(recorder) = self.health.recorder().cloned() {
+            let stop = stop.child_token();
+            workers.spawn(async move { recorder.run(stop).await });
         }
         while let Some(ended) = workers.join_next().await {
             if let Err(error) = ended {
