@@ -36,7 +36,12 @@ pub use commit::{
 pub use cursor::{Cursor, Seal, check_limit};
 pub use lease::{Lease, LeaseError, LeaseRequest, LeaseTopic};
 pub use query::{Order, Page, Query, StoredAggregate, due_micros};
-pub use repository::{LoadError, Loaded, Repository};
+pub use repository::{
+    HealthCheckResultRepository, LoadError, Loaded, PageRequest, Repository, RuntimeConfigurationRepository,
+    RuntimeDeploymentRepository, RuntimeDriftFindingRepository, RuntimeEnvironmentRepository,
+    RuntimeServiceRepository, RuntimeTenantBindingRepository, ScalingPolicyRepository,
+    SecretBindingRepository,
+};
 
 /// A store of aggregates.
 ///

@@ -21,7 +21,9 @@ use runtime_ports::PortResult;
 use runtime_ports::health_results::{HealthRecord, HealthResultQuery};
 use runtime_ports::prober::{ProbeAnswer, ProbeRequest};
 use runtime_ports::publisher::PublishedEvent;
-use runtime_ports::store::{CommitError, InboxEntry, LoadError, Page, Query, Repository, TenantStore};
+use runtime_ports::store::{
+    CommitError, HealthCheckResultRepository, InboxEntry, LoadError, Page, TenantStore,
+};
 
 use crate::error::CommandError;
 use crate::events::{Listener, failed, opened, scope_of};
@@ -258,12 +260,9 @@ async fn latest(
     store: &dyn TenantStore,
     service: &RuntimeService,
 ) -> Result<Option<HealthCheckResult>, LoadError> {
-    let query = Query::all(HealthCheckResult::KIND)
-        .in_environment(service.environment())
-        .about(service.module_id().clone())
-        .limited_to(1);
-    let page = Repository::<HealthCheckResult>::new(store).query(query).await?;
-    let newest = page.items.into_iter().map(|loaded| loaded.aggregate).next();
+    let results = HealthCheckResultRepository::new(store);
+    let newest = results.newest_of(service.environment(), service.module_id()).await?;
+    let newest = newest.map(|loaded| loaded.aggregate);
     Ok(newest.filter(|result| result.service_id() == service.service_id()))
 }
 

@@ -35,6 +35,8 @@ mod events;
 mod existing;
 mod reconcile;
 mod relay;
+#[cfg(test)]
+mod testing;
 mod unit;
 mod upkeep;
 mod worker;

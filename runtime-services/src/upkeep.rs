@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::Host;
 
+#[cfg(test)]
+mod tests;
+
 /// How many things one step removes at most.
 const STEP: u32 = 500;
 /// How many steps a round has at most for each store.

@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::Host;
 
+#[cfg(test)]
+mod tests;
+
 /// How much waits and is being written at most: 32 MiB, in units of 4 KiB of what probes told, one at least for each result.
 const UNITS: u32 = 8_192;
 const UNIT: usize = 4_096;
@@ -47,6 +50,9 @@ struct Inner {
     queue: Mutex<VecDeque<Waiting>>,
     arrived: Notify,
     room: Arc<Semaphore>,
+    /// How many came into the queue, and of how many of these it is known what became of them.
+    taken: AtomicU64,
+    settled: AtomicU64,
     lost: AtomicU64,
     recorded: AtomicU64,
 }
@@ -82,6 +88,8 @@ impl HealthRecorder {
                 queue: Mutex::default(),
                 arrived: Notify::new(),
                 room,
+                taken: AtomicU64::new(0),
+                settled: AtomicU64::new(0),
                 lost: AtomicU64::new(0),
                 recorded: AtomicU64::new(0),
             }),
@@ -130,27 +138,36 @@ impl HealthRecorder {
 
     /// Records until it is told to stop, then what still waits, for as long as the host drains.
     pub(crate) async fn run(&self, stop: CancellationToken) {
-        let mut ended = false;
-        while !ended {
-            tokio::select! {
-                () = self.inner.arrived.notified() => {}
-                () = stop.cancelled() => ended = true,
+        let host = &self.inner.host;
+        let work = async {
+            loop {
+                self.drain(&stop).await;
+                if stop.is_cancelled() {
+                    return;
+                }
+                tokio::select! {
+                    () = self.inner.arrived.notified() => {}
+                    () = stop.cancelled() => {}
+                }
             }
-            let drained = Box::pin(self.drain(&stop));
-            if ended || stop.is_cancelled() {
-                let host = &self.inner.host;
+        };
+        let mut work = Box::pin(work);
+        tokio::select! {
+            () = &mut work => {}
+            () = stop.cancelled() => {
                 let deadline = host.options().drain.after(host.now());
                 tokio::select! {
-                    () = drained => {}
+                    () = &mut work => {}
                     () = host.ports().clock.sleep_until(deadline) => {}
                 }
-            } else {
-                drained.await;
             }
         }
-        let left = std::mem::take(&mut *self.inner.queue());
-        if !left.is_empty() {
-            self.inner.lose(left.len(), "the host has stopped");
+        drop(work);
+        self.inner.queue().clear();
+        let settled = self.inner.settled.load(Ordering::Relaxed);
+        let left = self.inner.taken.load(Ordering::Relaxed).saturating_sub(settled);
+        if left > 0 {
+            self.inner.lose(left, "the host has stopped");
         }
     }
 
@@ -186,6 +203,7 @@ impl Inner {
     }
 
     fn push(&self, waiting: Waiting) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
         self.queue().push_back(waiting);
         self.arrived.notify_one();
     }
@@ -203,8 +221,7 @@ impl Inner {
         tenants.into_values().flatten().collect()
     }
 
-    fn lose(&self, many: usize, why: &str) {
-        let many = u64::try_from(many).unwrap_or(u64::MAX);
+    fn lose(&self, many: u64, why: &str) {
         let lost = self.lost.fetch_add(many, Ordering::Relaxed).saturating_add(many);
         // Once for every power of two, so that a store that is away for a day does not fill the log.
         if lost.is_power_of_two() || many > 1 {
@@ -242,9 +259,10 @@ async fn write(inner: Arc<Inner>, batch: Vec<Waiting>, stop: CancellationToken) 
         }
         Err(error) => {
             tracing::debug!(%error, "health results could not be recorded");
-            inner.lose(records.len(), "the store failed");
+            inner.lose(many, "the store failed");
         }
     }
+    inner.settled.fetch_add(many, Ordering::Relaxed);
     for waiting in batch {
         if let Some(reply) = waiting.reply {
             // Nobody waits any more where the future was dropped.
