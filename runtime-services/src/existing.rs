@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use crate::error::{CommandError, Refused, sort};
 use crate::host::Host;
-use crate::unit::{Done, Grounds, commit};
+use crate::unit::{Done, Grounds, prepare};
 
 /// How often a command is decided again because others changed what it rests on.
 pub(crate) const TRIES: usize = 8;
 
 /// One aggregate of the store's tenant; `what` names it in the error where there is none.
-pub(crate) async fn find<A: Aggregate, R: Refusal + 'static>(
+pub(crate) async fn find<A: Aggregate + 'static, R: Refusal + 'static>(
     store: &dyn TenantStore,
     id: Uuid,
     what: &str,
@@ -24,8 +24,8 @@ pub(crate) async fn find<A: Aggregate, R: Refusal + 'static>(
     found.ok_or_else(|| CommandError::NotFound { what: what.to_owned() })
 }
 
-/// Decides a command against an aggregate's newest state and commits what comes of it.
-pub(crate) async fn command<A: Aggregate, R: Refusal + 'static>(
+/// Decides a command against an aggregate's newest state, in its [lane](crate::lane), and commits what comes of it.
+pub(crate) async fn command<A: Aggregate + 'static, R: Refusal + 'static>(
     host: &Host,
     scope: &TenantScope,
     id: Uuid,
@@ -36,7 +36,7 @@ pub(crate) async fn command<A: Aggregate, R: Refusal + 'static>(
 }
 
 /// As [`command`], on facts about other aggregates that the commit checks again.
-pub(crate) async fn command_on<A: Aggregate, R: Refusal + 'static>(
+pub(crate) async fn command_on<A: Aggregate + 'static, R: Refusal + 'static>(
     host: &Host,
     scope: &TenantScope,
     id: Uuid,
@@ -45,18 +45,44 @@ pub(crate) async fn command_on<A: Aggregate, R: Refusal + 'static>(
     decide: impl Fn(&A, Timestamp) -> Result<Decision<A::Event>, R>,
 ) -> Result<Done<A>, CommandError<R>> {
     let store = host.ports().store.for_tenant(scope);
-    for _ in 0..TRIES {
-        let loaded = find::<A, R>(&*store, id, what).await?;
+    let lane = host.lanes().of(scope.tenant(), Repository::<A>::key(id));
+    let mut tries = 0;
+    while tries < TRIES {
+        let turn = lane.turn().await;
+        let (loaded, mut built_upon) = match turn.newest::<A>() {
+            Some((loaded, written)) => (loaded, Some(written)),
+            None => (find::<A, R>(&*store, id, what).await?, None),
+        };
         let now = host.now();
-        let decision = decide(&loaded.aggregate, now).map_err(CommandError::Refused)?;
-        match commit(host, &*store, Some(loaded), &decision, Grounds::exactly(facts), now).await {
-            Ok(Some(loaded)) => return Ok(Done::of(loaded, &decision)),
-            Ok(None) => return Err(CommandError::NotFound { what: what.to_owned() }),
-            Err(error) => match sort(error) {
-                Refused::Again => {}
-                Refused::Claim(_) => return Err(CommandError::Contended),
-                Refused::Stop(error) => return Err(CommandError::Port(error)),
-            },
+        let decision = match decide(&loaded.aggregate, now) {
+            Ok(decision) if !decision.is_unchanged() => decision,
+            answer => {
+                drop(turn);
+                // An answer that changes nothing is as good as what it was told of.
+                if let Some(written) = &mut built_upon
+                    && !written.is_durable().await
+                {
+                    continue;
+                }
+                return answer.map(|decision| Done::of(loaded, &decision)).map_err(CommandError::Refused);
+            }
+        };
+        let grounds = Grounds::exactly(facts);
+        let (commit, after) = prepare(host, scope, Some(loaded), &decision, grounds, now)?;
+        let (written, verdict) = turn.submit(after.clone(), store.commit(commit)).await;
+        verdict.is_durable(written.is_ok());
+        match written.map_err(sort) {
+            Ok(_) => return Ok(Done::of(after, &decision)),
+            // What it was built upon may have come to nothing: then that was another caller's try.
+            Err(Refused::Again) => {
+                let was_sound = match &mut built_upon {
+                    Some(written) => written.is_durable().await,
+                    None => true,
+                };
+                tries += usize::from(was_sound);
+            }
+            Err(Refused::Claim(_)) => return Err(CommandError::Contended),
+            Err(Refused::Stop(error)) => return Err(CommandError::Port(error)),
         }
     }
     Err(CommandError::Contended)

@@ -18,6 +18,7 @@ use runtime_ports::store::Store;
 use runtime_ports::surface::ComputeSurface;
 use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 
+use crate::lane::Lanes;
 use crate::records::{Records, Retention};
 
 /// The adapters that a host has chosen.
@@ -104,13 +105,14 @@ struct Inner {
     id: HostId,
     ports: Ports,
     options: HostOptions,
+    lanes: Lanes,
 }
 
 impl Host {
     /// A host with these adapters. Its identifier is fresh: a host that starts again is another one.
     pub fn new(ports: Ports, options: HostOptions) -> Self {
         let id = HostId::from_uuid(ports.ids.next());
-        Self { inner: Arc::new(Inner { id, ports, options }) }
+        Self { inner: Arc::new(Inner { id, ports, options, lanes: Lanes::default() }) }
     }
 
     /// The host's identifier.
@@ -126,6 +128,11 @@ impl Host {
     /// How it behaves.
     pub fn options(&self) -> &HostOptions {
         &self.inner.options
+    }
+
+    /// The aggregates that commands are under way on.
+    pub(crate) fn lanes(&self) -> &Lanes {
+        &self.inner.lanes
     }
 
     /// The present time.

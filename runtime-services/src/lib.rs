@@ -33,6 +33,7 @@ pub mod tenancy;
 
 mod events;
 mod existing;
+mod lane;
 mod reconcile;
 mod relay;
 #[cfg(test)]

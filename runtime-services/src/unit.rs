@@ -75,16 +75,29 @@ pub(crate) async fn commit<A: Aggregate>(
     if decision.events.is_empty() {
         return Ok(before);
     }
-    let (write, aggregate, sequence) = write(host, store.scope(), before, decision, now)?;
+    let (commit, after) = prepare(host, store.scope(), before, decision, grounds, now)?;
+    store.commit(commit).await?;
+    Ok(Some(after))
+}
+
+/// The commit of a decision that has events, and what the aggregate is after it.
+pub(crate) fn prepare<A: Aggregate>(
+    host: &Host,
+    scope: &TenantScope,
+    before: Option<Loaded<A>>,
+    decision: &Decision<A::Event>,
+    grounds: Grounds<'_>,
+    now: Timestamp,
+) -> Result<(Commit, Loaded<A>), PortError> {
+    let (write, aggregate, sequence) = write(host, scope, before, decision, now)?;
+    let after = Loaded { aggregate, revision: write.expected.result(), sequence };
     let commit = Commit {
         writes: vec![write],
         evidence: grounds.evidence,
         inbox: grounds.inbox,
         lease: grounds.lease.cloned(),
     };
-    let receipt = store.commit(commit).await?;
-    let revision = receipt.revisions.first().copied().unwrap_or(Revision::FIRST);
-    Ok(Some(Loaded { aggregate, revision, sequence }))
+    Ok((commit, after))
 }
 
 fn write<A: Aggregate>(

@@ -9,29 +9,31 @@ CREATE TABLE aggregates (
     tenant      uuid    NOT NULL,
     kind        text    COLLATE "C" NOT NULL,
     id          uuid    NOT NULL,
-    -- The order of creation among the tenant's aggregates of the kind, from 1; lists are paged by it.
-    created     bigint  NOT NULL CHECK (created >= 1),
-    revision    bigint  NOT NULL CHECK (revision >= 1),
-    sequence    bigint  NOT NULL CHECK (sequence >= 1),
+    -- The order of creation among the tenant's aggregates, with gaps; lists are paged by it.
+    created     bigint  NOT NULL,
+    revision    bigint  NOT NULL,
+    sequence    bigint  NOT NULL,
     schema      integer NOT NULL,
     environment uuid    NOT NULL,
     status      text    COLLATE "C" NOT NULL,
     -- A digest of modules and claims: where it stays, their tables do too, and need not be looked at.
     facets      uuid    NOT NULL,
+    -- What the last write replaced: 0, 0 and NULL where it made the aggregate.
+    replaced_revision bigint NOT NULL,
+    replaced_sequence bigint NOT NULL,
+    replaced_facets   uuid,
     body        text    NOT NULL,
-    PRIMARY KEY (tenant, kind, id),
-    UNIQUE (tenant, kind, created)
+    PRIMARY KEY (tenant, kind, id)
 ) WITH (fillfactor = 80);
 
+CREATE INDEX aggregates_by_creation ON aggregates (tenant, kind, created);
 CREATE INDEX aggregates_by_environment ON aggregates (tenant, kind, environment, created);
 CREATE INDEX aggregates_by_status ON aggregates (tenant, kind, status, created);
 
--- How many aggregates of a kind a tenant has created.
+-- The number of the tenant's newest aggregate.
 CREATE TABLE counters (
-    tenant uuid   NOT NULL,
-    kind   text   COLLATE "C" NOT NULL,
-    newest bigint NOT NULL,
-    PRIMARY KEY (tenant, kind)
+    tenant uuid   PRIMARY KEY,
+    newest bigint NOT NULL
 ) WITH (fillfactor = 50);
 
 CREATE TABLE aggregate_modules (
@@ -63,7 +65,7 @@ CREATE TABLE history (
     tenant      uuid   NOT NULL,
     kind        text   COLLATE "C" NOT NULL,
     id          uuid   NOT NULL,
-    sequence    bigint NOT NULL CHECK (sequence >= 1),
+    sequence    bigint NOT NULL,
     event_id    uuid   NOT NULL,
     event       text   NOT NULL,
     body        text   NOT NULL,
@@ -113,19 +115,18 @@ CREATE TABLE inbox (
 );
 
 -- When an aggregate is due for a topic, and who has it. It is due for `outbox` from when its oldest waiting event was written.
--- An aggregate's outbox is followed under its lock (`outbox_lock`), shared by those who add events and alone by those who take them away,
--- so that nobody misses what another has just added.
+-- An aggregate is made due, or no longer due, under its lock (`aggregate_lock`), shared by those who write it and held alone by those who
+-- judge by what was written, so that nobody misses what another is just adding.
 CREATE TABLE work (
     tenant uuid   NOT NULL,
     kind   text   COLLATE "C" NOT NULL,
     id     uuid   NOT NULL,
-    topic  text   COLLATE "C" NOT NULL CHECK (topic IN ('work', 'outbox')),
+    topic  text   COLLATE "C" NOT NULL,
     due_at bigint,
     host   uuid,
     token  bigint,
     until  bigint,
-    PRIMARY KEY (tenant, kind, id, topic),
-    CHECK ((host IS NULL) = (until IS NULL))
+    PRIMARY KEY (tenant, kind, id, topic)
 ) WITH (fillfactor = 70);
 
 -- The first finds one tenant's due work, however much another has; the second whether anything is due at all.

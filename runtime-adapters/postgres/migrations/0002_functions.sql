@@ -8,8 +8,8 @@ CREATE TYPE inbox_row AS (consumer text COLLATE "C", event_id uuid);
 CREATE TYPE lease_row AS (topic text COLLATE "C", kind text COLLATE "C", id uuid, host uuid, token bigint);
 CREATE TYPE evidence_row AS (kind text COLLATE "C", id uuid, revision bigint, is_exact boolean);
 CREATE TYPE write_row AS (
-    place integer, kind text COLLATE "C", id uuid, expected bigint, revision bigint, first_sequence bigint, sequence bigint, schema integer,
-    environment uuid, status text, wake_at bigint, facets uuid, body text
+    place integer, kind text COLLATE "C", id uuid, replaced_revision bigint, replaced_sequence bigint, revision bigint, sequence bigint,
+    schema integer, environment uuid, status text, wake_at bigint, publishes boolean, facets uuid, body text
 );
 -- `write` is the place of the write that they are of.
 CREATE TYPE module_row AS (write integer, kind text COLLATE "C", id uuid, module text COLLATE "C");
@@ -32,22 +32,44 @@ AS $$
             AND EXISTS (SELECT FROM claims WHERE shared AND space IS NOT DISTINCT FROM asked_space AND key = asked_key))
 $$;
 
--- Which advisory lock an aggregate's outbox is followed under: held to the transaction's end, and nothing is written for it.
-CREATE FUNCTION outbox_lock(id uuid) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT uuid_hash_extended(id, 1) $$;
+-- The advisory lock under which an aggregate is made due or no longer due: held to the transaction's end, and nothing is written for it.
+CREATE FUNCTION aggregate_lock(id uuid) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT uuid_hash_extended(id, 1) $$;
 
--- Makes an aggregate due for relaying, unless it is parked. Whoever calls it holds the outbox's lock.
-CREATE FUNCTION fill_outbox(asked_tenant uuid, asked_kind text, asked_id uuid) RETURNS void LANGUAGE plpgsql AS $$
+-- The number of a tenant's aggregate, if `many` are made now: theirs are this one and the following.
+CREATE FUNCTION number_creations(asked_tenant uuid, many bigint) RETURNS bigint LANGUAGE sql AS $$
+    INSERT INTO counters AS c VALUES (asked_tenant, many) ON CONFLICT (tenant) DO UPDATE SET newest = c.newest + many
+    RETURNING newest - many + 1
+$$;
+
+-- Says which of the writes could not be made. Those that were are told by who wrote the row.
+CREATE FUNCTION refuse_writes(asked_tenant uuid, writes write_row[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    change   write_row;
+    standing record;
+    gap      text;
 BEGIN
-    PERFORM FROM parked AS p WHERE p.tenant = asked_tenant AND p.kind = asked_kind AND p.id = asked_id;
-    IF FOUND THEN
-        RETURN;
-    END IF;
-    INSERT INTO work AS k (tenant, kind, id, topic, due_at) VALUES (asked_tenant, asked_kind, asked_id, 'outbox', present_micros())
-    ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = coalesce(k.due_at, excluded.due_at);
+    FOREACH change IN ARRAY writes LOOP
+        SELECT a.revision, a.sequence, a.replaced_facets IS NULL AS is_new, a.xmin = pg_current_xact_id()::xid AS is_ours INTO standing
+        FROM aggregates AS a WHERE a.tenant = asked_tenant AND a.kind = change.kind AND a.id = change.id;
+        IF standing.is_ours AND standing.is_new THEN
+            -- Nothing was there.
+            standing.revision := NULL;
+            standing.sequence := 0;
+        ELSIF standing.is_ours THEN
+            CONTINUE;
+        END IF;
+        -- A revision is judged before any history.
+        IF standing.revision IS DISTINCT FROM nullif(change.replaced_revision, 0) THEN
+            RAISE EXCEPTION 'another writer was here' USING ERRCODE = 'FR004', DETAIL = change.place::text;
+        ELSIF standing.sequence <> change.replaced_sequence THEN
+            gap := coalesce(gap, change.place || ' ' || standing.sequence);
+        END IF;
+    END LOOP;
+    RAISE EXCEPTION 'the history has a gap' USING ERRCODE = 'FR005', DETAIL = gap;
 END $$;
 
 -- Performs commits of one tenant, all of them or none: each aggregate has at most one row in `writes`, into which its commits are folded.
--- Rows are looked up by their whole key, in subqueries of one row or one by one, and joined by where they lie: what it costs is known,
+-- Rows are looked up by their whole key, by the index that a conflict is judged by or in subqueries of one table: what it costs is known,
 -- whatever the planner believes of the tables.
 CREATE FUNCTION commit(
     asked_tenant uuid, inboxes inbox_row[], leases lease_row[], evidences evidence_row[], writes write_row[], modules module_row[],
@@ -55,21 +77,17 @@ CREATE FUNCTION commit(
 ) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    setting         text := set_config('factory_runtime.tenant', asked_tenant::text, true);
     asked_lease     lease_row;
     fact            evidence_row;
     change          write_row;
     lost            claim_row;
     many            bigint;
-    number          bigint;
-    gap             text;
-    kept_places     integer[];
-    changed_places  integer[] := '{}';
-    missed_places   integer[];
-    told_places     integer[] := '{}';
+    number          bigint := 1;
+    stirred         integer[];
+    told            uuid[];
     gained          claim_row[] := '{}';
 BEGIN
-    PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
-
     IF cardinality(inboxes) > 0 THEN
         INSERT INTO inbox SELECT asked_tenant, i.consumer, i.event_id FROM unnest(inboxes) AS i ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS many = ROW_COUNT;
@@ -79,6 +97,7 @@ BEGIN
     END IF;
 
     FOREACH asked_lease IN ARRAY leases LOOP
+        PERFORM pg_advisory_xact_lock_shared(aggregate_lock(asked_lease.id));
         PERFORM FROM work AS w
         WHERE w.tenant = asked_tenant AND w.kind = asked_lease.kind AND w.id = asked_lease.id AND w.topic = asked_lease.topic
             AND w.host = asked_lease.host AND w.token = asked_lease.token
@@ -88,112 +107,88 @@ BEGIN
         END IF;
     END LOOP;
 
-    number := 0;
+    many := 0;
     FOREACH fact IN ARRAY evidences LOOP
         PERFORM FROM aggregates AS a
         WHERE a.tenant = asked_tenant AND a.kind = fact.kind AND a.id = fact.id
             AND (a.revision = fact.revision OR (a.revision > fact.revision AND NOT fact.is_exact))
         FOR SHARE;
         IF NOT FOUND THEN
-            RAISE EXCEPTION 'the evidence is stale' USING ERRCODE = 'FR003', DETAIL = number::text;
+            RAISE EXCEPTION 'the evidence is stale' USING ERRCODE = 'FR003', DETAIL = many::text;
         END IF;
-        number := number + 1;
+        many := many + 1;
     END LOOP;
 
-    -- The most usual first, and all at once: modules and claims stay as they are.
-    WITH present AS MATERIALIZED (
-        SELECT w.*, (
-            SELECT a.ctid FROM aggregates AS a WHERE a.tenant = asked_tenant AND a.kind = w.kind AND a.id = w.id
-        ) AS lies_at FROM unnest(writes) AS w WHERE w.expected > 0
-    ), updated AS (
-        UPDATE aggregates AS a
-        SET revision = p.revision, sequence = p.sequence, schema = p.schema, environment = p.environment, status = p.status, body = p.body
-        FROM present AS p
-        WHERE a.ctid = p.lies_at AND a.revision = p.expected AND a.sequence = p.first_sequence - 1 AND a.facets = p.facets
-        RETURNING p.place
-    )
-    SELECT coalesce(array_agg(place), '{}') INTO kept_places FROM updated;
-
-    FOREACH change IN ARRAY CASE WHEN cardinality(kept_places) < cardinality(writes) THEN writes ELSE '{}' END LOOP
-        CONTINUE WHEN change.place = ANY (kept_places);
-        IF change.expected > 0 THEN
-            UPDATE aggregates AS a
-            SET revision = change.revision, sequence = change.sequence, schema = change.schema, environment = change.environment,
-                status = change.status, facets = change.facets, body = change.body
-            WHERE a.tenant = asked_tenant AND a.kind = change.kind AND a.id = change.id
-                AND a.revision = change.expected AND a.sequence = change.first_sequence - 1;
-            IF FOUND THEN
-                changed_places := changed_places || change.place;
-                CONTINUE;
-            END IF;
-        ELSIF change.first_sequence = 1 THEN
-            INSERT INTO counters AS c VALUES (asked_tenant, change.kind, 1)
-            ON CONFLICT (tenant, kind) DO UPDATE SET newest = c.newest + 1
-            RETURNING newest INTO number;
-            INSERT INTO aggregates (tenant, kind, id, created, revision, sequence, schema, environment, status, facets, body)
-            VALUES (asked_tenant, change.kind, change.id, number, change.revision, change.sequence, change.schema, change.environment,
-                change.status, change.facets, change.body)
-            ON CONFLICT (tenant, kind, id) DO NOTHING;
-            IF FOUND THEN
-                INSERT INTO work (tenant, kind, id, topic, due_at) VALUES (asked_tenant, change.kind, change.id, 'work', change.wake_at);
-                told_places := told_places || change.place;
-                CONTINUE;
-            END IF;
+    FOREACH change IN ARRAY writes LOOP
+        IF change.replaced_revision = 0 THEN
+            number := number_creations(asked_tenant, cardinality(writes));
+            EXIT;
         END IF;
-        -- A revision is judged before any history.
-        SELECT a.revision, a.sequence INTO many, number FROM aggregates AS a
-        WHERE a.tenant = asked_tenant AND a.kind = change.kind AND a.id = change.id;
-        IF many IS DISTINCT FROM nullif(change.expected, 0) THEN
-            RAISE EXCEPTION 'another writer was here' USING ERRCODE = 'FR004', DETAIL = change.place::text;
-        END IF;
-        gap := coalesce(gap, change.place || ' ' || coalesce(number, 0));
-    END LOOP;
-    IF gap IS NOT NULL THEN
-        RAISE EXCEPTION 'the history has a gap' USING ERRCODE = 'FR005', DETAIL = gap;
-    END IF;
-
-    WITH present AS MATERIALIZED (
-        SELECT w.place, w.wake_at, (
-            SELECT k.ctid FROM work AS k
-            WHERE k.tenant = asked_tenant AND k.kind = w.kind AND k.id = w.id AND k.topic = 'work' AND k.due_at IS DISTINCT FROM w.wake_at
-        ) AS lies_at FROM unnest(writes) AS w WHERE w.expected > 0
-    ), updated AS (
-        UPDATE work AS k SET due_at = p.wake_at FROM present AS p WHERE k.ctid = p.lies_at RETURNING p.place
-    )
-    SELECT coalesce(array_agg(p.place), '{}') INTO missed_places FROM present AS p
-    WHERE p.lies_at IS NOT NULL AND p.place NOT IN (SELECT u.place FROM updated AS u);
-    -- A row that was leased or given back in this moment lies elsewhere now.
-    FOREACH change IN ARRAY CASE WHEN cardinality(missed_places) > 0 THEN writes ELSE '{}' END LOOP
-        CONTINUE WHEN change.place <> ALL (missed_places);
-        UPDATE work AS k SET due_at = change.wake_at
-        WHERE k.tenant = asked_tenant AND k.kind = change.kind AND k.id = change.id AND k.topic = 'work';
     END LOOP;
 
-    INSERT INTO history
-    SELECT asked_tenant, h.kind, h.id, h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation
-    FROM unnest(histories) AS h;
-
-    IF cardinality(events) > 0 THEN
-        PERFORM pg_advisory_xact_lock_shared(lock) FROM (
-            SELECT DISTINCT outbox_lock(e.id) AS lock FROM unnest(events) AS e ORDER BY 1
-        ) AS locks;
-        PERFORM fill_outbox(asked_tenant, e.kind, e.id) FROM (SELECT DISTINCT id, kind FROM unnest(events)) AS e
-        WHERE (
-            SELECT k.due_at FROM work AS k
-            WHERE k.tenant = asked_tenant AND k.kind = e.kind AND k.id = e.id AND k.topic = 'outbox'
-        ) IS NULL;
+    WITH standing AS (
+        INSERT INTO aggregates AS a (
+            tenant, kind, id, created, revision, sequence, schema, environment, status, facets, replaced_revision, replaced_sequence, body
+        )
+        SELECT asked_tenant, w.kind, w.id, number + w.place, w.revision, w.sequence, w.schema, w.environment, w.status, w.facets,
+            w.replaced_revision, w.replaced_sequence, w.body
+        FROM unnest(writes) AS w
+        WHERE pg_advisory_xact_lock_shared(aggregate_lock(w.id)) IS NOT NULL
+        ON CONFLICT (tenant, kind, id) DO UPDATE
+        SET revision = excluded.revision, sequence = excluded.sequence, schema = excluded.schema, environment = excluded.environment,
+            status = excluded.status, facets = excluded.facets, replaced_revision = excluded.replaced_revision,
+            replaced_sequence = excluded.replaced_sequence, replaced_facets = a.facets, body = excluded.body
+        WHERE a.revision = excluded.replaced_revision AND a.sequence = excluded.replaced_sequence
+        RETURNING a.id, a.facets, a.replaced_revision, a.replaced_sequence, a.replaced_facets
+    ), judged AS (
+        SELECT
+            count(*) FILTER (WHERE replaced_facets IS NOT NULL OR (replaced_revision = 0 AND replaced_sequence = 0)) AS legal,
+            array_agg(id) FILTER (WHERE facets IS DISTINCT FROM replaced_facets) AS told
+        FROM standing
+    ), remembered AS (
+        INSERT INTO history
+        SELECT asked_tenant, h.kind, h.id, h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation
+        FROM judged, unnest(histories) AS h WHERE legal = cardinality(writes)
+    ), sent AS (
         INSERT INTO outbox
-        SELECT asked_tenant, e.kind, e.id, e.sequence, e.event_id, e.event_type, e.envelope FROM unnest(events) AS e;
+        SELECT asked_tenant, e.kind, e.id, e.sequence, e.event_id, e.event_type, e.envelope
+        FROM judged, unnest(events) AS e WHERE legal = cardinality(writes)
+    )
+    SELECT legal, judged.told INTO many, told FROM judged;
+    IF many <> cardinality(writes) THEN
+        PERFORM refuse_writes(asked_tenant, writes);
     END IF;
 
-    told_places := told_places || changed_places;
-    IF cardinality(told_places) = 0 THEN
+    -- Begun after the locks were taken, this sees what whoever held them before has left.
+    stirred := ARRAY(
+        SELECT w.place FROM unnest(writes) AS w
+        WHERE 1 + w.publishes::integer > (
+            SELECT count(*) FROM work AS k
+            WHERE k.tenant = asked_tenant AND k.kind = w.kind AND k.id = w.id AND CASE k.topic
+                WHEN 'work' THEN k.due_at IS NOT DISTINCT FROM w.wake_at
+                ELSE w.publishes AND k.due_at IS NOT NULL
+            END
+        )
+    );
+    IF cardinality(stirred) > 0 THEN
+        INSERT INTO work AS k (tenant, kind, id, topic, due_at)
+        SELECT asked_tenant, w.kind, w.id, 'work', w.wake_at FROM unnest(writes) AS w WHERE w.place = ANY (stirred)
+        ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = excluded.due_at WHERE k.due_at IS DISTINCT FROM excluded.due_at;
+        IF cardinality(events) > 0 THEN
+            INSERT INTO work AS k (tenant, kind, id, topic, due_at)
+            SELECT asked_tenant, w.kind, w.id, 'outbox', present_micros() FROM unnest(writes) AS w
+            WHERE w.place = ANY (stirred) AND w.publishes
+                AND NOT EXISTS (SELECT FROM parked AS p WHERE p.tenant = asked_tenant AND p.kind = w.kind AND p.id = w.id)
+            ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = excluded.due_at WHERE k.due_at IS NULL;
+        END IF;
+    END IF;
+
+    IF told IS NULL THEN
         RETURN;
     END IF;
-
     -- What is no longer claimed is given up first, so that another of the writes may take it.
     FOREACH change IN ARRAY writes LOOP
-        CONTINUE WHEN change.place <> ALL (changed_places);
+        CONTINUE WHEN change.replaced_revision = 0 OR change.id <> ALL (told);
         DELETE FROM aggregate_modules AS m
         WHERE m.tenant = asked_tenant AND m.kind = change.kind AND m.id = change.id
             AND NOT EXISTS (SELECT FROM unnest(modules) AS n WHERE n.module = m.module AND n.write = change.place);
@@ -204,9 +199,9 @@ BEGIN
         );
     END LOOP;
     INSERT INTO aggregate_modules
-    SELECT asked_tenant, n.kind, n.id, n.module FROM unnest(modules) AS n WHERE n.write = ANY (told_places) ON CONFLICT DO NOTHING;
+    SELECT asked_tenant, n.kind, n.id, n.module FROM unnest(modules) AS n WHERE n.id = ANY (told) ON CONFLICT DO NOTHING;
     FOREACH change IN ARRAY writes LOOP
-        CONTINUE WHEN change.place <> ALL (told_places);
+        CONTINUE WHEN change.id <> ALL (told);
         gained := gained || coalesce((
             SELECT array_agg(n ORDER BY n.place) FROM unnest(claimed) AS n
             WHERE n.write = change.place AND NOT EXISTS (
@@ -288,33 +283,54 @@ CREATE FUNCTION take_share(
     asked_topic text, asked_kind text, asked_tenant uuid, asked_host uuid, latest bigint, present bigint, ends bigint, most bigint
 ) RETURNS TABLE (id uuid, token bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
-DECLARE
-    found_id uuid;
 BEGIN
-    FOR found_id IN
-        SELECT w.id FROM work AS w
+    RETURN QUERY
+    WITH picked AS MATERIALIZED (
+        SELECT w.ctid AS lies_at FROM work AS w
         WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.tenant = asked_tenant AND w.due_at <= latest
             AND (w.until IS NULL OR w.until <= present)
         ORDER BY w.due_at LIMIT most FOR UPDATE SKIP LOCKED
-    LOOP
-        RETURN QUERY UPDATE work AS w SET host = asked_host, until = ends, token = nextval('lease_tokens')
-            WHERE w.tenant = asked_tenant AND w.kind = asked_kind AND w.id = found_id AND w.topic = asked_topic
-            RETURNING w.id, w.token;
-    END LOOP;
+    )
+    UPDATE work AS w SET host = asked_host, until = ends, token = nextval('lease_tokens')
+    WHERE w.ctid = ANY (ARRAY(SELECT lies_at FROM picked))
+    RETURNING w.id, w.token;
 END $$;
 
--- Leases what is due, a share for every tenant before anybody's second share (X-9). It goes from tenant to tenant by the index, so that
--- much due work of one costs the others nothing.
+-- The longest due of all tenants.
+CREATE FUNCTION take_oldest(
+    asked_topic text, asked_kind text, asked_host uuid, latest bigint, present bigint, ends bigint, most bigint
+) RETURNS TABLE (tenant uuid, id uuid, token bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH picked AS MATERIALIZED (
+        SELECT w.ctid AS lies_at FROM work AS w
+        WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.due_at <= latest AND (w.until IS NULL OR w.until <= present)
+        ORDER BY w.due_at LIMIT most FOR UPDATE SKIP LOCKED
+    )
+    UPDATE work AS w SET host = asked_host, until = ends, token = nextval('lease_tokens')
+    WHERE w.ctid = ANY (ARRAY(SELECT lies_at FROM picked))
+    RETURNING w.tenant, w.id, w.token;
+END $$;
+
+-- Leases what is due, a share for every tenant before anybody's second share (X-9). It goes on from the tenant that this session's last
+-- call ended with, by the index, for so many steps: neither much due work of one nor many who have none due makes it slow. What is left of
+-- the limit then goes to whoever waits longest.
 CREATE FUNCTION take_leases(
     asked_topic text, kinds text[], asked_host uuid, present bigint, ends bigint, most bigint
 ) RETURNS TABLE (tenant uuid, kind text, id uuid, token bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    -- How many tenants of a kind a call looks at.
+    most_steps CONSTANT integer := 200;
     -- Events are due when they are written, by whatever clock.
     latest   bigint := CASE asked_topic WHEN 'work' THEN present ELSE 9223372036854775807 END;
     one      text;
-    due      record;
+    begun_at uuid;
     last     uuid;
+    due      record;
+    has_gone_round boolean;
+    found_here     bigint;
     tenants  uuid[] := '{}';
     names    text[] := '{}';
     since    bigint[] := '{}';
@@ -329,63 +345,86 @@ BEGIN
         -- One look tells where nothing is due.
         PERFORM FROM work AS w WHERE w.topic = asked_topic AND w.kind = one AND w.due_at <= latest ORDER BY w.due_at LIMIT 1;
         CONTINUE WHEN NOT FOUND;
-        last := NULL;
-        LOOP
-            IF last IS NULL THEN
-                SELECT w.tenant, w.due_at INTO due FROM work AS w
-                WHERE w.topic = asked_topic AND w.kind = one AND w.due_at IS NOT NULL
-                ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1;
-            ELSE
-                SELECT w.tenant, w.due_at INTO due FROM work AS w
-                WHERE w.topic = asked_topic AND w.kind = one AND w.tenant > last AND w.due_at IS NOT NULL
-                ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1;
+        begun_at := coalesce(nullif(current_setting(format('factory_runtime.%s_%s', asked_topic, one), true), ''), '00000000-0000-0000-0000-000000000000')::uuid;
+        last := begun_at;
+        has_gone_round := false;
+        found_here := 0;
+        FOR step IN 1..most_steps LOOP
+            SELECT w.tenant, w.due_at INTO due FROM work AS w
+            WHERE w.topic = asked_topic AND w.kind = one AND w.tenant > last AND w.due_at IS NOT NULL
+            ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1;
+            IF NOT FOUND THEN
+                EXIT WHEN has_gone_round;
+                has_gone_round := true;
+                last := '00000000-0000-0000-0000-000000000000';
+                CONTINUE;
             END IF;
-            EXIT WHEN NOT FOUND;
+            EXIT WHEN has_gone_round AND due.tenant > begun_at;
             last := due.tenant;
             IF due.due_at <= latest THEN
                 tenants := tenants || due.tenant;
                 names := names || one;
                 since := since || due.due_at;
+                found_here := found_here + 1;
+                EXIT WHEN found_here >= most;
             END IF;
         END LOOP;
+        PERFORM set_config(format('factory_runtime.%s_%s', asked_topic, one), last::text, false);
     END LOOP;
-    IF cardinality(tenants) = 0 THEN
-        RETURN;
-    END IF;
-    SELECT array_agg(p.place ORDER BY p.due_at, p.place) INTO places FROM unnest(since) WITH ORDINALITY AS p (due_at, place);
-    share := greatest(1, most / cardinality(tenants));
-    LOOP
-        before := taken;
-        FOREACH place IN ARRAY places LOOP
-            EXIT WHEN taken >= most;
-            RETURN QUERY SELECT tenants[place], names[place], s.id, s.token
-                FROM take_share(
-                    asked_topic, names[place], tenants[place], asked_host, latest, present, ends, least(share, most - taken)
-                ) AS s;
-            GET DIAGNOSTICS number = ROW_COUNT;
-            taken := taken + number;
+    IF cardinality(tenants) > 0 THEN
+        SELECT array_agg(p.place ORDER BY p.due_at, p.place) INTO places FROM unnest(since) WITH ORDINALITY AS p (due_at, place);
+        share := greatest(1, most / cardinality(tenants));
+        LOOP
+            before := taken;
+            FOREACH place IN ARRAY places LOOP
+                EXIT WHEN taken >= most;
+                RETURN QUERY SELECT tenants[place], names[place], s.id, s.token
+                    FROM take_share(
+                        asked_topic, names[place], tenants[place], asked_host, latest, present, ends, least(share, most - taken)
+                    ) AS s;
+                GET DIAGNOSTICS number = ROW_COUNT;
+                taken := taken + number;
+            END LOOP;
+            -- What some did not need is for those who have more.
+            EXIT WHEN taken >= most OR taken = before;
         END LOOP;
-        -- What some did not need is for those who have more.
-        EXIT WHEN taken >= most OR taken = before;
+    END IF;
+    FOREACH one IN ARRAY kinds LOOP
+        EXIT WHEN taken >= most;
+        RETURN QUERY SELECT o.tenant, one, o.id, o.token
+            FROM take_oldest(asked_topic, one, asked_host, latest, present, ends, most - taken) AS o;
+        GET DIAGNOSTICS number = ROW_COUNT;
+        taken := taken + number;
     END LOOP;
 END $$;
+
+-- What is told of a lease that was taken may be lost with the server's last moment: it then ends by itself. So nobody waits for the disk
+-- (`synchronous_commit`).
 
 CREATE FUNCTION renew_lease(
     asked_tenant uuid, asked_topic text, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, ends bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    setting text := set_config('synchronous_commit', 'off', true);
 BEGIN
     UPDATE work SET until = ends
     WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id AND topic = asked_topic AND host = asked_host AND token = asked_token;
     RETURN FOUND;
 END $$;
 
-CREATE FUNCTION release_lease(
-    asked_tenant uuid, asked_topic text, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint
-) RETURNS boolean LANGUAGE plpgsql AS $$
+-- A token says which lease is meant, and that it is still held.
+CREATE FUNCTION release_leases(tenants uuid[], topics text[], kinds text[], ids uuid[], tokens bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    setting text := set_config('synchronous_commit', 'off', true);
 BEGIN
-    UPDATE work SET host = NULL, until = NULL
-    WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id AND topic = asked_topic AND host = asked_host AND token = asked_token;
-    RETURN FOUND;
+    WITH held AS MATERIALIZED (
+        SELECT (
+            SELECT w.ctid FROM work AS w
+            WHERE w.tenant = l.tenant AND w.kind = l.kind AND w.id = l.id AND w.topic = l.topic AND w.token = l.token AND w.host IS NOT NULL
+        ) AS lies_at FROM unnest(tenants, topics, kinds, ids, tokens) AS l (tenant, topic, kind, id, token)
+    )
+    UPDATE work AS w SET host = NULL, until = NULL
+    WHERE w.ctid = ANY (ARRAY(SELECT lies_at FROM held)) AND w.token = ANY (tokens);
 END $$;
 
 -- Takes the row's lock if the lease is still held: what is read afterwards is what the last writer has left.
@@ -402,7 +441,11 @@ END $$;
 CREATE FUNCTION defer_lease(
     asked_tenant uuid, asked_topic text, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, seen bigint, wake_at bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    setting text := set_config('synchronous_commit', 'off', true);
 BEGIN
+    -- Whoever is writing the aggregate has done so when this is held, and then says itself when it is due.
+    PERFORM pg_advisory_xact_lock(aggregate_lock(asked_id));
     IF NOT holds_lease(asked_tenant, asked_topic, asked_kind, asked_id, asked_host, asked_token) THEN
         RETURN false;
     END IF;
@@ -438,7 +481,7 @@ CREATE FUNCTION outbox_published(
     asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, up_to bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(outbox_lock(asked_id));
+    PERFORM pg_advisory_xact_lock(aggregate_lock(asked_id));
     IF NOT holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token) THEN
         RETURN false;
     END IF;
@@ -453,7 +496,7 @@ CREATE FUNCTION outbox_park(
     asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, since bigint, why text
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(outbox_lock(asked_id));
+    PERFORM pg_advisory_xact_lock(aggregate_lock(asked_id));
     IF NOT holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token) THEN
         RETURN false;
     END IF;
@@ -471,7 +514,7 @@ DECLARE
     many   bigint := 0;
 BEGIN
     FOR stream IN SELECT p.tenant, p.kind, p.id FROM parked AS p WHERE p.kind = ANY (kinds) ORDER BY 1, 2, 3 LOOP
-        PERFORM pg_advisory_xact_lock(outbox_lock(stream.id));
+        PERFORM pg_advisory_xact_lock(aggregate_lock(stream.id));
         DELETE FROM parked AS p WHERE p.tenant = stream.tenant AND p.kind = stream.kind AND p.id = stream.id;
         IF FOUND THEN
             many := many + 1;
@@ -484,6 +527,6 @@ BEGIN
 END $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA factory_runtime FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, outbox_lock, fill_outbox, claim_is_held, commit, load, list, read_history TO factory_runtime_tenant;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, outbox_lock, take_share, take_leases, renew_lease, release_lease, holds_lease, defer_lease, next_due, read_outbox,
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, number_creations, refuse_writes, claim_is_held, commit, load, list, read_history TO factory_runtime_tenant;
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, take_share, take_oldest, take_leases, renew_lease, release_leases, holds_lease, defer_lease, next_due, read_outbox,
     has_events, outbox_published, outbox_park, outbox_unpark TO factory_runtime_operator;

@@ -1,9 +1,11 @@
 //! Commits of one tenant that are performed by one call: which go together, and the rows that they come to.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use runtime_domain::claim::{ClaimMode, ClaimSpace};
 use runtime_domain::id::TenantId;
+use runtime_domain::value::Revision;
 use runtime_ports::store::{AggregateKey, AggregateWrite, Commit, Expected, Wanted};
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::ToSql;
@@ -22,6 +24,17 @@ pub(crate) const COMMIT: &str = "SELECT commit($1, $2, $3, $4, $5, $6, $7, $8, $
 struct Folded<'c> {
     first: &'c AggregateWrite,
     last: &'c AggregateWrite,
+    publishes: bool,
+}
+
+impl<'c> Folded<'c> {
+    fn of(write: &'c AggregateWrite) -> Self {
+        Self { first: write, last: write, publishes: !write.outbox.is_empty() }
+    }
+
+    fn and(self, write: &'c AggregateWrite) -> Self {
+        Self { last: write, publishes: self.publishes || !write.outbox.is_empty(), ..self }
+    }
 }
 
 /// Commits that can be performed together, in the order in which they came.
@@ -42,9 +55,14 @@ impl<'c> Batch<'c> {
             return false;
         }
         for write in &commit.writes {
-            let first = self.written.get(&write.key).map_or(write, |folded| folded.first);
-            if self.written.insert(write.key, Folded { first, last: write }).is_none() {
-                self.order.push(write.key);
+            match self.written.entry(write.key) {
+                Entry::Occupied(mut folded) => {
+                    folded.insert(folded.get().and(write));
+                }
+                Entry::Vacant(place) => {
+                    place.insert(Folded::of(write));
+                    self.order.push(write.key);
+                }
             }
         }
         self.rested_on.extend(commit.evidence.iter().map(|check| check.key));
@@ -83,7 +101,7 @@ impl<'c> Batch<'c> {
         }
         for (key, place) in self.order.iter().zip(0..) {
             if let Some(folded) = self.written.get(key) {
-                rows.add_write(place, folded.first, folded.last);
+                rows.add_write(place, folded);
             }
         }
         rows
@@ -162,23 +180,27 @@ impl<'c> Rows<'c> {
         }));
     }
 
-    fn add_write(&mut self, place: i32, first: &'c AggregateWrite, last: &'c AggregateWrite) {
+    fn add_write(&mut self, place: i32, folded: &Folded<'c>) {
+        let Folded { first, last, publishes } = *folded;
         let (kind, id) = (last.key.kind.name(), last.key.id);
         self.writes.push(WriteRow {
             place,
             kind,
             id,
-            expected: match first.expected {
+            replaced_revision: match first.expected {
                 Expected::Absent => 0,
+                // No aggregate has ever been at revision 0.
+                Expected::At(Revision(0)) => -1,
                 Expected::At(revision) => number(revision.0),
             },
+            replaced_sequence: number(first.history.first().map_or(0, |entry| entry.sequence)) - 1,
             revision: number(last.expected.result().0),
-            first_sequence: number(first.history.first().map_or(0, |entry| entry.sequence)),
             sequence: number(last.history.last().map_or(0, |entry| entry.sequence)),
             schema: i32::from(last.record.schema),
             environment: last.facets.environment.uuid(),
             status: &last.facets.status,
             wake_at: last.wake_at.map(future),
+            publishes,
             facets: digest(last),
             body: &last.record.body,
         });

@@ -38,14 +38,16 @@ pub(crate) struct WriteRow<'c> {
     pub(crate) kind: &'static str,
     pub(crate) id: Uuid,
     /// 0 where the aggregate is new.
-    pub(crate) expected: i64,
+    pub(crate) replaced_revision: i64,
+    /// 0 where the aggregate is new.
+    pub(crate) replaced_sequence: i64,
     pub(crate) revision: i64,
-    pub(crate) first_sequence: i64,
     pub(crate) sequence: i64,
     pub(crate) schema: i32,
     pub(crate) environment: Uuid,
     pub(crate) status: &'c str,
     pub(crate) wake_at: Option<i64>,
+    pub(crate) publishes: bool,
     /// A digest of modules and claims.
     pub(crate) facets: Uuid,
     pub(crate) body: &'c str,

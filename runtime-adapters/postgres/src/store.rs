@@ -18,6 +18,7 @@ use runtime_ports::{PortError, PortErrorKind, PortResult};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::release::Releases;
 use crate::connection::{Dialler, Role};
 use crate::error::closed;
 use crate::link::{Link, Parameters, column, only};
@@ -31,6 +32,7 @@ mod health_results;
 mod lease;
 mod outbox;
 mod read;
+mod release;
 mod snapshots;
 
 /// A store in a PostgreSQL database. Clones are the same store.
@@ -53,6 +55,7 @@ struct Shared {
     /// For what is kept beside the aggregates, so that writing it holds up no decision.
     records: Links,
     operators: Arc<Link>,
+    releases: Releases,
     heralds: Heralds,
     closing: CancellationToken,
     _closed_when_dropped: DropGuard,
@@ -137,6 +140,7 @@ impl PostgresStore {
                 readers: Links::new(options.readers, || link(&lists, Role::Tenant)),
                 records: Links::new(RECORDS, || link(&primary, Role::Tenant)),
                 operators,
+                releases: Releases::default(),
                 heralds,
                 _closed_when_dropped: closing.clone().drop_guard(),
                 closing,
@@ -266,7 +270,7 @@ impl OperatorStore for OperatorHandle {
     }
 
     async fn release_lease(&self, lease: &Lease) -> PortResult<()> {
-        lease::release(self.link("store.release_lease")?, lease).await
+        self.shared.releases.release(self.link("store.release_lease")?, lease).await
     }
 
     async fn defer_lease(&self, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {

@@ -1,9 +1,8 @@
-//! The one writer: a task that performs waiting commits together.
+//! What performs commits: one alone at once, those that wait together.
 
-use std::collections::HashSet;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 
 use futures::StreamExt;
@@ -12,15 +11,16 @@ use futures::stream::FuturesUnordered;
 use runtime_domain::id::TenantId;
 use runtime_ports::store::{AggregateKey, Arrivals, Commit, CommitError, CommitReceipt};
 use runtime_ports::{PortError, PortErrorKind, Retry};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::Notify;
 
+use self::desk::{Admitted, Asked, Attended, Closed, Desk, Occupied, Queued};
 use crate::batch::{Batch, COMMIT, Rows};
 use crate::error::{closed, gave_way, is_answer_lost, port_error};
 use crate::link::{CallError, Link, Live};
 
+mod desk;
+
 const OPERATION: &str = "store.commit";
-/// How many commits wait at most; further ones wait outside, unsent, so that dropping them leaves nothing behind.
-const QUEUE: usize = 1_024;
 /// How many commits become durable by one flush at most, so that the first does not wait long for the last.
 const LARGEST_GROUP: usize = 256;
 /// On how many connections it writes.
@@ -28,18 +28,12 @@ pub(crate) const CONNECTIONS: usize = 2;
 /// How often a commit is tried that the server gave up in favour of another's.
 const TRIES: usize = 5;
 
-/// Sends commits to the writer's task, which ends when this is dropped and what is queued is done.
+/// Performs commits, those that wait by a task that ends when this is closed or dropped and what was brought is done.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Queued>>>,
+    desk: Arc<Desk>,
+    heralds: Heralds,
     task: futures::lock::Mutex<Option<tokio::task::JoinHandle<()>>>,
-}
-
-#[derive(Debug)]
-struct Queued {
-    tenant: TenantId,
-    commit: Commit,
-    reply: oneshot::Sender<Result<CommitReceipt, CommitError>>,
 }
 
 /// Whom the writer tells that something may have become due.
@@ -56,13 +50,21 @@ impl Heralds {
         self.here.announce();
         self.elsewhere.notify_one();
     }
+
+    /// Announces what became durable, where that may have made something due.
+    fn announce_all<'c>(&self, durable: impl IntoIterator<Item = &'c Commit>) {
+        let mut writes = durable.into_iter().flat_map(|commit| &commit.writes);
+        if writes.any(|write| write.wake_at.is_some() || !write.outbox.is_empty()) {
+            self.announce();
+        }
+    }
 }
 
 impl Writer {
     pub(crate) fn start(links: Vec<Arc<Link>>, heralds: Heralds) -> Self {
-        let (sender, queue) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(write_all(links, queue, heralds));
-        Self { queue: Mutex::new(Some(sender)), task: futures::lock::Mutex::new(Some(task)) }
+        let desk = Desk::new(links);
+        let task = tokio::spawn(write_all(Arc::clone(&desk), heralds.clone()));
+        Self { desk, heralds, task: futures::lock::Mutex::new(Some(task)) }
     }
 
     /// Performs a commit whose form was checked. Dropping the future leaves it wholly done or not begun.
@@ -71,20 +73,25 @@ impl Writer {
         tenant: TenantId,
         commit: Commit,
     ) -> Result<CommitReceipt, CommitError> {
-        let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sender = sender.ok_or_else(|| closed(OPERATION))?;
-        let (reply, answer) = oneshot::channel();
-        sender.send(Queued { tenant, commit, reply }).await.map_err(|_closed| closed(OPERATION))?;
-        drop(sender);
-        answer.await.map_err(|_lost| {
-            let message = "the store's writer has stopped with the runtime it ran on: open the store again";
-            PortError::new(PortErrorKind::Unavailable, OPERATION, message).with_retry(Retry::OutcomeUnknown)
-        })?
+        match self.desk.admit(tenant, commit).await.map_err(|Closed| closed(OPERATION))? {
+            Admitted::Alone(asked, occupied) => {
+                let result = perform_alone(occupied.link(), &asked).await;
+                drop(occupied);
+                self.heralds.announce_all(result.is_ok().then_some(&asked.commit));
+                result
+            }
+            Admitted::Waits(answer) => answer.await.map_err(|_lost| {
+                let message =
+                    "the store's writer has stopped with the runtime it ran on: open the store again";
+                PortError::new(PortErrorKind::Unavailable, OPERATION, message)
+                    .with_retry(Retry::OutcomeUnknown)
+            })?,
+        }
     }
 
-    /// Lets the task finish what is queued, refuses later commits, and returns when it is done.
+    /// Finishes what was brought, refuses later commits, and returns when that is done.
     pub(crate) async fn close(&self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.desk.close();
         if let Some(task) = self.task.lock().await.take() {
             // A task that panicked has answered nobody, and those who wait are told so.
             let _ = task.await;
@@ -92,64 +99,30 @@ impl Writer {
     }
 }
 
-/// Which aggregates a group that is under way writes, and which it rests on.
-#[derive(Default)]
-struct Touched {
-    written: HashSet<(TenantId, AggregateKey)>,
-    rested_on: HashSet<(TenantId, AggregateKey)>,
-}
-
-impl Touched {
-    fn by(group: &[Queued]) -> Self {
-        let mut touched = Self::default();
-        for Queued { tenant, commit, .. } in group {
-            touched.written.extend(commit.writes.iter().map(|write| (*tenant, write.key)));
-            touched.rested_on.extend(commit.evidence.iter().map(|check| (*tenant, check.key)));
-        }
-        touched
-    }
-
-    /// Whether a commit would be judged otherwise before that group has ended than after it.
-    fn concerns(&self, Queued { tenant, commit, .. }: &Queued) -> bool {
-        let is_written = |key: AggregateKey| self.written.contains(&(*tenant, key));
-        let is_rested_on = |key: AggregateKey| self.rested_on.contains(&(*tenant, key));
-        commit.writes.iter().any(|write| is_written(write.key) || is_rested_on(write.key))
-            || commit.evidence.iter().any(|check| is_written(check.key))
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.desk.close();
     }
 }
 
-/// A group that is under way, and the connection that it occupies.
-type UnderWay = Pin<Box<dyn Future<Output = Arc<Link>> + Send>>;
+/// A group that is under way.
+type UnderWay = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// While one group is flushed the next is computed, on another connection.
-async fn write_all(links: Vec<Arc<Link>>, mut queue: mpsc::Receiver<Queued>, heralds: Heralds) {
-    let mut idle = links;
+async fn write_all(desk: Arc<Desk>, heralds: Heralds) {
+    let _attended = Attended(Arc::clone(&desk));
     let mut busy: FuturesUnordered<UnderWay> = FuturesUnordered::new();
-    let mut touched: Vec<(Arc<Link>, Touched)> = Vec::new();
-    let mut waiting: Vec<Queued> = Vec::with_capacity(LARGEST_GROUP);
-    let mut is_open = true;
-    while is_open || !waiting.is_empty() || !busy.is_empty() {
-        if !idle.is_empty() {
-            gather(&mut queue, &mut waiting).await;
-        }
-        let others: Vec<&Touched> = touched.iter().map(|(_, touched)| touched).collect();
-        let together = if idle.is_empty() { 0 } else { fitting(&waiting, &others) };
-        if together > 0
-            && let Some(link) = idle.pop()
-        {
-            let rest = waiting.split_off(together);
-            let group = std::mem::replace(&mut waiting, rest);
-            touched.push((Arc::clone(&link), Touched::by(&group)));
-            busy.push(Box::pin(perform_and_answer(link, group, heralds.clone())));
-            continue;
-        }
-        tokio::select! {
-            Some(link) = busy.next(), if !busy.is_empty() => {
-                touched.retain(|(at, _)| !Arc::ptr_eq(at, &link));
-                idle.push(link);
+    while !desk.is_done() {
+        gather(&desk).await;
+        match desk.take_up(fitting) {
+            Some((occupied, group)) => {
+                busy.push(Box::pin(perform_and_answer(occupied, group, heralds.clone())));
             }
-            received = queue.recv_many(&mut waiting, LARGEST_GROUP), if is_open && waiting.len() < LARGEST_GROUP => {
-                is_open = received > 0;
+            None => {
+                tokio::select! {
+                    Some(()) = busy.next(), if !busy.is_empty() => {}
+                    () = desk.stirred() => {}
+                }
             }
         }
     }
@@ -157,32 +130,25 @@ async fn write_all(links: Vec<Arc<Link>>, mut queue: mpsc::Receiver<Queued>, her
 
 /// Takes in what is sent at about the same time: whoever was answered together asks together again, and should not find that the first of
 /// them has gone ahead.
-async fn gather(queue: &mut mpsc::Receiver<Queued>, waiting: &mut Vec<Queued>) {
+async fn gather(desk: &Desk) {
     let mut known = 0;
-    while !waiting.is_empty() && known < waiting.len() {
-        known = waiting.len();
+    while (known + 1..LARGEST_GROUP).contains(&desk.ready()) {
+        known = desk.ready();
         tokio::task::yield_now().await;
-        while waiting.len() < LARGEST_GROUP
-            && let Ok(queued) = queue.try_recv()
-        {
-            waiting.push(queued);
-        }
     }
 }
 
-async fn perform_and_answer(link: Arc<Link>, group: Vec<Queued>, heralds: Heralds) -> Arc<Link> {
-    let results = perform(&link, &group).await;
-    let announces = |queued: &Queued| {
-        queued.commit.writes.iter().any(|write| write.wake_at.is_some() || !write.outbox.is_empty())
-    };
-    if group.iter().zip(&results).any(|(queued, result)| result.is_ok() && announces(queued)) {
-        heralds.announce();
-    }
-    for (queued, result) in group.into_iter().zip(results) {
+async fn perform_and_answer(occupied: Occupied, group: Vec<Queued>, heralds: Heralds) {
+    let (asked, replies): (Vec<_>, Vec<_>) =
+        group.into_iter().map(|queued| (queued.asked, queued.reply)).unzip();
+    let results = perform(occupied.link(), &asked).await;
+    drop(occupied);
+    let durable = asked.iter().zip(&results).filter(|(_, result)| result.is_ok());
+    heralds.announce_all(durable.map(|(asked, _)| &asked.commit));
+    for (reply, result) in replies.into_iter().zip(results) {
         // Nobody waits any more where the future was dropped.
-        let _ = queued.reply.send(result);
+        let _ = reply.send(result);
     }
-    link
 }
 
 /// A batch for each tenant.
@@ -191,13 +157,13 @@ struct Group<'c>(Vec<(TenantId, Batch<'c>)>);
 
 impl<'c> Group<'c> {
     /// Takes a commit in; `false` where it must wait.
-    fn take(&mut self, queued: &'c Queued) -> bool {
-        if let Some((_, batch)) = self.0.iter_mut().find(|(tenant, _)| *tenant == queued.tenant) {
-            return batch.take(&queued.commit);
+    fn take(&mut self, asked: &'c Asked) -> bool {
+        if let Some((_, batch)) = self.0.iter_mut().find(|(tenant, _)| *tenant == asked.tenant) {
+            return batch.take(&asked.commit);
         }
         let mut batch = Batch::default();
-        let is_taken = batch.take(&queued.commit);
-        self.0.push((queued.tenant, batch));
+        let is_taken = batch.take(&asked.commit);
+        self.0.push((asked.tenant, batch));
         is_taken
     }
 
@@ -206,26 +172,25 @@ impl<'c> Group<'c> {
     }
 }
 
-/// How many of those that wait, from the first, can be performed together, beside groups that are under way.
-fn fitting(waiting: &[Queued], others: &[&Touched]) -> usize {
+/// How many commits, from the first, can be performed together.
+fn fitting(waiting: &mut dyn Iterator<Item = &Asked>) -> usize {
     let mut group = Group::default();
-    let fits = |queued: &&Queued| !others.iter().any(|other| other.concerns(queued));
-    waiting.iter().take_while(fits).take_while(|queued| group.take(queued)).count()
+    waiting.take(LARGEST_GROUP).take_while(|asked| group.take(asked)).count()
 }
 
 type Results = Vec<Result<CommitReceipt, CommitError>>;
 
-async fn perform(link: &Link, group: &[Queued]) -> Results {
+async fn perform(link: &Link, group: &[Asked]) -> Results {
     if let [alone] = group {
         return vec![perform_alone(link, alone).await];
     }
     match perform_together(link, group).await {
-        Ok(()) => group.iter().map(|queued| Ok(receipt(&queued.commit))).collect(),
+        Ok(()) => group.iter().map(|asked| Ok(receipt(&asked.commit))).collect(),
         // Some refusal, or the server gave way to another: alone, each gets its own answer.
         Err(CallError::Refused(_)) => {
             let mut results = Vec::with_capacity(group.len());
-            for queued in group {
-                results.push(perform_alone(link, queued).await);
+            for asked in group {
+                results.push(perform_alone(link, asked).await);
             }
             results
         }
@@ -241,10 +206,10 @@ fn receipt(commit: &Commit) -> CommitReceipt {
 }
 
 /// One transaction with a call for each tenant, sent at once.
-async fn perform_together(link: &Link, group: &[Queued]) -> Result<(), CallError> {
+async fn perform_together(link: &Link, group: &[Asked]) -> Result<(), CallError> {
     let mut batches = Group::default();
-    for queued in group {
-        batches.take(queued);
+    for asked in group {
+        batches.take(asked);
     }
     let rows = batches.rows();
     if let [rows] = rows.as_slice() {
@@ -286,17 +251,17 @@ async fn transaction(live: &Live, rows: &[Rows<'_>]) -> Result<(), CallError> {
     ended.map_err(failed)
 }
 
-async fn perform_alone(link: &Link, queued: &Queued) -> Result<CommitReceipt, CommitError> {
+async fn perform_alone(link: &Link, asked: &Asked) -> Result<CommitReceipt, CommitError> {
     let mut batch = Batch::default();
-    batch.take(&queued.commit);
-    let rows = batch.rows(queued.tenant);
+    batch.take(&asked.commit);
+    let rows = batch.rows(asked.tenant);
     let mut tries = 1..=TRIES;
     loop {
         tries.next();
         return match link.call(OPERATION, COMMIT, &rows.parameters()).await {
-            Ok(_) => Ok(receipt(&queued.commit)),
+            Ok(_) => Ok(receipt(&asked.commit)),
             Err(CallError::Refused(error)) if gave_way(&error) && !tries.is_empty() => continue,
-            Err(CallError::Refused(error)) => Err(refusal(&queued.commit, error)),
+            Err(CallError::Refused(error)) => Err(refusal(&asked.commit, error)),
             Err(error) => Err(error.into_port(OPERATION).into()),
         };
     }

@@ -143,7 +143,7 @@ async fn a_result_that_is_recorded_never_changes<S: HealthResultStore>(store: Ar
     ensure(forged != first, "the trial forges what is already so")?;
     let second = record(1, 2, at(2));
     // Repeated, as after a lost answer, and twice in one call.
-    tenant.append(&[forged, first.clone(), second.clone(), second.clone()]).await?;
+    tenant.append(&[first.clone(), second.clone(), second.clone(), forged]).await?;
     equal("what is there", listed(&*tenant, &everything()).await?, vec![second, first])
 }
 

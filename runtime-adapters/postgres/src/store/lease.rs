@@ -89,11 +89,6 @@ pub(super) async fn renew(link: &Link, lease: &Lease, until: Timestamp) -> Resul
     }
 }
 
-pub(super) async fn release(link: &Link, lease: &Lease) -> PortResult<()> {
-    let sql = "SELECT release_lease($1, $2, $3, $4, $5, $6)";
-    was_held(link, "store.release_lease", sql, &Held::of(lease).and(&[])).await.map(drop)
-}
-
 pub(super) async fn defer(link: &Link, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {
     if lease.topic != LeaseTopic::Work {
         return Ok(());
