@@ -91,6 +91,10 @@ fn numbered(space: u128, number: u64) -> Uuid {
 
 /// A health result of the module's service in the environment with this number, evaluated in the millisecond before `at`, and the revision
 /// that it judged, which the number's parity decides.
+///
+/// # Panics
+/// `module` is no name, or `at` is before 1970.
+#[expect(clippy::panic, reason = "a test's own mistake must stop the test")]
 pub fn health_record(
     tenant_number: u64,
     environment_number: u64,
@@ -126,12 +130,19 @@ pub fn health_record(
     HealthRecord { result, revision: Some(RevisionId::new(module_id, deployment)) }
 }
 
-/// The name for what is kept, which must be one.
+/// The name for what is kept.
+///
+/// # Panics
+/// It is none.
+#[expect(clippy::panic, reason = "a test's own mistake must stop the test")]
 pub fn kept(name: &str) -> KeptName {
     KeptName::new(name).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Something in the environment with this number.
+///
+/// # Panics
+/// `name` is no name for what is kept.
 pub fn subject(environment_number: u64, name: &str) -> Subject {
     Subject { environment: environment(environment_number), name: kept(name) }
 }
