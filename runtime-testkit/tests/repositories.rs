@@ -39,7 +39,7 @@ fn environment(number: u64, stage: EnvironmentStage) -> RuntimeEnvironment {
         isolation_model: IsolationModel::Shared,
         surfaces: BTreeSet::from([SurfaceKind::Process]),
         egress_allow_list: BTreeSet::new(),
-        capacity: ResourceQuota::largest(),
+        capacity: ResourceQuota::LARGEST,
     };
     let decided = RuntimeEnvironment::provision(&command, sample::at(0)).unwrap();
     let events = decided.events.iter().map(|event| (event, sample::at(0)));
