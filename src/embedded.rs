@@ -15,13 +15,14 @@ use runtime_http_prober::HttpProber;
 use runtime_memory::InProcessBus;
 use runtime_oci_layout::OciLayout;
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::subscriber::Subscriber;
 use runtime_ports::{PortError, PortErrorKind};
 use runtime_process::{ProcessSurface, ProcessSurfaceOptions};
 use runtime_services::HostOptions;
 use runtime_sqlite::SqliteStore;
 use runtime_system::{SystemClock, UuidV7Generator};
 
-use crate::runtime::{BuildError, Runtime};
+use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
 
 pub use runtime_http_prober::AllowList;
 pub use runtime_sqlite::{Durability, SqliteOptions};
@@ -49,13 +50,29 @@ pub enum OpenError {
 }
 
 /// Where things are and how the host behaves, before it is opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EmbeddedOptions {
     folder: PathBuf,
     host: HostOptions,
     egress: AllowList,
     store: SqliteOptions,
     endpoint_ports: BTreeMap<ComponentKey, u16>,
+    subscribers: Vec<Arc<dyn Subscriber>>,
+}
+
+impl std::fmt::Debug for EmbeddedOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let subscribers: Vec<_> = self.subscribers.iter().map(|subscriber| subscriber.name()).collect();
+        formatter
+            .debug_struct("EmbeddedOptions")
+            .field("folder", &self.folder)
+            .field("host", &self.host)
+            .field("egress", &self.egress)
+            .field("store", &self.store)
+            .field("endpoint_ports", &self.endpoint_ports)
+            .field("subscribers", &subscribers)
+            .finish()
+    }
 }
 
 impl EmbeddedOptions {
@@ -69,6 +86,7 @@ impl EmbeddedOptions {
             egress,
             store: SqliteOptions::default(),
             endpoint_ports: BTreeMap::new(),
+            subscribers: Vec::new(),
         }
     }
 
@@ -88,6 +106,13 @@ impl EmbeddedOptions {
     #[must_use]
     pub fn store(self, store: SqliteOptions) -> Self {
         Self { store, ..self }
+    }
+
+    /// Who handles events, durably: as [`RuntimeBuilder::subscriber`](crate::RuntimeBuilder::subscriber).
+    #[must_use]
+    pub fn subscriber(mut self, subscriber: Arc<dyn Subscriber>) -> Self {
+        self.subscribers.push(subscriber);
+        self
     }
 
     /// The loopback port on which a component must be reachable. Without one a component gets a free port at first, and keeps it. Where
@@ -113,7 +138,7 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`].
     pub async fn open_with(options: EmbeddedOptions) -> Result<Self, OpenError> {
-        let EmbeddedOptions { folder, host, egress, store, endpoint_ports } = options;
+        let EmbeddedOptions { folder, host, egress, store, endpoint_ports, subscribers } = options;
         std::fs::create_dir_all(&folder).map_err(|error| {
             let message =
                 format!("the folder {} cannot be created: choose one that can be written", folder.display());
@@ -135,7 +160,8 @@ impl Embedded {
         workloads.endpoint_ports = endpoint_ports;
         let surface = Arc::new(ProcessSurface::open(workloads).await?);
         let bus = InProcessBus::new();
-        let runtime = Runtime::builder()
+        let builder = subscribers.into_iter().fold(Runtime::builder(), RuntimeBuilder::subscriber);
+        let runtime = builder
             .store(Arc::new(store.clone()))
             .health_results(Arc::new(store.clone()))
             .snapshots(Arc::new(store.clone()))
@@ -169,7 +195,7 @@ impl Embedded {
         &self.surface
     }
 
-    /// The bus, to subscribe to.
+    /// The bus, to observe. What must not be lost is handled by a [subscriber](EmbeddedOptions::subscriber).
     pub fn bus(&self) -> &InProcessBus {
         &self.bus
     }

@@ -15,11 +15,13 @@ use runtime_ports::publisher::EventPublisher;
 use runtime_ports::registry::ImageRegistry;
 use runtime_ports::snapshots::SnapshotStore;
 use runtime_ports::store::Store;
+use runtime_ports::subscriber::Subscriber;
 use runtime_ports::surface::ComputeSurface;
 use runtime_services::deployments::DeploymentService;
 use runtime_services::environments::EnvironmentService;
 use runtime_services::health::HealthService;
 use runtime_services::inventory::InventoryService;
+use runtime_services::relay::{RelayService, SubscriberError};
 use runtime_services::tenancy::TenancyService;
 use runtime_services::{Host, HostOptions, Ports, Records, Services};
 use runtime_system::{SystemClock, UuidV7Generator};
@@ -76,6 +78,11 @@ impl Runtime {
         self.services.tenancy()
     }
 
+    /// The relay: which streams of events are parked and why, and how they go on.
+    pub fn relay(&self) -> &RelayService {
+        self.services.relay()
+    }
+
     /// The host: its identity, ports and options.
     pub fn host(&self) -> &Host {
         self.services.host()
@@ -122,6 +129,7 @@ pub struct RuntimeBuilder {
     publisher: Option<Arc<dyn EventPublisher>>,
     clock: Option<Arc<dyn Clock>>,
     ids: Option<Arc<dyn IdGenerator>>,
+    subscribers: Vec<Arc<dyn Subscriber>>,
     options: HostOptions,
 }
 
@@ -149,6 +157,9 @@ pub enum BuildError {
         /// The kind.
         kind: runtime_domain::surface::SurfaceKind,
     },
+    /// A subscriber was refused.
+    #[error(transparent)]
+    Subscriber(#[from] SubscriberError),
 }
 
 impl RuntimeBuilder {
@@ -229,6 +240,14 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Who handles events within this host, durably: each receives every event that is committed from now on, over restarts. See
+    /// [`runtime_services::relay`].
+    #[must_use]
+    pub fn subscriber(mut self, subscriber: Arc<dyn Subscriber>) -> Self {
+        self.subscribers.push(subscriber);
+        self
+    }
+
     /// What tells the time, for tests and simulation.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -253,7 +272,7 @@ impl RuntimeBuilder {
     /// The runtime.
     ///
     /// # Errors
-    /// A port without an adapter, by name, or two surfaces of one kind.
+    /// A port without an adapter, by name, two surfaces of one kind, or a subscriber whose name is not one or taken.
     pub fn build(self) -> Result<Runtime, BuildError> {
         let mut surfaces: BTreeMap<_, Arc<dyn ComputeSurface>> = BTreeMap::new();
         for surface in self.surfaces {
@@ -278,7 +297,8 @@ impl RuntimeBuilder {
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             ids: self.ids.unwrap_or_else(|| Arc::new(UuidV7Generator::new())),
         };
-        Ok(Runtime { services: Services::new(Host::new(ports, self.options)) })
+        let services = Services::new(Host::new(ports, self.options), self.subscribers)?;
+        Ok(Runtime { services })
     }
 }
 

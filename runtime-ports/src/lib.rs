@@ -16,6 +16,7 @@
 //! | [`metric`] | what the traffic shows |
 //! | [`job`] | short tasks such as migrations |
 //! | [`publisher`] | the event bus, outbound |
+//! | [`subscriber`] | consumers of events within the host |
 //! | [`clock`] | time and identifiers |
 //!
 //! With the feature `mocks`, every port has a `mockall` mock (`MockComputeSurface`, …) for unit tests.
@@ -34,6 +35,7 @@ pub mod retention;
 pub mod snapshots;
 pub mod store;
 pub mod subject;
+pub mod subscriber;
 pub mod surface;
 
 pub use error::{PortError, PortErrorKind, PortResult, Retry};

@@ -34,7 +34,8 @@ pub struct PublishedEvent {
 /// Guarantees: `Ok` means that the bus has made the event durable. The same event may be sent again after a crash; a bus that can
 /// deduplicates on its identifier.
 ///
-/// Errors: [`Invalid`](crate::PortErrorKind::Invalid) where this event can never be sent: the relay parks it and its stream waits.
+/// Errors: [`Invalid`](crate::PortErrorKind::Invalid) where this event can never be sent: the relay parks it, and its aggregate's later
+/// events wait behind it, for the bus alone. Any other error is the bus's own: the relay waits until it is back.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait EventPublisher: Send + Sync + 'static {

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
-use runtime_domain::value::Revision;
+use runtime_domain::value::{Name, Revision};
 
 use crate::PortResult;
 
@@ -24,6 +24,7 @@ mod arrival;
 mod commit;
 mod cursor;
 mod lease;
+mod outbox;
 mod query;
 mod repository;
 mod shape;
@@ -35,6 +36,7 @@ pub use commit::{
 };
 pub use cursor::{Cursor, Seal, check_limit};
 pub use lease::{Lease, LeaseError, LeaseRequest, LeaseTopic};
+pub use outbox::{Held, Outbox, ParkedQuery, ParkedStream, ParkedUntil, Parking, StreamKey, Unpark};
 pub use query::{Order, Page, Query, StoredAggregate, due_micros};
 pub use repository::{
     HealthCheckResultRepository, LoadError, Loaded, PageRequest, Repository, RuntimeConfigurationRepository,
@@ -82,6 +84,11 @@ pub trait TenantStore: Send + Sync {
     /// [`Order::DueFirst`] that holds for those whose due time stays what it is.
     async fn query(&self, query: &Query) -> PortResult<Page<StoredAggregate>>;
 
+    /// Whether this consumer has handled this event: a commit with the same [`InboxEntry`] is refused.
+    ///
+    /// For consumers whose effects are not in the store: they look first, do, and then commit the entry alone.
+    async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool>;
+
     /// An aggregate's history after `after`, oldest first, at most `limit` entries.
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>>;
 }
@@ -111,16 +118,40 @@ pub trait OperatorStore: Send + Sync {
     /// notice other hosts' commits, so callers poll beside it. Cancellation safe.
     async fn work_arrived(&self);
 
-    /// The unpublished events of the aggregate that `lease` (of topic [`LeaseTopic::Outbox`]) is for, in order, at most `limit`. Where its
-    /// stream is parked, only those before the event from which on it is: empty once they are published.
-    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<crate::publisher::PublishedEvent>>;
+    /// What the aggregate that `lease` (of topic [`LeaseTopic::Outbox`]) is for has to relay: at most `limit` events.
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox>;
 
-    /// Marks the aggregate's events up to and including `sequence` as published.
+    /// Marks the aggregate's events up to and including `sequence` as published: every destination that is not held has them. Those that
+    /// are held lose none. Marking what is marked changes nothing.
     async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError>;
 
-    /// Sets the aggregate's stream aside from `sequence` on, with the reason: a poison event holds its own stream only.
-    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError>;
+    /// Sets the aggregate's stream aside for one destination, which has got all before `parking.sequence` and nothing after: a poison event
+    /// holds its own stream and destination only. Where the destination is not held yet, all before `parking.sequence` counts as
+    /// published; where it is, its hold moves and is parked again.
+    async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError>;
 
-    /// Lets every parked stream of these kinds go on, and returns how many there were.
-    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32>;
+    /// The events that a held destination has missed while others got them, in order, at most `limit`; empty unless its hold is resumed.
+    async fn outbox_missed(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        limit: u32,
+    ) -> PortResult<Vec<crate::publisher::PublishedEvent>>;
+
+    /// Moves a resumed hold behind `sequence`: the destination has what lies before. Where that is all that the others have got, the hold
+    /// ends, and the destination gets what comes: read [`OperatorStore::outbox`] again. Events that nobody has yet to get are let go.
+    /// Without such a hold it changes nothing.
+    async fn outbox_caught_up(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        sequence: u64,
+    ) -> Result<(), LeaseError>;
+
+    /// Lists parked streams page by page, of all tenants. A stream that is parked during the whole listing appears exactly once.
+    async fn outbox_parked(&self, query: &ParkedQuery) -> PortResult<Page<ParkedStream>>;
+
+    /// Lets parked streams go on from the event that they stopped at, and returns how many there were. Each that has missed something is
+    /// due for relaying. A hold ends with [`OperatorStore::outbox_caught_up`] and in no other way, so that no relay at work overlooks it.
+    async fn outbox_unpark(&self, which: &Unpark) -> PortResult<u32>;
 }

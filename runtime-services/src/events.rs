@@ -1,21 +1,16 @@
 //! Events between contexts: the envelope that leaves, and what this host's other contexts do with it.
 
-use async_trait::async_trait;
 use runtime_domain::aggregate::Aggregate;
 use runtime_domain::envelope::{Envelope, EventType, Source, Subject};
+use runtime_domain::refusal::Refusal;
 use runtime_domain::scope::TenantScope;
 use runtime_ports::publisher::PublishedEvent;
-use runtime_ports::store::HistoryEntry;
+use runtime_ports::store::{HistoryEntry, LoadError};
+use runtime_ports::subscriber::NotHandled;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
+use crate::error::CommandError;
 use crate::host::Host;
-
-/// A context that listens to the events of others. It is called at least once for each, in each aggregate's order.
-#[async_trait]
-pub(crate) trait Listener: Send + Sync + 'static {
-    /// Handles one event. Handling it again changes nothing.
-    async fn on_event(&self, event: &PublishedEvent) -> PortResult<()>;
-}
 
 /// The event's CloudEvents type, and its envelope as JSON.
 pub(crate) fn envelope<A: Aggregate>(
@@ -69,8 +64,11 @@ pub(crate) fn scope_of(
     host.operator(listener).for_tenant(envelope.tenant, envelope.correlation).caused_by(envelope.id)
 }
 
-/// A failure to react, as the relay understands it: an event that can never be handled is parked, the others wait their turn.
-pub(crate) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> PortError {
-    PortError::new(PortErrorKind::Unavailable, "events.react", "a context could not react to the event")
-        .caused_by(error)
+/// A failure to react, as the relay understands it: what a port could not do now is done later; what a rule refuses, or cannot be loaded,
+/// is tried a few times and then shown to an operator.
+pub(crate) fn not_handled<R: Refusal + Send + Sync + 'static>(error: CommandError<R>) -> NotHandled {
+    match error {
+        CommandError::Port(error) | CommandError::Load(LoadError::Port(error)) => error.into(),
+        error => NotHandled::failed("events.react", error),
+    }
 }

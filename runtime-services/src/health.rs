@@ -20,13 +20,13 @@ use runtime_domain::value::{ModuleId, Name};
 use runtime_ports::PortResult;
 use runtime_ports::health_results::{HealthRecord, HealthResultQuery};
 use runtime_ports::prober::{ProbeAnswer, ProbeRequest};
-use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
     CommitError, HealthCheckResultRepository, InboxEntry, LoadError, Page, TenantStore,
 };
+use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
 
 use crate::error::CommandError;
-use crate::events::{Listener, failed, opened, scope_of};
+use crate::events::{not_handled, opened, scope_of};
 use crate::host::Host;
 use crate::inventory::InventoryService;
 use crate::records::chosen;
@@ -267,8 +267,13 @@ async fn latest(
 }
 
 #[async_trait]
-impl Listener for HealthService {
-    async fn on_event(&self, event: &PublishedEvent) -> PortResult<()> {
+impl Subscriber for HealthService {
+    fn name(&self) -> &str {
+        "health"
+    }
+
+    async fn handle(&self, delivery: Delivery<'_>) -> Result<(), NotHandled> {
+        let event = delivery.event;
         if event.aggregate_kind != AggregateKind::RuntimeService {
             return Ok(());
         }
@@ -278,10 +283,8 @@ impl Listener for HealthService {
         }
         let scope = scope_of(&self.host, "health", &envelope);
         let service = ServiceId::from_uuid(event.aggregate_id);
-        let service = self.inventory.service(&scope, service).await.map_err(failed)?;
-        let consumer = Name::new("health").map_err(failed)?;
-        let inbox = InboxEntry { consumer, event: event.id };
-        self.record(&scope, &service, Some(inbox)).await.map(drop).map_err(failed)
+        let service = self.inventory.service(&scope, service).await.map_err(not_handled)?;
+        self.record(&scope, &service, Some(delivery.inbox)).await.map(drop).map_err(not_handled)
     }
 }
 

@@ -64,6 +64,11 @@ pub struct HostOptions {
     pub lease: Span,
     /// How many aggregates of one kind are worked on at once.
     pub concurrency: u32,
+    /// How many aggregates' events are relayed at once. Each has at most 64 events in memory.
+    pub relay_concurrency: u32,
+    /// How often a subscriber may fail on an event before the stream is parked for an operator, at least 1. It waits 200 ms after the first
+    /// time, then twice as long each.
+    pub delivery_attempts: u32,
     /// How long to wait before the world is looked at again where nothing has changed.
     pub poll: Span,
     /// How often the inventory looks at a service that does not change.
@@ -84,6 +89,8 @@ impl Default for HostOptions {
             source: "/factory-runtime".to_owned(),
             lease: Span::from_secs(15),
             concurrency: 16,
+            relay_concurrency: 64,
+            delivery_attempts: 5,
             poll: Span::from_millis(250),
             inventory_poll: Span::from_secs(1),
             idle: Span::from_secs(1),

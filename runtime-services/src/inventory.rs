@@ -9,13 +9,12 @@ use runtime_domain::inventory::{
 };
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::ModuleId;
-use runtime_ports::PortResult;
-use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{CommitError, LoadError, Repository, RuntimeServiceRepository};
+use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
 
 use crate::deployments::DeploymentService;
 use crate::error::{CommandError, Refused, sort};
-use crate::events::{Listener, failed, opened, scope_of};
+use crate::events::{not_handled, opened, scope_of};
 use crate::existing::TRIES;
 use crate::host::Host;
 use crate::unit::{Grounds, commit};
@@ -139,10 +138,10 @@ impl InventoryService {
         scope: &TenantScope,
         deployment: DeploymentId,
         environment: EnvironmentId,
-    ) -> PortResult<()> {
-        let ended = self.deployments.deployment(scope, deployment).await.map_err(failed)?;
+    ) -> Result<(), NotHandled> {
+        let ended = self.deployments.deployment(scope, deployment).await.map_err(not_handled)?;
         for module in RuntimeDeployment::modules(&ended) {
-            self.follow(scope, environment, &module).await.map_err(failed)?;
+            self.follow(scope, environment, &module).await.map_err(not_handled)?;
         }
         Ok(())
     }
@@ -157,8 +156,19 @@ fn retry(error: CommitError) -> Result<(), InventoryError> {
 }
 
 #[async_trait]
-impl Listener for InventoryService {
-    async fn on_event(&self, event: &PublishedEvent) -> PortResult<()> {
+impl Subscriber for InventoryService {
+    fn name(&self) -> &str {
+        "inventory"
+    }
+
+    async fn handle(&self, delivery: Delivery<'_>) -> Result<(), NotHandled> {
+        let event = delivery.event;
+        if !matches!(
+            event.aggregate_kind,
+            AggregateKind::RuntimeDeployment | AggregateKind::RuntimeEnvironment
+        ) {
+            return Ok(());
+        }
         let envelope = opened(event)?;
         let scope = scope_of(&self.host, "inventory", &envelope);
         match (event.aggregate_kind, envelope.event_type.name()) {
@@ -170,7 +180,7 @@ impl Listener for InventoryService {
                 self.deployment_ended(&scope, deployment, envelope.environment).await
             }
             (AggregateKind::RuntimeEnvironment, "RuntimeEnvironmentDecommissioned") => {
-                self.retire_all(&scope, envelope.environment).await.map_err(failed)
+                self.retire_all(&scope, envelope.environment).await.map_err(not_handled)
             }
             _ => Ok(()),
         }

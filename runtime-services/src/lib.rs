@@ -16,7 +16,7 @@
 //! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
-//! | how events leave | `relay.rs` |
+//! | how events leave, who subscribes, what is parked | [`relay`] |
 //! | what is kept for a time, and how it goes | [`records`], `upkeep.rs`, `health/recorder.rs` |
 //! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
 
@@ -28,6 +28,7 @@ pub mod host;
 pub mod inventory;
 pub mod manifest;
 pub mod records;
+pub mod relay;
 pub mod services;
 pub mod tenancy;
 
@@ -35,7 +36,6 @@ mod events;
 mod existing;
 mod lane;
 mod reconcile;
-mod relay;
 #[cfg(test)]
 mod testing;
 mod unit;

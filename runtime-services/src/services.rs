@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use runtime_ports::subscriber::Subscriber;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +12,7 @@ use crate::health::HealthService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
 use crate::reconcile::{DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, TenancyReconciler};
-use crate::relay::Relay;
+use crate::relay::{RelayService, SubscriberError};
 use crate::tenancy::TenancyService;
 use crate::upkeep;
 use crate::worker::{self, Task};
@@ -25,17 +26,23 @@ pub struct Services {
     inventory: InventoryService,
     health: HealthService,
     tenancy: TenancyService,
+    relay: RelayService,
 }
 
 impl Services {
-    /// The services of a host.
-    pub fn new(host: Host) -> Self {
+    /// The services of a host, whose events also go to these subscribers.
+    ///
+    /// # Errors
+    /// A subscriber's name is not one, or taken: `bus`, `inventory` and `health` are.
+    pub fn new(host: Host, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Self, SubscriberError> {
         let environments = EnvironmentService::new(host.clone());
         let deployments = DeploymentService::new(host.clone(), environments.clone());
         let inventory = InventoryService::new(host.clone(), deployments.clone());
         let health = HealthService::new(host.clone(), inventory.clone());
         let tenancy = TenancyService::new(host.clone());
-        Self { host, environments, deployments, inventory, health, tenancy }
+        let contexts: [Arc<dyn Subscriber>; 2] = [Arc::new(inventory.clone()), Arc::new(health.clone())];
+        let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
+        Ok(Self { host, environments, deployments, inventory, health, tenancy, relay })
     }
 
     /// The host.
@@ -68,28 +75,31 @@ impl Services {
         &self.tenancy
     }
 
+    /// The relay: what is parked, and how it goes on.
+    pub fn relay(&self) -> &RelayService {
+        &self.relay
+    }
+
     /// Reconciles and relays until `stop` is cancelled, then drains what is in flight and returns.
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
-        let tasks: [Arc<dyn Task>; 5] = [
+        let tasks: [Arc<dyn Task>; 4] = [
             Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
             Arc::new(DeploymentReconciler::new(host.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
             Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
-            Arc::new(Relay::new(
-                host.clone(),
-                vec![Arc::new(self.inventory.clone()), Arc::new(self.health.clone())],
-            )),
         ];
         let mut workers = JoinSet::new();
         for task in tasks {
-            workers.spawn(worker::run(host.clone(), task, stop.child_token()));
+            workers.spawn(worker::run(host.clone(), task, host.options().concurrency, stop.child_token()));
         }
         workers.spawn(upkeep::run(host.clone(), stop.child_token()));
         if let Some(recorder) = self.health.recorder().cloned() {
             let stop = stop.child_token();
             workers.spawn(async move { recorder.run(stop).await });
         }
+        let relay = self.relay.clone();
+        workers.spawn(async move { relay.run(stop).await });
         while let Some(ended) = workers.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a worker ended in a panic: its leases end by themselves");

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::Revision;
+use runtime_ports::PortResult;
 use runtime_ports::store::{Lease, LeaseError, LeaseRequest, LeaseTopic, OperatorStore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,12 @@ pub(crate) enum PassError {
     /// Another host has taken over.
     #[error("another host has taken over")]
     LeaseLost,
+    /// It waits for something else, which may be there then.
+    #[error("it is looked at again at {until}")]
+    Later {
+        /// When to look again.
+        until: Timestamp,
+    },
     /// Something failed.
     #[error(transparent)]
     Failed(Box<dyn std::error::Error + Send + Sync>),
@@ -56,7 +63,7 @@ pub(crate) trait Task: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// What for it takes leases.
     fn topic(&self) -> LeaseTopic;
-    /// On what.
+    /// On what, at present: nothing where it would be in vain.
     fn kinds(&self) -> &'static [AggregateKind];
     /// Does all that can be done now.
     async fn pass(&self, lease: &Lease) -> Result<Passed, PassError>;
@@ -65,14 +72,14 @@ pub(crate) trait Task: Send + Sync + 'static {
 /// How long an aggregate whose pass failed is set aside.
 const SET_ASIDE: Span = Span::from_secs(5);
 
-/// Runs a worker until it is told to stop, then drains it.
-pub(crate) async fn run(host: Host, task: Arc<dyn Task>, stop: CancellationToken) {
+/// Runs a worker, with at most `concurrency` passes at once, until it is told to stop, then drains it.
+pub(crate) async fn run(host: Host, task: Arc<dyn Task>, concurrency: u32, stop: CancellationToken) {
     let store: Arc<dyn OperatorStore> =
         Arc::from(host.ports().store.for_operator(&host.operator(task.name())));
     let mut passes = JoinSet::new();
     while !stop.is_cancelled() {
         while passes.try_join_next().is_some() {}
-        let free = host.options().concurrency.saturating_sub(u32::try_from(passes.len()).unwrap_or(u32::MAX));
+        let free = concurrency.saturating_sub(u32::try_from(passes.len()).unwrap_or(u32::MAX));
         let taken = if free == 0 { Vec::new() } else { take(&host, &*store, &*task, free).await };
         let found = !taken.is_empty();
         for lease in taken {
@@ -86,6 +93,9 @@ pub(crate) async fn run(host: Host, task: Arc<dyn Task>, stop: CancellationToken
 }
 
 async fn take(host: &Host, store: &dyn OperatorStore, task: &dyn Task, limit: u32) -> Vec<Lease> {
+    if task.kinds().is_empty() {
+        return Vec::new();
+    }
     let now = host.now();
     let request = LeaseRequest {
         topic: task.topic(),
@@ -145,18 +155,22 @@ async fn hold(host: Host, store: Arc<dyn OperatorStore>, task: Arc<dyn Task>, le
             tracing::info!(worker = task.name(), key = %lease.key, "another host has taken over");
             return;
         }
+        Err(PassError::Later { until }) => set_aside(&*store, &lease, until).await,
         Err(PassError::Failed(error)) => {
             tracing::error!(worker = task.name(), key = %lease.key, error = &*error, "set aside for a while");
-            // The lease keeps others off until it ends; then any host tries again.
-            let aside = store.renew_lease(&lease, SET_ASIDE.after(host.now())).await;
-            aside.map(drop).or_else(|error| match error {
-                LeaseError::Port(error) => Err(error),
-                _ => Ok(()),
-            })
+            set_aside(&*store, &lease, SET_ASIDE.after(host.now())).await
         }
     };
     if let Err(error) = given_back {
         tracing::warn!(worker = task.name(), key = %lease.key, %error, "the lease was not given back: it ends by itself");
+    }
+}
+
+/// The lease keeps others off until it ends; then any host tries again.
+async fn set_aside(store: &dyn OperatorStore, lease: &Lease, until: Timestamp) -> PortResult<()> {
+    match store.renew_lease(lease, until).await {
+        Err(LeaseError::Port(error)) => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -22,8 +22,8 @@ use runtime_ports::prober::MockHealthProber;
 use runtime_ports::publisher::MockEventPublisher;
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::store::{
-    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, OperatorStore, Page, Query, Store,
-    StoredAggregate, TenantStore,
+    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, OperatorStore, Page, Query,
+    Store, StoredAggregate, TenantStore,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_services::environments::{EnvironmentService, NewEnvironment};
@@ -104,6 +104,10 @@ impl TenantStore for SlowTenantStore {
     async fn query(&self, query: &Query) -> PortResult<Page<StoredAggregate>> {
         self.inner.query(query).await
     }
+    async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool> {
+        self.inner.is_handled(entry).await
+    }
+
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {
         self.inner.history(key, after, limit).await
     }

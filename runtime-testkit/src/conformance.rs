@@ -18,11 +18,11 @@ pub mod health_results;
 pub mod snapshots;
 pub mod store;
 
-pub use adapter::AdapterFactory;
+pub use adapter::{AdapterFactory, Persistence};
 pub use artifacts::artifacts;
 pub use health_results::health_results;
 pub use snapshots::snapshots;
-pub use store::{Persistence, StoreFactory, store};
+pub use store::{StoreCapabilities, StoreFactory, store};
 
 /// How one trial ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl From<LeaseError> for Failure {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

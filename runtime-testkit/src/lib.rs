@@ -4,31 +4,33 @@
 //! # async fn example() {
 //! use runtime_memory::MemoryStore;
 //! use runtime_ports::PortResult;
-//! use runtime_testkit::conformance::{self, Persistence, StoreFactory};
+//! use runtime_testkit::conformance::{self, StoreCapabilities, StoreFactory};
 //!
 //! struct Memory;
 //!
 //! #[async_trait::async_trait]
 //! impl StoreFactory for Memory {
 //!     type Store = MemoryStore;
-//!     fn persistence(&self) -> Persistence {
-//!         Persistence::Volatile
-//!     }
 //!     async fn fresh(&self) -> PortResult<MemoryStore> {
 //!         Ok(MemoryStore::new())
 //!     }
+//!     // Neither of these is called without the capability.
 //!     async fn reopen(&self, store: MemoryStore) -> PortResult<MemoryStore> {
 //!         Ok(store)
 //!     }
+//!     async fn beside(&self, store: &MemoryStore) -> PortResult<MemoryStore> {
+//!         Ok(store.clone())
+//!     }
 //! }
 //!
-//! conformance::store(Memory).await.assert_passed();
+//! conformance::store(Memory, StoreCapabilities::new()).await.assert_passed();
 //! # }
 //! ```
 //!
 //! | module | what it offers |
 //! |---|---|
 //! | [`conformance`] | one suite of named trials per port |
+//! | [`fault`] | ports that fail on purpose, to put before a service or a suite |
 //! | [`prove()`](fn@prove) | the property suite of each aggregate, in one line |
 //! | [`strategy`] | proptest strategies for every public value, legal and hostile |
 //! | [`model`] | independent reference models of the aggregates |
@@ -36,6 +38,7 @@
 //! | [`sample`] | identifiers, scopes, times and commits for tests |
 
 pub mod conformance;
+pub mod fault;
 #[cfg(feature = "proptest1")]
 pub mod model;
 #[cfg(feature = "proptest1")]

@@ -19,7 +19,7 @@ use runtime_domain::value::{ModuleId, Revision};
 use runtime_ports::health_results::HealthRecord;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    AggregateKey, AggregateWrite, Commit, Expected, Facets, HistoryEntry, StoredRecord,
+    AggregateKey, AggregateWrite, Commit, Expected, Facets, HistoryEntry, StoredAggregate, StoredRecord,
 };
 use runtime_ports::subject::{KeptName, Subject};
 use uuid::Uuid;
@@ -192,6 +192,26 @@ impl Draft {
         Self { tenant: self.tenant, write }
     }
 
+    /// The write that follows what the tenant with this number has stored, as [`Draft::next`] follows a write, but claiming nothing.
+    pub fn after(tenant_number: u64, stored: &StoredAggregate) -> Self {
+        let mut draft = Self::create(tenant_number, stored.key);
+        let sequence = stored.sequence + 1;
+        draft.write.expected = Expected::At(stored.revision);
+        draft.write.history = vec![history_entry(stored.key, sequence)];
+        draft.body(&format!(r#"{{"step":{sequence}}}"#))
+    }
+
+    /// Decided by the writer with this number, from 1: its events have identifiers that no other writer's have.
+    #[must_use]
+    pub fn by(mut self, writer: u64) -> Self {
+        let own = |id: EventId| {
+            EventId::from_uuid(Uuid::from_u128(id.uuid().as_u128() ^ (u128::from(writer) << 104)))
+        };
+        self.write.history.iter_mut().for_each(|entry| entry.id = own(entry.id));
+        self.write.outbox.iter_mut().for_each(|event| event.id = own(event.id));
+        self
+    }
+
     /// With another stored form.
     #[must_use]
     pub fn body(mut self, body: &str) -> Self {
@@ -224,6 +244,13 @@ impl Draft {
     #[must_use]
     pub fn claiming(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
         self.write.claims = claims.into_iter().collect();
+        self
+    }
+
+    /// Due at this time.
+    #[must_use]
+    pub fn due(mut self, at: Timestamp) -> Self {
+        self.write.wake_at = Some(at);
         self
     }
 

@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
-use runtime_domain::value::Revision;
+use runtime_domain::value::{Name, Revision};
 use runtime_ports::PortResult;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError,
-    LeaseRequest, OperatorStore, Page, Query, Store, StoredAggregate, TenantStore, Watch,
+    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, Lease, LeaseError,
+    LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
+    StoredAggregate, TenantStore, Unpark, Watch,
 };
 
 use state::State;
@@ -95,6 +96,10 @@ impl TenantStore for TenantHandle {
         self.shared.lock("store.query")?.query(self.scope.tenant(), query)
     }
 
+    async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool> {
+        Ok(self.shared.lock("store.is_handled")?.is_handled(self.scope.tenant(), entry))
+    }
+
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {
         Ok(self.shared.lock("store.history")?.history(self.scope.tenant(), key, after, limit))
     }
@@ -133,7 +138,7 @@ impl OperatorStore for OperatorHandle {
         self.watch.arrived().await;
     }
 
-    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<PublishedEvent>> {
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
         self.shared.lock("store.outbox")?.outbox(lease, limit)
     }
 
@@ -141,12 +146,34 @@ impl OperatorStore for OperatorHandle {
         self.shared.lock("store.outbox_published")?.outbox_published(lease, sequence)
     }
 
-    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
-        self.shared.lock("store.outbox_park")?.outbox_park(lease, sequence, reason)
+    async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
+        self.shared.lock("store.outbox_park")?.outbox_park(lease, parking)
     }
 
-    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
-        let unparked = self.shared.lock("store.outbox_unpark")?.outbox_unpark(kinds);
+    async fn outbox_missed(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        limit: u32,
+    ) -> PortResult<Vec<PublishedEvent>> {
+        self.shared.lock("store.outbox_missed")?.outbox_missed(lease, destination, limit)
+    }
+
+    async fn outbox_caught_up(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        sequence: u64,
+    ) -> Result<(), LeaseError> {
+        self.shared.lock("store.outbox_caught_up")?.outbox_caught_up(lease, destination, sequence)
+    }
+
+    async fn outbox_parked(&self, query: &ParkedQuery) -> PortResult<Page<ParkedStream>> {
+        self.shared.lock("store.outbox_parked")?.outbox_parked(query)
+    }
+
+    async fn outbox_unpark(&self, which: &Unpark) -> PortResult<u32> {
+        let unparked = self.shared.lock("store.outbox_unpark")?.outbox_unpark(which);
         if unparked > 0 {
             self.shared.arrivals.announce();
         }

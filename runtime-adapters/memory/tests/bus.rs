@@ -1,7 +1,7 @@
-//! What subscribers of the in-process bus are given.
+//! What observers of the in-process bus are shown.
 
 use runtime_domain::id::AggregateKind;
-use runtime_memory::{Delivery, InProcessBus, Subscription};
+use runtime_memory::{InProcessBus, Observation, Observed};
 use runtime_ports::publisher::{EventPublisher, PublishedEvent};
 use runtime_testkit::sample::{self, Draft};
 
@@ -10,49 +10,49 @@ fn events(count: u64) -> Vec<PublishedEvent> {
     Draft::create(1, key).entries(count).publishing().write().outbox
 }
 
-async fn next(subscription: &mut Subscription) -> Option<u64> {
-    match subscription.next().await {
-        Some(Delivery::Event(event)) => Some(event.sequence),
-        Some(Delivery::Lagged { .. }) | None => None,
+async fn next(observation: &mut Observation) -> Option<u64> {
+    match observation.next().await {
+        Some(Observed::Event(event)) => Some(event.sequence),
+        Some(Observed::Lagged { .. }) | None => None,
     }
 }
 
 #[tokio::test]
-async fn every_subscriber_receives_what_is_published_since_it_subscribed_in_order() {
+async fn every_observer_is_shown_what_is_published_since_it_began_in_order() {
     let bus = InProcessBus::new();
     let [first, second, third] = &events(3)[..] else { panic!("three events") };
     bus.publish(first).await.unwrap();
-    let mut early = bus.subscribe();
+    let mut early = bus.observe();
     bus.publish(second).await.unwrap();
-    let mut late = bus.subscribe();
+    let mut late = bus.observe();
     bus.publish(third).await.unwrap();
     assert_eq!((next(&mut early).await, next(&mut early).await), (Some(2), Some(3)));
     assert_eq!(next(&mut late).await, Some(3));
 }
 
 #[tokio::test]
-async fn a_subscriber_that_lags_is_told_how_many_it_missed() {
+async fn an_observer_that_lags_is_told_how_many_it_missed() {
     let bus = InProcessBus::with_capacity(4);
-    let mut slow = bus.subscribe();
+    let mut slow = bus.observe();
     for event in events(10) {
         bus.publish(&event).await.unwrap();
     }
-    assert_eq!(slow.next().await, Some(Delivery::Lagged { missed: 6 }));
+    assert_eq!(slow.next().await, Some(Observed::Lagged { missed: 6 }));
     assert_eq!(next(&mut slow).await, Some(7));
 }
 
 #[tokio::test]
-async fn a_subscription_ends_with_the_bus_after_what_was_left() {
+async fn an_observation_ends_with_the_bus_after_what_was_left() {
     let bus = InProcessBus::default();
-    let mut subscription = bus.subscribe();
+    let mut observation = bus.observe();
     bus.publish(&events(1)[0]).await.unwrap();
     bus.check().await.unwrap();
     drop(bus);
-    assert_eq!(next(&mut subscription).await, Some(1));
-    assert_eq!(subscription.next().await, None);
+    assert_eq!(next(&mut observation).await, Some(1));
+    assert_eq!(observation.next().await, None);
 }
 
 #[tokio::test]
-async fn publishing_without_subscribers_is_no_failure() {
+async fn publishing_without_observers_is_no_failure() {
     InProcessBus::new().publish(&events(1)[0]).await.unwrap();
 }

@@ -98,13 +98,21 @@ CREATE TABLE outbox (
     PRIMARY KEY (tenant, kind, id, sequence)
 );
 
-CREATE TABLE parked (
+-- The destinations that are behind in an aggregate's stream: its events up to `others` have gone to all that are not here.
+CREATE TABLE held (
     tenant        uuid   NOT NULL,
     kind          text   COLLATE "C" NOT NULL,
     id            uuid   NOT NULL,
+    destination   text   COLLATE "C" NOT NULL,
+    -- The first event that it has not got.
     from_sequence bigint NOT NULL,
-    reason        text   NOT NULL,
-    PRIMARY KEY (tenant, kind, id)
+    others        bigint NOT NULL,
+    -- Set while the stream is parked for it; without them it may catch up.
+    parked_until  text   COLLATE "C" CHECK (parked_until IN ('unparked', 'reachable')),
+    reason        text,
+    since         bigint,
+    PRIMARY KEY (tenant, kind, id, destination),
+    CHECK ((parked_until IS NULL) = (reason IS NULL) AND (parked_until IS NULL) = (since IS NULL))
 );
 
 CREATE TABLE inbox (
@@ -143,8 +151,8 @@ CREATE FUNCTION present_tenant() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
 
 DO $$
 DECLARE
-    of_tenants text[] := ARRAY['aggregates', 'counters', 'aggregate_modules', 'claims', 'history', 'outbox', 'parked', 'inbox', 'work'];
-    of_operators text[] := ARRAY['aggregates', 'outbox', 'parked', 'work'];
+    of_tenants text[] := ARRAY['aggregates', 'counters', 'aggregate_modules', 'claims', 'history', 'outbox', 'held', 'inbox', 'work'];
+    of_operators text[] := ARRAY['aggregates', 'outbox', 'held', 'work'];
     name text;
 BEGIN
     FOREACH name IN ARRAY of_tenants LOOP
@@ -163,9 +171,9 @@ GRANT USAGE ON SCHEMA factory_runtime TO factory_runtime_tenant, factory_runtime
 GRANT SELECT, INSERT, UPDATE ON aggregates, counters, work TO factory_runtime_tenant;
 GRANT SELECT, INSERT, DELETE ON aggregate_modules, claims TO factory_runtime_tenant;
 GRANT SELECT, INSERT ON history, outbox, inbox TO factory_runtime_tenant;
-GRANT SELECT ON parked TO factory_runtime_tenant;
+GRANT SELECT ON held TO factory_runtime_tenant;
 GRANT SELECT, UPDATE ON work TO factory_runtime_operator;
 GRANT SELECT, DELETE ON outbox TO factory_runtime_operator;
-GRANT SELECT, INSERT, UPDATE, DELETE ON parked TO factory_runtime_operator;
+GRANT SELECT, INSERT, UPDATE, DELETE ON held TO factory_runtime_operator;
 GRANT SELECT (tenant, kind, id, revision) ON aggregates TO factory_runtime_operator;
 GRANT USAGE ON SEQUENCE lease_tokens TO factory_runtime_operator;

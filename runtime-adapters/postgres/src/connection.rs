@@ -9,10 +9,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Client, Config, Connection, NoTls, Socket};
+use tokio_postgres::{Client, Config, Connection, NoTls, SimpleQueryMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::error::{During, no_answer};
+use crate::error::{During, corrupt, no_answer};
 use crate::options::{Passwords, PostgresOptions, Tls};
 
 /// How long the server may take to accept a connection.
@@ -39,6 +39,18 @@ impl Role {
         }
     }
 }
+
+/// What tells a session of the server's from all others that it has or had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// The number of its process, which another may get after it.
+    pub(crate) process: i32,
+    /// When it began, in microseconds since 1970.
+    pub(crate) begun: i64,
+}
+
+const PRESENT_SESSION: &str = "SELECT pid, (extract(epoch FROM backend_start) * 1000000)::bigint
+    FROM pg_stat_activity WHERE pid = pg_backend_pid()";
 
 /// Makes connections to one server.
 #[derive(Clone)]
@@ -80,11 +92,29 @@ impl Dialler {
 
     /// A new connection, ready to work as `role`. It is driven by a task that ends with it.
     pub(crate) async fn dial(&self, operation: &'static str, role: Role) -> PortResult<Client> {
+        self.dial_session(operation, role).await.map(|(client, _)| client)
+    }
+
+    /// As [`Dialler::dial`], and which of the server's sessions it is.
+    pub(crate) async fn dial_session(
+        &self,
+        operation: &'static str,
+        role: Role,
+    ) -> PortResult<(Client, Session)> {
         let (client, connection) = self.open(operation).await?;
         tokio::spawn(connection);
         let take_on = role.name().map(|name| format!("; SET ROLE {name}")).unwrap_or_default();
-        client.batch_execute(&format!("{}{take_on}", self.settings)).await.during(operation)?;
-        Ok(client)
+        let prepared = format!("{}; {PRESENT_SESSION}{take_on}", self.settings);
+        let answers = tokio::time::timeout(PATIENCE.to_std(), client.simple_query(&prepared)).await;
+        let answers = answers.map_err(|_elapsed| no_answer(operation, PATIENCE))?.during(operation)?;
+        let session = answers.iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => {
+                Some(Session { process: row.get(0)?.parse().ok()?, begun: row.get(1)?.parse().ok()? })
+            }
+            _ => None,
+        });
+        let session = session.ok_or_else(|| corrupt(operation, "no session"))?;
+        Ok((client, session))
     }
 
     /// A new connection as the login, and what drives it and hands on what it is notified of.

@@ -20,8 +20,10 @@
 //!   decision. Health results lie in a partition for every day, which is dropped whole when it is older than is kept.
 //! - **One tenant's rows**: forced row-level security on every table, by the tenant of the handle, set for the one call. The roles that hosts
 //!   take on own nothing and cannot bypass it; a store refuses to open where they could.
-//! - **A lost connection** is made anew by itself. A read is tried again; a commit whose answer was lost says
-//!   [`OutcomeUnknown`](runtime_ports::Retry::OutcomeUnknown). Nothing that was begun on a connection is ever continued on another.
+//! - **A lost connection** is made anew by itself. A read is tried again. Where the answer to a commit is lost, its
+//!   session is ended and the commit's events are looked for, so that the answer is exact after all; only where the server stays out of
+//!   reach for five seconds is it [`OutcomeUnknown`](runtime_ports::Retry::OutcomeUnknown). Nothing that was begun on a connection is ever
+//!   continued on another.
 //! - A future that is dropped leaves its commit wholly done or not begun.
 //!
 //! # Refused when opened

@@ -9,7 +9,7 @@ use runtime_ports::{PortError, PortResult, Retry};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-use crate::connection::{Dialler, Role};
+use crate::connection::{Dialler, Role, Session};
 use crate::error::{During, is_answer_lost, no_answer, port_error};
 
 /// Values to bind.
@@ -23,12 +23,15 @@ pub(crate) struct Link {
     /// How long an answer is waited for.
     patience: Span,
     live: Mutex<Option<Arc<Live>>>,
+    /// The session that was given up last.
+    discarded: Mutex<Option<Session>>,
 }
 
 /// A connection that has not failed yet, with the statements that were prepared on it.
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) client: Client,
+    session: Session,
     statements: Mutex<HashMap<&'static str, Statement>>,
 }
 
@@ -45,6 +48,10 @@ pub(crate) enum CallError {
 impl CallError {
     pub(crate) fn into_port(self, operation: &'static str) -> PortError {
         match self {
+            // A server that did not even let the connection be made was asked nothing.
+            Self::NotAsked(error) if error.retry() == Retry::OutcomeUnknown => {
+                error.with_retry(Retry::Later { after: None })
+            }
             Self::NotAsked(error) => error,
             Self::Refused(error) => port_error(operation, error),
             Self::AnswerLost(error) => error.with_retry(Retry::OutcomeUnknown),
@@ -68,7 +75,7 @@ impl Link {
     pub(crate) fn new(dialler: Dialler, role: Role, statement_timeout: Span) -> Self {
         // The server's own limit comes first, and says more.
         let patience = Span::from_millis(statement_timeout.as_millis().saturating_add(5_000));
-        Self { dialler, role, patience, live: Mutex::new(None) }
+        Self { dialler, role, patience, live: Mutex::new(None), discarded: Mutex::new(None) }
     }
 
     /// The connection, made anew where there is none.
@@ -77,18 +84,28 @@ impl Link {
         if let Some(live) = live.as_ref().filter(|live| !live.client.is_closed()) {
             return Ok(Arc::clone(live));
         }
-        let client = self.dialler.dial(operation, self.role).await?;
-        let made = Arc::new(Live { client, statements: Mutex::default() });
+        let (client, session) = self.dialler.dial_session(operation, self.role).await?;
+        let made = Arc::new(Live { client, session, statements: Mutex::default() });
         *live = Some(Arc::clone(&made));
         Ok(made)
     }
 
     /// Gives a connection up: whatever it was in the middle of ends with it.
     pub(crate) async fn discard(&self, failed: &Arc<Live>) {
+        *self.discarded.lock().await = Some(failed.session);
         let mut live = self.live.lock().await;
         if live.as_ref().is_some_and(|live| Arc::ptr_eq(live, failed)) {
             *live = None;
         }
+    }
+
+    /// The session that was given up last: on a connection that one call occupies, the one that its answer was lost with.
+    pub(crate) async fn discarded(&self) -> Option<Session> {
+        *self.discarded.lock().await
+    }
+
+    pub(crate) fn dialler(&self) -> &Dialler {
+        &self.dialler
     }
 
     /// Closes the connection.

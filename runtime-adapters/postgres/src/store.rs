@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
-use runtime_domain::value::Revision;
+use runtime_domain::value::{Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::retention::Pruned;
 use runtime_ports::store::{
-    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError,
-    LeaseRequest, OperatorStore, Page, Query, Store, StoredAggregate, TenantStore, Watch,
+    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, Lease, LeaseError,
+    LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
+    StoredAggregate, TenantStore, Unpark, Watch,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use tokio::sync::Notify;
@@ -241,6 +242,11 @@ impl TenantStore for TenantHandle {
         read::query(&self.shared.readers, self.scope.tenant(), query).await
     }
 
+    async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool> {
+        self.shared.open("store.is_handled")?;
+        outbox::is_handled(&self.shared.loaders, self.scope.tenant(), entry).await
+    }
+
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {
         self.shared.open("store.history")?;
         read::history(&self.shared.readers, self.scope.tenant(), *key, after, limit).await
@@ -285,7 +291,7 @@ impl OperatorStore for OperatorHandle {
         self.watch.arrived().await;
     }
 
-    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<PublishedEvent>> {
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
         outbox::unpublished(self.link("store.outbox")?, lease, limit).await
     }
 
@@ -293,12 +299,34 @@ impl OperatorStore for OperatorHandle {
         outbox::published(self.link("store.outbox_published")?, lease, sequence).await
     }
 
-    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
-        outbox::park(self.link("store.outbox_park")?, lease, sequence, reason).await
+    async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
+        outbox::park(self.link("store.outbox_park")?, lease, parking).await
     }
 
-    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
-        let unparked = outbox::unpark(self.link("store.outbox_unpark")?, kinds).await?;
+    async fn outbox_missed(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        limit: u32,
+    ) -> PortResult<Vec<PublishedEvent>> {
+        outbox::missed(self.link("store.outbox_missed")?, lease, destination, limit).await
+    }
+
+    async fn outbox_caught_up(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        sequence: u64,
+    ) -> Result<(), LeaseError> {
+        outbox::caught_up(self.link("store.outbox_caught_up")?, lease, destination, sequence).await
+    }
+
+    async fn outbox_parked(&self, query: &ParkedQuery) -> PortResult<Page<ParkedStream>> {
+        outbox::parked(self.link("store.outbox_parked")?, query).await
+    }
+
+    async fn outbox_unpark(&self, which: &Unpark) -> PortResult<u32> {
+        let unparked = outbox::unpark(self.link("store.outbox_unpark")?, which).await?;
         if unparked > 0 {
             self.shared.heralds.announce();
         }

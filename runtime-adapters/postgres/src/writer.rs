@@ -14,11 +14,13 @@ use runtime_ports::{PortError, PortErrorKind, Retry};
 use tokio::sync::Notify;
 
 use self::desk::{Admitted, Asked, Attended, Closed, Desk, Occupied, Queued};
+use self::resolve::Outcome;
 use crate::batch::{Batch, COMMIT, Rows};
 use crate::error::{closed, gave_way, is_answer_lost, port_error};
 use crate::link::{CallError, Link, Live};
 
 mod desk;
+mod resolve;
 
 const OPERATION: &str = "store.commit";
 /// How many commits become durable by one flush at most, so that the first does not wait long for the last.
@@ -194,11 +196,23 @@ async fn perform(link: &Link, group: &[Asked]) -> Results {
             }
             results
         }
+        Err(CallError::AnswerLost(error)) => resolved(link, &group.iter().collect::<Vec<_>>(), error).await,
         Err(error) => {
             let error = error.into_port(OPERATION);
             group.iter().map(|_| Err(error.clone().into())).collect()
         }
     }
+}
+
+/// Answers for commits whose answer was lost.
+async fn resolved(link: &Link, group: &[&Asked], lost: PortError) -> Results {
+    let outcomes = resolve::outcomes(link, group).await;
+    let answers = group.iter().zip(outcomes).map(|(asked, outcome)| match outcome {
+        Outcome::Performed => Ok(receipt(&asked.commit)),
+        Outcome::Absent => Err(lost.clone().with_retry(Retry::Later { after: None }).into()),
+        Outcome::Unknown => Err(lost.clone().with_retry(Retry::OutcomeUnknown).into()),
+    });
+    answers.collect()
 }
 
 fn receipt(commit: &Commit) -> CommitReceipt {
@@ -262,6 +276,10 @@ async fn perform_alone(link: &Link, asked: &Asked) -> Result<CommitReceipt, Comm
             Ok(_) => Ok(receipt(&asked.commit)),
             Err(CallError::Refused(error)) if gave_way(&error) && !tries.is_empty() => continue,
             Err(CallError::Refused(error)) => Err(refusal(&asked.commit, error)),
+            Err(CallError::AnswerLost(error)) => {
+                let unknown = error.clone().with_retry(Retry::OutcomeUnknown);
+                resolved(link, &[asked], error).await.pop().unwrap_or_else(|| Err(unknown.into()))
+            }
             Err(error) => Err(error.into_port(OPERATION).into()),
         };
     }

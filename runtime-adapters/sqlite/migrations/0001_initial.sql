@@ -91,14 +91,22 @@ CREATE TABLE outbox (
     FOREIGN KEY (tenant, kind, id, sequence) REFERENCES history (tenant, kind, id, sequence)
 ) STRICT;
 
-CREATE TABLE parked (
+-- The destinations that are behind in an aggregate's stream: its events up to `others` have gone to all that are not here.
+CREATE TABLE held (
     tenant        BLOB    NOT NULL,
     kind          TEXT    NOT NULL,
     id            BLOB    NOT NULL,
+    destination   TEXT    NOT NULL,
+    -- The first event that it has not got.
     from_sequence INTEGER NOT NULL,
-    reason        TEXT    NOT NULL,
-    PRIMARY KEY (tenant, kind, id),
-    FOREIGN KEY (tenant, kind, id) REFERENCES aggregates (tenant, kind, id)
+    others        INTEGER NOT NULL,
+    -- Set while the stream is parked for it; without them it may catch up.
+    parked_until  TEXT    CHECK (parked_until IN ('unparked', 'reachable')),
+    reason        TEXT,
+    since         INTEGER,
+    PRIMARY KEY (tenant, kind, id, destination),
+    FOREIGN KEY (tenant, kind, id) REFERENCES aggregates (tenant, kind, id),
+    CHECK ((parked_until IS NULL) = (reason IS NULL) AND (parked_until IS NULL) = (since IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE inbox (

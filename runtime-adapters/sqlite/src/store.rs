@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
-use runtime_domain::value::Revision;
+use runtime_domain::value::{Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::retention::Pruned;
 use runtime_ports::store::{
-    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, Lease, LeaseError,
-    LeaseRequest, OperatorStore, Page, Query, Store, StoredAggregate, TenantStore, Watch,
+    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, Lease, LeaseError,
+    LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
+    StoredAggregate, TenantStore, Unpark, Watch,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
@@ -215,6 +216,12 @@ impl TenantStore for TenantHandle {
             .await
     }
 
+    async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool> {
+        let (tenant, entry) = (self.scope.tenant(), entry.clone());
+        let read = move |connection: &rusqlite::Connection| outbox::is_handled(connection, tenant, &entry);
+        self.shared.readers.read("store.is_handled", read).await
+    }
+
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {
         let (tenant, key) = (self.scope.tenant(), *key);
         let read =
@@ -281,7 +288,7 @@ impl OperatorStore for OperatorHandle {
         self.watch.arrived().await;
     }
 
-    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<PublishedEvent>> {
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
         let lease = lease.clone();
         self.shared
             .readers
@@ -295,16 +302,46 @@ impl OperatorStore for OperatorHandle {
         self.shared.writer.write("store.outbox_published", work).await
     }
 
-    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
-        let (lease, reason) = (lease.clone(), reason.to_owned());
-        let work =
-            move |connection: &rusqlite::Connection| outbox::park(connection, &lease, sequence, &reason);
+    async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
+        let (lease, parking) = (lease.clone(), parking.clone());
+        let work = move |connection: &rusqlite::Connection| outbox::park(connection, &lease, &parking);
         self.shared.writer.write("store.outbox_park", work).await
     }
 
-    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
-        let kinds = kinds.to_vec();
-        let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &kinds);
+    async fn outbox_missed(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        limit: u32,
+    ) -> PortResult<Vec<PublishedEvent>> {
+        let (lease, destination) = (lease.clone(), destination.clone());
+        let read =
+            move |connection: &rusqlite::Connection| outbox::missed(connection, &lease, &destination, limit);
+        self.shared.readers.read("store.outbox_missed", read).await
+    }
+
+    async fn outbox_caught_up(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        sequence: u64,
+    ) -> Result<(), LeaseError> {
+        let (lease, destination) = (lease.clone(), destination.clone());
+        let work = move |connection: &rusqlite::Connection| {
+            outbox::caught_up(connection, &lease, &destination, sequence)
+        };
+        self.shared.writer.write("store.outbox_caught_up", work).await
+    }
+
+    async fn outbox_parked(&self, query: &ParkedQuery) -> PortResult<Page<ParkedStream>> {
+        let query = query.clone();
+        let read = move |connection: &rusqlite::Connection| outbox::parked(connection, &query);
+        self.shared.readers.read("store.outbox_parked", read).await
+    }
+
+    async fn outbox_unpark(&self, which: &Unpark) -> PortResult<u32> {
+        let which = which.clone();
+        let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &which);
         let unparked = self.shared.writer.write("store.outbox_unpark", work).await?;
         if unparked > 0 {
             self.shared.arrivals.announce();

@@ -4,7 +4,7 @@
 
 use runtime_ports::PortResult;
 use runtime_sqlite::SqliteStore;
-use runtime_testkit::conformance::{self, Persistence, StoreFactory};
+use runtime_testkit::conformance::{self, StoreCapabilities, StoreFactory};
 use std::sync::Mutex;
 use tempfile::TempDir;
 
@@ -16,10 +16,6 @@ struct Sqlite {
 #[async_trait::async_trait]
 impl StoreFactory for Sqlite {
     type Store = SqliteStore;
-
-    fn persistence(&self) -> Persistence {
-        Persistence::Durable
-    }
 
     async fn fresh(&self) -> PortResult<SqliteStore> {
         let mut opened = self.opened.lock().unwrap();
@@ -33,10 +29,15 @@ impl StoreFactory for Sqlite {
         let path = self.opened.lock().unwrap().last().cloned().unwrap();
         SqliteStore::open(path)
     }
+
+    async fn beside(&self, store: &SqliteStore) -> PortResult<SqliteStore> {
+        Ok(store.clone())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_every_promise_of_its_port() {
     let folder = tempfile::tempdir().unwrap();
-    conformance::store(Sqlite { folder, opened: Mutex::default() }).await.assert_passed();
+    let capabilities = StoreCapabilities::new().durable();
+    conformance::store(Sqlite { folder, opened: Mutex::default() }, capabilities).await.assert_passed();
 }

@@ -12,7 +12,7 @@ use crate::store::AggregateKey;
 pub enum LeaseTopic {
     /// Reconciling: due are aggregates whose wake-up time has come.
     Work,
-    /// Relaying: due are aggregates with unpublished events whose stream is not parked.
+    /// Relaying: due are aggregates with unpublished events, and those where a held destination may catch up.
     Outbox,
 }
 

@@ -7,7 +7,16 @@ use runtime_domain::time::Timestamp;
 use runtime_ports::retention::Pruner;
 use runtime_ports::{PortErrorKind, PortResult};
 
-use super::{Failure, Outcome, Persistence, Running, Trial, Verdict, ensure, run, sentence};
+use super::{Failure, Outcome, Running, Trial, Verdict, ensure, run, sentence};
+
+/// What an adapter keeps when it is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// Nothing: the trial of reopening is skipped.
+    Volatile,
+    /// Everything.
+    Durable,
+}
 
 /// Makes the adapters that a suite tries.
 #[async_trait]

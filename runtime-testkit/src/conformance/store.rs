@@ -11,30 +11,57 @@ use runtime_ports::store::{
 };
 use runtime_ports::{PortErrorKind, PortResult};
 
-use super::{Failure, Outcome, Report, Running, Trial, Verdict, ensure, run, sentence};
+use super::{Failure, Outcome, Report, Running, Trial, Verdict, chain, ensure, run, sentence};
 use crate::sample;
 
 mod atomicity;
 mod cancellation;
 mod claims;
+mod clocks;
 mod evidence;
 mod history;
+mod hosts;
 mod inbox;
 mod leases;
+mod limits;
+mod lost;
+mod order;
 mod outbox;
 mod paging;
 mod persistence;
 mod races;
 mod tenancy;
+mod text;
 mod waking;
 
-/// What a store keeps when it is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Persistence {
-    /// Nothing: the trials of reopening are skipped.
-    Volatile,
-    /// Everything.
-    Durable,
+/// What a store can beyond what every store must. The trials of what it cannot are skipped, and say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct StoreCapabilities {
+    /// It keeps everything when it is closed ([`StoreFactory::reopen`]).
+    pub is_durable: bool,
+    /// Several hosts, in processes of their own, may have it open at once ([`StoreFactory::beside`]). Races and clocks are then tried with
+    /// two of them.
+    pub serves_many_hosts: bool,
+}
+
+impl StoreCapabilities {
+    /// Those of a store of one process that ends with it.
+    pub const fn new() -> Self {
+        Self { is_durable: false, serves_many_hosts: false }
+    }
+
+    /// It keeps everything when it is closed.
+    #[must_use]
+    pub const fn durable(self) -> Self {
+        Self { is_durable: true, ..self }
+    }
+
+    /// Several hosts may have it open at once.
+    #[must_use]
+    pub const fn serving_many_hosts(self) -> Self {
+        Self { serves_many_hosts: true, ..self }
+    }
 }
 
 /// Makes the stores that are tried.
@@ -42,48 +69,94 @@ pub enum Persistence {
 pub trait StoreFactory: Send + Sync + 'static {
     /// The adapter.
     type Store: Store;
-    /// What it keeps when it is closed.
-    fn persistence(&self) -> Persistence;
     /// A store of its own that holds nothing. Called once for every trial.
     async fn fresh(&self) -> PortResult<Self::Store>;
-    /// Closes a store and opens what it left. Called only where [`StoreFactory::persistence`] is [`Persistence::Durable`].
+    /// Closes a store and opens what it left. Called only where [`StoreCapabilities::is_durable`].
     async fn reopen(&self, store: Self::Store) -> PortResult<Self::Store>;
+    /// Opens what `store` holds once more, as another host does. Called only where [`StoreCapabilities::serves_many_hosts`].
+    async fn beside(&self, store: &Self::Store) -> PortResult<Self::Store>;
 }
 
 /// Tries every promise of the store port, each against a fresh store. It takes a few seconds, and needs a tokio runtime with time enabled;
 /// races want one with several threads.
-pub async fn store<F: StoreFactory>(factory: F) -> Report {
+pub async fn store<F: StoreFactory>(factory: F, capabilities: StoreCapabilities) -> Report {
     let factory = Arc::new(factory);
     let mut trials = Vec::new();
-    for (name, begin) in all() {
-        let verdict = match factory.fresh().await {
-            Ok(store) => run(begin(World { store: Arc::new(store) })).await,
-            Err(error) => Verdict::Failed(format!("no fresh store: {error}")),
+    for Prepared { name, hosts, begin } in all() {
+        let verdict = match world(&*factory, capabilities, hosts).await {
+            Ok(world) => run(begin(world)).await,
+            Err(error) => Verdict::Failed(format!("no fresh store: {}", chain(&error))),
         };
         trials.push(Trial { name, verdict });
     }
-    let name = sentence(&persistence::what_was_committed_survives_reopening::<F>);
-    let verdict = match factory.persistence() {
-        Persistence::Durable => {
-            run(Box::pin(persistence::what_was_committed_survives_reopening(factory))).await
-        }
-        Persistence::Volatile => Verdict::Skipped("the store keeps nothing when it is closed"),
-    };
-    trials.push(Trial { name, verdict });
+    trials.push(Trial {
+        name: sentence(&persistence::what_was_committed_survives_reopening::<F>),
+        verdict: if capabilities.is_durable {
+            run(Box::pin(persistence::what_was_committed_survives_reopening(Arc::clone(&factory)))).await
+        } else {
+            Verdict::Skipped("the store keeps nothing when it is closed")
+        },
+    });
+    trials.push(Trial {
+        name: sentence(&hosts::what_one_host_commits_another_sees),
+        verdict: if capabilities.serves_many_hosts {
+            match world(&*factory, capabilities, Hosts::Two).await {
+                Ok(world) => run(Box::pin(hosts::what_one_host_commits_another_sees(world))).await,
+                Err(error) => Verdict::Failed(format!("no second host: {}", chain(&error))),
+            }
+        } else {
+            Verdict::Skipped("one process owns the store")
+        },
+    });
     Report { suite: "store", trials }
 }
 
-type Begin = Box<dyn Fn(World) -> Running + Send>;
+async fn world<F: StoreFactory>(
+    factory: &F,
+    capabilities: StoreCapabilities,
+    hosts: Hosts,
+) -> PortResult<World> {
+    let store = factory.fresh().await?;
+    if hosts == Hosts::Two && capabilities.serves_many_hosts {
+        let beside: Arc<dyn Store> = Arc::new(factory.beside(&store).await?);
+        return Ok(World { store: Arc::new(store), beside });
+    }
+    let store: Arc<dyn Store> = Arc::new(store);
+    Ok(World { beside: Arc::clone(&store), store })
+}
 
-fn trial<F, R>(function: F) -> (String, Begin)
+/// How many hosts take part in a trial, where the store serves as many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hosts {
+    One,
+    Two,
+}
+
+struct Prepared {
+    name: String,
+    hosts: Hosts,
+    begin: Box<dyn Fn(World) -> Running + Send>,
+}
+
+fn trial<F, R>(function: F) -> Prepared
 where
     F: Fn(World) -> R + Send + 'static,
     R: Future<Output = Outcome> + Send + 'static,
 {
-    (sentence(&function), Box::new(move |world| Box::pin(function(world))))
+    let name = sentence(&function);
+    Prepared { name, hosts: Hosts::One, begin: Box::new(move |world| Box::pin(function(world))) }
 }
 
-fn all() -> Vec<(String, Begin)> {
+/// A trial in which hosts meet.
+fn contest<F, R>(function: F) -> Prepared
+where
+    F: Fn(World) -> R + Send + 'static,
+    R: Future<Output = Outcome> + Send + 'static,
+{
+    Prepared { hosts: Hosts::Two, ..trial(function) }
+}
+
+fn all() -> Vec<Prepared> {
     vec![
         trial(atomicity::a_commit_is_there_as_it_was_written),
         trial(atomicity::a_refused_commit_leaves_nothing_behind),
@@ -98,6 +171,7 @@ fn all() -> Vec<(String, Begin)> {
         trial(claims::a_claim_that_is_given_up_is_free),
         trial(claims::a_claim_that_is_repeated_is_kept),
         trial(claims::a_claim_passes_between_two_writes_of_one_commit),
+        trial(claims::two_aggregates_swap_their_claims_in_one_commit),
         trial(claims::two_writes_of_one_commit_cannot_claim_the_same),
         trial(claims::a_shared_claim_becomes_exclusive_only_without_others),
         trial(claims::two_tenants_may_hold_one_key_of_the_tenant_space),
@@ -106,14 +180,21 @@ fn all() -> Vec<(String, Begin)> {
         trial(evidence::lasting_evidence_outlives_the_revision),
         trial(evidence::evidence_of_what_does_not_exist_is_stale),
         trial(evidence::evidence_is_judged_before_the_commit_itself),
+        contest(evidence::one_of_two_that_rest_on_each_other_happens),
         trial(inbox::an_event_is_handled_once_by_each_consumer),
         trial(outbox::events_are_relayed_in_order_until_they_are_published),
         trial(outbox::publishing_again_changes_nothing),
-        trial(outbox::a_parked_stream_waits_and_the_others_go_on),
+        trial(outbox::a_parked_destination_waits_and_the_others_go_on),
+        trial(outbox::a_hold_ends_only_when_its_destination_has_caught_up),
+        trial(outbox::destinations_are_held_apart),
+        trial(outbox::parked_streams_are_listed_page_by_page),
         trial(outbox::only_the_present_relay_marks_and_parks),
+        trial(outbox::a_consumer_learns_whether_an_event_was_handled),
         trial(tenancy::another_tenants_things_are_not_there),
         trial(tenancy::two_tenants_may_use_one_identifier),
         trial(tenancy::another_tenants_facts_and_leases_are_worth_nothing),
+        trial(tenancy::a_tenant_sees_the_same_with_and_without_others),
+        trial(tenancy::no_refusal_names_another_tenant),
         trial(paging::every_aggregate_is_listed_once_in_the_order_of_creation),
         trial(paging::every_filter_that_is_set_holds),
         trial(paging::what_is_due_first_is_listed_first),
@@ -134,14 +215,27 @@ fn all() -> Vec<(String, Begin)> {
         trial(leases::a_lost_lease_defers_nothing),
         trial(leases::every_tenant_gets_its_share_of_work),
         trial(leases::every_tenant_gets_its_share_of_relaying),
+        contest(clocks::hosts_whose_clocks_differ_never_both_hold_a_lease),
         trial(waking::a_commit_wakes_every_waiting_worker),
         trial(waking::a_commit_before_the_wait_is_not_missed),
         trial(waking::a_store_that_works_says_so),
         trial(cancellation::a_dropped_commit_is_whole_or_absent),
-        trial(races::one_of_many_contenders_wins_a_claim),
-        trial(races::one_of_many_contenders_wins_a_revision),
-        trial(races::one_of_many_contenders_handles_an_event),
-        trial(races::many_hosts_share_the_leases_without_overlap),
+        trial(cancellation::every_call_can_be_dropped_at_every_poll),
+        trial(lost::a_commit_whose_answer_was_lost_is_found_by_its_event),
+        trial(order::a_history_is_in_the_order_of_commits),
+        trial(order::who_follows_a_history_misses_nothing),
+        contest(order::who_relays_while_others_commit_misses_nothing),
+        trial(text::a_hostile_text_is_kept_exactly_or_refused),
+        trial(limits::the_least_and_the_greatest_are_taken_at_their_word),
+        trial(limits::a_big_commit_is_whole),
+        contest(races::one_of_many_contenders_wins_a_claim),
+        contest(races::one_of_many_tenants_wins_a_global_claim),
+        contest(races::a_contested_key_is_held_alone_or_shared),
+        contest(races::one_of_many_contenders_is_handed_a_claim),
+        contest(races::one_of_many_contenders_wins_a_revision),
+        contest(races::one_of_many_contenders_handles_an_event),
+        contest(races::one_of_many_hosts_takes_a_lease_over),
+        contest(races::many_hosts_share_the_leases_without_overlap),
     ]
 }
 
@@ -152,6 +246,8 @@ const KIND: AggregateKind = AggregateKind::RuntimeDeployment;
 #[derive(Clone)]
 struct World {
     store: Arc<dyn Store>,
+    /// The same as another host has it open; where one process owns it, the same once more.
+    beside: Arc<dyn Store>,
 }
 
 impl World {
@@ -162,6 +258,11 @@ impl World {
 
     fn operator(&self) -> Box<dyn OperatorStore> {
         self.store.for_operator(&sample::operator())
+    }
+
+    /// The store as the host with this number has it: those with even numbers are beside the others.
+    fn host(&self, number: u64) -> &dyn Store {
+        if number.is_multiple_of(2) { &*self.beside } else { &*self.store }
     }
 }
 
@@ -251,6 +352,27 @@ fn is_lease_lost(error: &CommitError) -> bool {
 
 /// How long a store may take to do what it must do at once.
 const AT_ONCE: Duration = Duration::from_secs(20);
+
+/// Lets others go on, and fails where it was asked to more often than anything should need: time alone would not tell, where it stands still.
+struct Patience(u32);
+
+impl Patience {
+    fn new() -> Self {
+        Self(20_000)
+    }
+
+    /// Something has come: the next is waited for anew.
+    fn restore(&mut self) {
+        *self = Self::new();
+    }
+
+    async fn wait(&mut self, what: &str) -> Outcome {
+        self.0 = self.0.saturating_sub(1);
+        ensure(self.0 > 0, format!("{what} does not come"))?;
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+}
 
 async fn at_once<T>(what: &str, future: impl Future<Output = T>) -> Result<T, Failure> {
     tokio::time::timeout(AT_ONCE, future)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test calls is a test too")]
 
+mod beforehand;
 mod bug;
 mod operator;
 mod tenant;
@@ -11,11 +12,14 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use runtime_domain::claim::Claim;
+use runtime_domain::id::{EventId, TenantId};
 use runtime_domain::scope::{OperatorScope, TenantScope};
+use runtime_domain::time::Timestamp;
+use runtime_domain::value::Name;
 use runtime_memory::MemoryStore;
 use runtime_ports::store::{AggregateKey, Lease, OperatorStore, Store, TenantStore};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
-use runtime_testkit::conformance::{self, Persistence, Report, StoreFactory};
+use runtime_testkit::conformance::{self, Report, StoreCapabilities, StoreFactory};
 
 use bug::Bug;
 
@@ -25,6 +29,8 @@ struct Broken {
     bug: Bug,
     inner: MemoryStore,
     notes: Arc<Mutex<Notes>>,
+    /// Opened by another host than the first.
+    is_beside: bool,
 }
 
 /// What some bugs need to remember.
@@ -33,6 +39,29 @@ struct Notes {
     claims: BTreeMap<AggregateKey, BTreeSet<Claim>>,
     leases: Vec<Lease>,
     tenants: Vec<TenantScope>,
+    /// What was claimed, for stores that look before they commit.
+    held: beforehand::Held,
+    handled: BTreeSet<(TenantId, Name, EventId)>,
+    /// What was committed last, and, once it is lost, that it was.
+    last: Option<AggregateKey>,
+    lost: Option<AggregateKey>,
+    /// What was hidden once.
+    shown: BTreeSet<(AggregateKey, u64)>,
+    latest: Option<Timestamp>,
+    /// A call was begun and never ended.
+    is_stuck: bool,
+}
+
+impl Broken {
+    /// Begins what hangs for ever after it was dropped in the middle.
+    async fn enter(&self) {
+        if self.notes.lock().unwrap().is_stuck {
+            std::future::pending::<()>().await;
+        }
+        self.notes.lock().unwrap().is_stuck = true;
+        tokio::task::yield_now().await;
+        self.notes.lock().unwrap().is_stuck = false;
+    }
 }
 
 #[async_trait]
@@ -62,21 +91,28 @@ struct Factory {
 impl StoreFactory for Factory {
     type Store = Broken;
 
-    fn persistence(&self) -> Persistence {
-        Persistence::Durable
-    }
-
     async fn fresh(&self) -> PortResult<Broken> {
-        Ok(Broken { bug: self.bug, inner: MemoryStore::new(), notes: Arc::default() })
+        Ok(Broken { bug: self.bug, inner: MemoryStore::new(), notes: Arc::default(), is_beside: false })
     }
 
     async fn reopen(&self, store: Broken) -> PortResult<Broken> {
-        if self.bug == Bug::ForgetsWhenClosed { self.fresh().await } else { Ok(store) }
+        if self.bug == Bug::ForgetsWhenClosed {
+            return self.fresh().await;
+        }
+        if self.bug == Bug::AcknowledgesBeforeDurable {
+            let mut notes = store.notes.lock().unwrap();
+            notes.lost = notes.last;
+        }
+        Ok(store)
+    }
+
+    async fn beside(&self, store: &Broken) -> PortResult<Broken> {
+        Ok(Broken { is_beside: true, ..store.clone() })
     }
 }
 
 async fn report(bug: Bug) -> Report {
-    conformance::store(Factory { bug }).await
+    conformance::store(Factory { bug }, StoreCapabilities::new().durable().serving_many_hosts()).await
 }
 
 fn failed(report: &Report) -> BTreeSet<String> {
@@ -88,22 +124,20 @@ async fn the_wrapper_without_a_bug_passes() {
     report(Bug::None).await.assert_passed();
 }
 
+/// The table is whole: a bug for every trial, and a trial for every bug.
 #[tokio::test(start_paused = true)]
-async fn every_bug_is_caught_by_the_trial_that_is_meant_to() {
-    for (bug, trial) in Bug::ALL {
-        let report = report(bug).await;
-        assert!(failed(&report).contains(trial), "{bug:?} was not caught by `{trial}`\n{report}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_trial_is_failed_by_some_broken_store() {
+async fn every_trial_has_a_broken_store_that_fails_it() {
     let mut untested: BTreeSet<String> =
         report(Bug::None).await.trials().iter().map(|trial| trial.name.clone()).collect();
-    assert!(untested.len() > 50, "the suite has lost its trials");
-    for (bug, _) in Bug::ALL {
-        let failed = failed(&report(bug).await);
-        untested.retain(|trial| !failed.contains(trial));
+    for (bug, trial) in Bug::ALL {
+        let report = report(bug).await;
+        let failed = failed(&report);
+        assert!(failed.contains(trial), "{bug:?} was not caught by `{trial}`\n{report}");
+        assert!(
+            failed.len() * 2 < report.trials().len(),
+            "{bug:?} breaks too much to prove anything: {failed:?}"
+        );
+        untested.remove(trial);
     }
-    assert_eq!(untested, BTreeSet::new(), "no broken store fails these trials");
+    assert_eq!(untested, BTreeSet::new(), "no broken store is meant for these trials");
 }

@@ -2,10 +2,13 @@ use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
-use runtime_domain::value::Revision;
+use runtime_domain::value::{Name, Revision};
 use runtime_ports::PortResult;
 use runtime_ports::publisher::PublishedEvent;
-use runtime_ports::store::{Lease, LeaseError, LeaseRequest, OperatorStore};
+use runtime_ports::store::{
+    Lease, LeaseError, LeaseRequest, LeaseTopic, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream,
+    Parking, Store, Unpark,
+};
 
 use crate::Broken;
 use crate::bug::Bug;
@@ -23,7 +26,9 @@ impl OperatorStore for Handle {
                 let now = runtime_testkit::sample::at(1_000_000);
                 self.inner.take_leases(&LeaseRequest { now, ..request.clone() }).await?
             }
-            Bug::ServesTenantsInTurn => {
+            Bug::ServesTenantsInTurn | Bug::RelaysTenantsInTurn
+                if (self.store.bug == Bug::RelaysTenantsInTurn) == (request.topic == LeaseTopic::Outbox) =>
+            {
                 let mut all =
                     self.inner.take_leases(&LeaseRequest { limit: u32::MAX, ..request.clone() }).await?;
                 all.sort_by_key(|lease| lease.tenant);
@@ -48,8 +53,42 @@ impl OperatorStore for Handle {
                 let leases = self.inner.take_leases(request).await?;
                 leases.into_iter().map(|lease| Lease { token: FencingToken(1), ..lease }).collect()
             }
+            Bug::HangsAfterADroppedTake => {
+                self.store.enter().await;
+                self.inner.take_leases(request).await?
+            }
+            Bug::LeasesAgainToTheNext if request.limit == 5 => {
+                let mut leases = self.inner.take_leases(request).await?;
+                let notes = self.store.notes.lock().unwrap();
+                leases.extend(notes.leases.last().map(|last| Lease { host: request.host, ..last.clone() }));
+                leases
+            }
+            Bug::TakesOverTwice => {
+                let leases = self.inner.take_leases(request).await?;
+                let notes = self.store.notes.lock().unwrap();
+                let is_take_over = |lease: &&Lease| {
+                    lease.host != request.host
+                        && notes.leases.iter().filter(|other| other.key == lease.key).count() > 1
+                };
+                let newest =
+                    notes.leases.last().filter(is_take_over).filter(|_| notes.latest == Some(request.now));
+                match newest.filter(|lease| leases.is_empty() && lease.topic == request.topic) {
+                    Some(newest) => vec![Lease { host: request.host, ..newest.clone() }],
+                    None => leases,
+                }
+            }
+            Bug::TakesTheGreatestForNone if request.limit == u32::MAX => Vec::new(),
+            Bug::TrustsTheLatestClock => {
+                let now = self.store.notes.lock().unwrap().latest.max(Some(request.now)).unwrap();
+                let leases = self.inner.take_leases(&LeaseRequest { now, ..request.clone() }).await?;
+                self.store.notes.lock().unwrap().latest = Some(now);
+                leases
+            }
             _ => self.inner.take_leases(request).await?,
         };
+        if self.store.bug == Bug::TakesOverTwice && !leases.is_empty() {
+            self.store.notes.lock().unwrap().latest = Some(request.now);
+        }
         self.store.notes.lock().unwrap().leases.extend(leases.iter().cloned());
         Ok(leases)
     }
@@ -99,15 +138,30 @@ impl OperatorStore for Handle {
         if self.store.bug == Bug::NeverWakes {
             std::future::pending::<()>().await;
         }
+        if self.store.bug == Bug::MissesWhatCameBefore {
+            let operator = self.store.inner.for_operator(&runtime_testkit::sample::operator());
+            return operator.work_arrived().await;
+        }
         self.inner.work_arrived().await;
     }
 
-    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<PublishedEvent>> {
-        let mut events = self.inner.outbox(lease, limit).await?;
-        if self.store.bug == Bug::ReversesOutbox {
-            events.reverse();
+    async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
+        let mut outbox = self.inner.outbox(lease, limit).await?;
+        match self.store.bug {
+            Bug::ReversesOutbox => outbox.events.reverse(),
+            Bug::ShowsEventsLate => {
+                let mut notes = self.store.notes.lock().unwrap();
+                let many = outbox.events.len();
+                // The first of several, once, as what is committed later than what follows it.
+                if let Some(first) = outbox.events.first().filter(|event| event.sequence > 20 && many > 1)
+                    && notes.shown.insert((lease.key, first.sequence))
+                {
+                    outbox.events.remove(0);
+                }
+            }
+            _ => {}
         }
-        Ok(events)
+        Ok(outbox)
     }
 
     async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
@@ -118,14 +172,54 @@ impl OperatorStore for Handle {
         }
     }
 
-    async fn outbox_park(&self, lease: &Lease, sequence: u64, reason: &str) -> Result<(), LeaseError> {
+    async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
         if self.store.bug == Bug::IgnoresParking {
             return Ok(());
         }
-        self.inner.outbox_park(lease, sequence, reason).await
+        self.inner.outbox_park(lease, parking).await
     }
 
-    async fn outbox_unpark(&self, kinds: &[AggregateKind]) -> PortResult<u32> {
-        self.inner.outbox_unpark(kinds).await
+    async fn outbox_missed(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        limit: u32,
+    ) -> PortResult<Vec<PublishedEvent>> {
+        self.inner.outbox_missed(lease, destination, limit).await
+    }
+
+    async fn outbox_caught_up(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        sequence: u64,
+    ) -> Result<(), LeaseError> {
+        if self.store.bug == Bug::CatchesUpEverybody {
+            for held in self.inner.outbox(lease, 1).await?.held {
+                self.inner.outbox_caught_up(lease, &held.destination, sequence).await?;
+            }
+        }
+        self.inner.outbox_caught_up(lease, destination, sequence).await
+    }
+
+    async fn outbox_parked(&self, query: &ParkedQuery) -> PortResult<Page<ParkedStream>> {
+        let mut page = self.inner.outbox_parked(query).await?;
+        if self.store.bug == Bug::ForgetsReasons {
+            page.items.iter_mut().for_each(|parked| parked.reason.clear());
+        }
+        Ok(page)
+    }
+
+    async fn outbox_unpark(&self, which: &Unpark) -> PortResult<u32> {
+        let unparked = self.inner.outbox_unpark(which).await?;
+        if self.store.bug == Bug::EndsHoldsWhenUnparked {
+            let noted = self.store.notes.lock().unwrap().leases.clone();
+            for lease in noted {
+                for held in self.inner.outbox(&lease, 1).await?.held {
+                    let _lost = self.inner.outbox_caught_up(&lease, &held.destination, 0).await;
+                }
+            }
+        }
+        Ok(unparked)
     }
 }

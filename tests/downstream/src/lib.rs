@@ -1,6 +1,10 @@
-//! A platform service of somebody else, as small as it can be: it names environments after their owners.
+//! A platform service of somebody else, as small as it can be: it names environments after their owners, and counts what it commits.
 
 use runtime_domain::value::{Name, TextError};
+
+mod counted;
+
+pub use counted::CountedStore;
 
 /// The name of an owner's environment.
 ///

@@ -19,6 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -33,6 +34,15 @@ pub enum Durability {
     None,
 }
 
+/// What of a server is on a small disk of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmallDisk {
+    /// Everything.
+    Data,
+    /// What it writes first, so that nothing is lost.
+    WriteAheadLog,
+}
+
 /// A running server. Its superuser is `postgres`; `owner` may create databases and roles, `host` may log in and nothing more.
 #[derive(Debug)]
 pub struct Server {
@@ -43,6 +53,8 @@ pub struct Server {
     port: Option<u16>,
     child: Option<Child>,
     databases: AtomicU32,
+    /// Where its small disk is, if it has one.
+    disk: Option<PathBuf>,
 }
 
 impl Server {
@@ -83,27 +95,86 @@ impl Server {
         server
     }
 
+    /// A server that has so many megabytes for some of its files. Only root may make such a disk: whoever is not is told so by a panic.
+    pub fn start_on(disk: SmallDisk, megabytes: u32, settings: &[&str]) -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "a disk that can be filled is needed, which only root may mount: run this test as root"
+        );
+        let mut server = Self::unprepared(settings);
+        let place = match disk {
+            SmallDisk::Data => server.folder.path().to_owned(),
+            SmallDisk::WriteAheadLog => server.folder.path().join("disk"),
+        };
+        fs::create_dir_all(&place).expect("a folder is made");
+        let size = std::ffi::CString::new(format!("size={megabytes}m")).expect("a size");
+        mount("none", &place, "tmpfs", MountFlags::empty(), size.as_c_str())
+            .expect("root may mount a small disk");
+        server.disk = Some(place.clone());
+        let log = place.join("wal");
+        server.give_away(&place);
+        server.initialise(if disk == SmallDisk::WriteAheadLog { Some(&log) } else { None });
+        server.begin();
+        server
+    }
+
+    /// Fills the small disk to the last block.
+    pub fn fill_disk(&self) {
+        let mut ballast = fs::File::create(self.ballast()).expect("a file is made");
+        for size in [1 << 20, 1 << 12] {
+            while std::io::Write::write_all(&mut ballast, &vec![0; size]).is_ok() {}
+        }
+    }
+
+    /// Frees what [`Server::fill_disk`] took.
+    pub fn free_disk(&self) {
+        fs::remove_file(self.ballast()).expect("a file is removed");
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.disk.as_deref().unwrap_or_else(|| panic!("start the server on a small disk")).join("ballast")
+    }
+
+    /// True while the server's process lives. It may be recovering.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     fn prepared(settings: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let server = Self {
+        let server = Self::unprepared(settings);
+        server.give_away(server.folder.path());
+        server.initialise(None);
+        server
+    }
+
+    fn unprepared(settings: &[&str]) -> Self {
+        Self {
             programs: programs(),
             settings: settings.iter().map(ToString::to_string).collect(),
             port: None,
             child: None,
             databases: AtomicU32::new(0),
-            folder,
-        };
-        if let Some((user, group)) = other_user() {
-            chown(server.folder.path(), Some(user), Some(group)).expect("a folder can be given away");
+            disk: None,
+            folder: tempfile::tempdir().expect("a temporary folder"),
         }
-        let made = server
-            .program("initdb")
-            .args(["-A", "trust", "--no-sync", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D"])
-            .arg(server.data())
-            .output()
-            .expect("initdb runs");
+    }
+
+    fn give_away(&self, folder: &Path) {
+        if let Some((user, group)) = other_user() {
+            for folder in [self.folder.path(), folder] {
+                chown(folder, Some(user), Some(group)).expect("a folder can be given away");
+            }
+        }
+    }
+
+    fn initialise(&self, log: Option<&Path>) {
+        let mut initdb = self.program("initdb");
+        initdb.args(["-A", "trust", "--no-sync", "-U", "postgres", "-E", "UTF8", "--locale=C"]);
+        if let Some(log) = log {
+            initdb.arg("-X").arg(log);
+        }
+        let made = initdb.arg("-D").arg(self.data()).output().expect("initdb runs");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        server
     }
 
     fn begin(&mut self) {
@@ -145,13 +216,20 @@ impl Server {
 
     /// `kill -9`: the server and all its sessions die where they are.
     pub fn kill(&mut self) {
-        // Its sessions notice when the postmaster is gone; killing them too leaves them no time to.
+        // Its sessions notice when the postmaster is gone; killing them too leaves them no time to. Stopped first, it starts no others.
+        self.signal(Signal::STOP);
         let own = self.child.as_ref().map_or(0, Child::id);
-        for session in children_of(own) {
-            signal_process(session, Signal::KILL);
+        let sessions = children_of(own);
+        for session in &sessions {
+            signal_process(*session, Signal::KILL);
         }
         self.signal(Signal::KILL);
         self.wait();
+        // The next one refuses to start as long as one of them is still there.
+        let begun = Instant::now();
+        while sessions.iter().any(|session| is_alive(*session)) && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// The address of a database, for a login, through the socket.
@@ -249,6 +327,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.signal(Signal::QUIT);
         self.wait();
+        if let Some(disk) = &self.disk {
+            let _ = unmount(disk, UnmountFlags::DETACH);
+        }
     }
 }
 
@@ -256,6 +337,12 @@ fn signal_process(id: u32, signal: Signal) {
     if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
         let _ = kill_process(id, signal);
     }
+}
+
+fn is_alive(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = status.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).unwrap_or("Z");
+    !matches!(state, "Z" | "X")
 }
 
 fn children_of(parent: u32) -> Vec<u32> {

@@ -37,9 +37,7 @@ impl State {
             LeaseTopic::Outbox => {
                 let streams = self.outbox.iter().filter(|(address, _)| of_kind(address.1.kind));
                 let open = streams.filter_map(|(address, events)| {
-                    let (sequence, first) = events.first_key_value()?;
-                    let parked = self.parked.get(address).is_some_and(|parked| parked.from <= *sequence);
-                    (!parked).then_some((Longest::Arrival(first.arrival), *address))
+                    Some((Longest::Arrival(self.relays_since(address, events)?), *address))
                 });
                 open.collect()
             }

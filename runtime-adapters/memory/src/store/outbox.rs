@@ -1,56 +1,207 @@
 //! The outbox.
 
-use runtime_domain::id::AggregateKind;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use runtime_domain::value::Name;
 use runtime_ports::publisher::PublishedEvent;
-use runtime_ports::store::{Lease, LeaseError, LeaseTopic};
+use runtime_ports::store::{
+    Held, Lease, LeaseError, LeaseTopic, Outbox, Page, ParkedQuery, ParkedStream, Parking, StreamKey, Unpark,
+};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
-use super::state::{Parked, State};
+use super::state::{Address, Behind, Hold, Parked, State, Waiting};
 
 impl State {
-    pub(super) fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Vec<PublishedEvent>> {
+    pub(super) fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
         check_topic(lease, "store.outbox")?;
         let address = (lease.tenant, lease.key);
-        let end = self.parked.get(&address).map_or(u64::MAX, |parked| parked.from);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let events = self.outbox.get(&address).into_iter().flat_map(|events| events.range(..end));
-        Ok(events.take(limit).map(|(_, waiting)| waiting.event.clone()).collect())
+        let behind = self.behind.get(&address);
+        let begin = behind.map_or(Bound::Unbounded, |behind| Bound::Excluded(behind.others));
+        let events = self.outbox.get(&address).into_iter();
+        let events = events.flat_map(|events| events.range((begin, Bound::Unbounded)));
+        let held = behind.into_iter().flat_map(|behind| &behind.holds).map(|(destination, hold)| Held {
+            destination: destination.clone(),
+            is_resumed: hold.parked.is_none(),
+        });
+        Ok(Outbox { events: taken(events, limit), held: held.collect() })
     }
 
     pub(super) fn outbox_published(&mut self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
         self.check_relay(lease, "store.outbox_published")?;
         let address = (lease.tenant, lease.key);
-        if let Some(events) = self.outbox.get_mut(&address) {
-            events.retain(|number, _| *number > sequence);
-            if events.is_empty() {
-                self.outbox.remove(&address);
+        match self.behind.get_mut(&address) {
+            Some(behind) => {
+                behind.others = behind.others.max(sequence);
+                self.let_go(address);
             }
+            None => self.drop_events(address, |number| number <= sequence),
         }
         Ok(())
     }
 
-    pub(super) fn outbox_park(
-        &mut self,
-        lease: &Lease,
-        sequence: u64,
-        reason: &str,
-    ) -> Result<(), LeaseError> {
+    pub(super) fn outbox_park(&mut self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
         self.check_relay(lease, "store.outbox_park")?;
-        let parked = Parked { from: sequence, reason: reason.to_owned() };
-        self.parked.insert((lease.tenant, lease.key), parked);
+        let address = (lease.tenant, lease.key);
+        let behind = self.behind.entry(address).or_default();
+        let Parking { destination, sequence, reason, until, at } = parking.clone();
+        if !behind.holds.contains_key(&destination) {
+            behind.others = behind.others.max(sequence.saturating_sub(1));
+        }
+        let parked = Parked { reason, until, since: at };
+        behind.holds.insert(destination, Hold { from: sequence, parked: Some(parked) });
+        self.let_go(address);
         Ok(())
     }
 
-    pub(super) fn outbox_unpark(&mut self, kinds: &[AggregateKind]) -> u32 {
-        let before = self.parked.len();
-        self.parked.retain(|(_, key), _| !kinds.contains(&key.kind));
-        u32::try_from(before - self.parked.len()).unwrap_or(u32::MAX)
+    pub(super) fn outbox_missed(
+        &self,
+        lease: &Lease,
+        destination: &Name,
+        limit: u32,
+    ) -> PortResult<Vec<PublishedEvent>> {
+        check_topic(lease, "store.outbox_missed")?;
+        let address = (lease.tenant, lease.key);
+        let behind = self.behind.get(&address);
+        let hold = behind.and_then(|behind| Some((behind, behind.holds.get(destination)?)));
+        Ok(match (self.outbox.get(&address), hold) {
+            (Some(events), Some((behind, hold))) if hold.parked.is_none() => {
+                taken(missed(events, behind, hold), limit)
+            }
+            _ => Vec::new(),
+        })
+    }
+
+    pub(super) fn outbox_caught_up(
+        &mut self,
+        lease: &Lease,
+        destination: &Name,
+        sequence: u64,
+    ) -> Result<(), LeaseError> {
+        self.check_relay(lease, "store.outbox_caught_up")?;
+        let address = (lease.tenant, lease.key);
+        let holds = self.behind.get_mut(&address).map(|behind| &mut behind.holds);
+        if let Some(hold) = holds.and_then(|holds| holds.get_mut(destination))
+            && hold.parked.is_none()
+        {
+            hold.from = hold.from.max(sequence.saturating_add(1));
+            self.end_hold(address, destination);
+            self.let_go(address);
+        }
+        Ok(())
+    }
+
+    pub(super) fn outbox_parked(&self, query: &ParkedQuery) -> PortResult<Page<ParkedStream>> {
+        let after = query.position()?;
+        let streams = self.behind.iter().flat_map(|(address, behind)| {
+            behind.holds.iter().filter_map(|(destination, hold)| {
+                let parked = hold.parked.as_ref()?;
+                let stream =
+                    StreamKey { tenant: address.0, key: address.1, destination: destination.clone() };
+                let Parked { reason, until, since } = parked.clone();
+                Some(ParkedStream { stream, sequence: hold.from, reason, until, since })
+            })
+        });
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        let mut items: Vec<_> = streams
+            .filter(|parked| after.as_ref().is_none_or(|after| parked.stream > *after))
+            .filter(|parked| {
+                query.tenant.is_none_or(|tenant| tenant == parked.stream.tenant)
+                    && query.until.is_none_or(|until| until == parked.until)
+                    && query.destination.as_ref().is_none_or(|name| *name == parked.stream.destination)
+            })
+            .take(limit.saturating_add(1))
+            .collect();
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| has_more).map(|last| last.stream.cursor());
+        Ok(Page { items, next })
+    }
+
+    pub(super) fn outbox_unpark(&mut self, which: &Unpark) -> u32 {
+        let addresses: Vec<Address> = match which {
+            Unpark::One(stream) => vec![(stream.tenant, stream.key)],
+            Unpark::All { .. } => self.behind.keys().copied().collect(),
+        };
+        let wanted = match which {
+            Unpark::One(stream) => Some(&stream.destination),
+            Unpark::All { destination } => destination.as_ref(),
+        };
+        let mut count = 0;
+        for address in addresses {
+            let holds = self.behind.get_mut(&address).into_iter().flat_map(|behind| &mut behind.holds);
+            let parked = holds.filter(|(destination, hold)| {
+                hold.parked.is_some() && wanted.is_none_or(|wanted| wanted == *destination)
+            });
+            for (_, hold) in parked {
+                hold.parked = None;
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Ends a hold that has caught up.
+    fn end_hold(&mut self, address: Address, destination: &Name) {
+        let nothing = BTreeMap::new();
+        let events = self.outbox.get(&address).unwrap_or(&nothing);
+        let Some(behind) = self.behind.get_mut(&address) else { return };
+        let hold = behind.holds.get(destination);
+        if hold.is_some_and(|hold| missed(events, behind, hold).next().is_none()) {
+            behind.holds.remove(destination);
+        }
+    }
+
+    /// Drops the events that nobody has yet to get.
+    fn let_go(&mut self, address: Address) {
+        let Some(behind) = self.behind.get(&address) else { return };
+        let others = behind.others;
+        let wanted = behind.holds.values().map(|hold| hold.from).min().unwrap_or(u64::MAX);
+        if behind.holds.is_empty() {
+            self.behind.remove(&address);
+        }
+        self.drop_events(address, |number| number <= others && number < wanted);
+    }
+
+    fn drop_events(&mut self, address: Address, is_done: impl Fn(u64) -> bool) {
+        if let Some(events) = self.outbox.get_mut(&address) {
+            events.retain(|number, _| !is_done(*number));
+            if events.is_empty() {
+                self.outbox.remove(&address);
+            }
+        }
+    }
+
+    /// Since when a stream has something to relay; `None` where it has nothing.
+    pub(super) fn relays_since(&self, address: &Address, events: &BTreeMap<u64, Waiting>) -> Option<u64> {
+        let Some(behind) = self.behind.get(address) else {
+            return events.values().next().map(|waiting| waiting.arrival);
+        };
+        let fresh = events.range((Bound::Excluded(behind.others), Bound::Unbounded)).next();
+        let resumed = behind.holds.values().filter(|hold| hold.parked.is_none());
+        let missed = resumed.filter_map(|hold| missed(events, behind, hold).next());
+        fresh.into_iter().chain(missed).map(|(_, waiting)| waiting.arrival).min()
     }
 
     fn check_relay(&self, lease: &Lease, operation: &'static str) -> Result<(), LeaseError> {
         check_topic(lease, operation)?;
         if self.holds(lease) { Ok(()) } else { Err(LeaseError::Lost { key: lease.key }) }
     }
+}
+
+/// The events that others have got and a held destination has not.
+fn missed<'e>(
+    events: &'e BTreeMap<u64, Waiting>,
+    behind: &Behind,
+    hold: &Hold,
+) -> impl Iterator<Item = (&'e u64, &'e Waiting)> + use<'e> {
+    let range = (hold.from <= behind.others).then(|| events.range(hold.from..=behind.others));
+    range.into_iter().flatten()
+}
+
+fn taken<'e>(events: impl Iterator<Item = (&'e u64, &'e Waiting)>, limit: u32) -> Vec<PublishedEvent> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    events.take(limit).map(|(_, waiting)| waiting.event.clone()).collect()
 }
 
 fn check_topic(lease: &Lease, operation: &'static str) -> PortResult<()> {

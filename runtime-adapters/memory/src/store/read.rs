@@ -6,7 +6,7 @@ use std::ops::Bound;
 use runtime_domain::id::TenantId;
 use runtime_ports::PortResult;
 use runtime_ports::store::{
-    AggregateKey, Cursor, HistoryEntry, Order, Page, Query, StoredAggregate, due_micros,
+    AggregateKey, Cursor, HistoryEntry, InboxEntry, Order, Page, Query, StoredAggregate, due_micros,
 };
 use uuid::Uuid;
 
@@ -59,6 +59,10 @@ impl State {
             let row = self.aggregates.get(&(tenant, key)).filter(|row| matches(row, query))?;
             Some((*number, *id, row))
         })
+    }
+
+    pub(super) fn is_handled(&self, tenant: TenantId, entry: &InboxEntry) -> bool {
+        self.inbox.contains(&(tenant, entry.consumer.clone(), entry.event))
     }
 
     pub(super) fn history(

@@ -7,7 +7,9 @@ use runtime_domain::id::{AggregateKind, EventId, HostId, TenantId};
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::{Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
-use runtime_ports::store::{AggregateKey, Facets, HistoryEntry, LeaseTopic, StoredAggregate, StoredRecord};
+use runtime_ports::store::{
+    AggregateKey, Facets, HistoryEntry, LeaseTopic, ParkedUntil, StoredAggregate, StoredRecord,
+};
 use uuid::Uuid;
 
 /// Where an aggregate is, among all tenants'.
@@ -25,7 +27,7 @@ pub(super) struct State {
     pub(super) inbox: BTreeSet<(TenantId, Name, EventId)>,
     pub(super) due: BTreeSet<(AggregateKind, Timestamp, Address)>,
     pub(super) outbox: BTreeMap<Address, BTreeMap<u64, Waiting>>,
-    pub(super) parked: BTreeMap<Address, Parked>,
+    pub(super) behind: BTreeMap<Address, Behind>,
     pub(super) leases: BTreeMap<(LeaseTopic, Address), LeaseRow>,
     /// The token of the newest lease.
     pub(super) tokens: u64,
@@ -67,13 +69,29 @@ pub(super) struct Waiting {
     pub(super) event: PublishedEvent,
 }
 
-/// A stream that is set aside.
+/// The destinations that are behind in one stream.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    /// Up to where all others have got the events.
+    pub(super) others: u64,
+    pub(super) holds: BTreeMap<Name, Hold>,
+}
+
+/// One destination's place.
 #[derive(Debug)]
-pub(super) struct Parked {
+pub(super) struct Hold {
+    /// The first event that it has not got.
     pub(super) from: u64,
-    /// Shown by `Debug` of the store: why the stream waits.
-    #[expect(dead_code, reason = "kept for people who look at the store with a debugger or `Debug`")]
+    /// `None` where it may catch up.
+    pub(super) parked: Option<Parked>,
+}
+
+/// Why a destination's stream waits.
+#[derive(Debug, Clone)]
+pub(super) struct Parked {
     pub(super) reason: String,
+    pub(super) until: ParkedUntil,
+    pub(super) since: Timestamp,
 }
 
 /// A lease; kept without a holder after it was given back.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use runtime_ports::PortResult;
 use runtime_postgres::PostgresStore;
-use runtime_testkit::conformance::{self, AdapterFactory, Persistence, StoreFactory};
+use runtime_testkit::conformance::{self, AdapterFactory, Persistence, StoreCapabilities, StoreFactory};
 
 use crate::Site;
 
@@ -17,10 +17,6 @@ struct Postgres {
 impl StoreFactory for Postgres {
     type Store = PostgresStore;
 
-    fn persistence(&self) -> Persistence {
-        Persistence::Durable
-    }
-
     async fn fresh(&self) -> PortResult<PostgresStore> {
         let database = self.site.database();
         self.opened.lock().unwrap().clone_from(&database);
@@ -29,6 +25,11 @@ impl StoreFactory for Postgres {
 
     async fn reopen(&self, store: PostgresStore) -> PortResult<PostgresStore> {
         store.close().await;
+        let database = self.opened.lock().unwrap().clone();
+        self.site.open(&database).await
+    }
+
+    async fn beside(&self, _store: &PostgresStore) -> PortResult<PostgresStore> {
         let database = self.opened.lock().unwrap().clone();
         self.site.open(&database).await
     }
@@ -74,5 +75,6 @@ async fn artifacts_keep_every_promise_of_their_port() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_every_promise_of_its_port() {
     let site = Site::shared().await;
-    conformance::store(Postgres { site, opened: Mutex::default() }).await.assert_passed();
+    let capabilities = StoreCapabilities::new().durable().serving_many_hosts();
+    conformance::store(Postgres { site, opened: Mutex::default() }, capabilities).await.assert_passed();
 }

@@ -6,7 +6,7 @@ use runtime_domain::value::Name;
 use runtime_ports::artifacts::{ArtifactKey, ArtifactStore as _};
 use runtime_ports::health_results::HealthResultStore as _;
 use runtime_ports::snapshots::{SnapshotBody, SnapshotStore as _};
-use runtime_ports::store::{Commit, InboxEntry, LeaseRequest, LeaseTopic, Store};
+use runtime_ports::store::{Commit, InboxEntry, LeaseRequest, LeaseTopic, ParkedUntil, Parking, Store};
 use runtime_testkit::sample::{self, Draft, exclusive, global};
 use tokio_postgres::{Client, NoTls};
 
@@ -20,10 +20,10 @@ const TABLES: [&str; 12] = [
     "claims",
     "counters",
     "health_results",
+    "held",
     "history",
     "inbox",
     "outbox",
-    "parked",
     "snapshots",
     "work",
 ];
@@ -85,8 +85,15 @@ async fn fill(site: &Site, database: &str) {
         until: sample::at(9),
         limit: 10,
     };
+    let parking = Parking {
+        destination: Name::new("bus").unwrap(),
+        sequence: 1,
+        reason: "poison".to_owned(),
+        until: ParkedUntil::Unparked,
+        at: sample::at(1),
+    };
     for lease in operator.take_leases(&request).await.unwrap() {
-        operator.outbox_park(&lease, 1, "poison").await.unwrap();
+        operator.outbox_park(&lease, &parking).await.unwrap();
     }
     store.close().await;
 }
@@ -172,7 +179,7 @@ async fn an_operator_reaches_leases_and_the_outbox_of_all_tenants_and_no_state()
             rows.map(|row| row.get::<_, i64>(0)).map_err(|error| error.code().unwrap().code().to_owned())
         }
     };
-    for table in ["outbox", "parked"] {
+    for table in ["held", "outbox"] {
         assert_eq!(count(table).await, Ok(2), "{table}");
     }
     assert_eq!(count("work").await, Ok(4));

@@ -3,21 +3,28 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a test calls is a test too")]
 
 mod conformance;
+mod exhaustion;
 mod failure;
+mod growth;
 mod hosts;
 mod isolation;
+mod kills;
 mod network;
 mod opening;
+mod races;
 mod records;
 
 use std::sync::{Arc, Mutex, Weak};
 
-use postgres_server::{Durability, Server};
+use postgres_server::Server;
 use runtime_domain::id::AggregateKind;
 use runtime_ports::PortResult;
 use runtime_ports::store::AggregateKey;
 use runtime_postgres::{PostgresOptions, PostgresStore, migrate};
 use runtime_testkit::sample;
+
+/// Nothing is flushed, and of two that wait for each other one gives way soon.
+const SETTINGS: [&str; 2] = ["fsync=off", "deadlock_timeout=50ms"];
 
 /// A server with a migrated database to copy.
 struct Site {
@@ -42,7 +49,7 @@ impl Site {
         if let Some(site) = running {
             return site;
         }
-        let site = Arc::new(Self::start(Server::start(Durability::None)).await);
+        let site = Arc::new(Self::start(Server::start_with(&SETTINGS)).await);
         *SITE.lock().unwrap() = Arc::downgrade(&site);
         site
     }
@@ -62,6 +69,11 @@ impl Site {
 
 fn key(number: u64) -> AggregateKey {
     sample::key(AggregateKind::RuntimeDeployment, number)
+}
+
+/// How often something is done: so often as the variable says, or as is quick enough for every change.
+fn rounds(variable: &str, quick: u64) -> u64 {
+    std::env::var(variable).ok().map_or(quick, |text| text.parse().unwrap())
 }
 
 /// Repeats until it answers something, for as long as a slow machine may need.

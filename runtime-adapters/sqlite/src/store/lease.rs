@@ -23,16 +23,17 @@ const DUE_WORK: &str = "
         WHERE due.kind IN ({kinds}) AND due.wake_at <= ? AND (leases.until IS NULL OR leases.until <= ?))
     ORDER BY place, since LIMIT ?";
 
-/// Aggregates with events to publish, ranked likewise, by the age of the oldest event.
+/// Aggregates with events to publish, or that a resumed destination has missed, ranked likewise, by the age of the oldest event.
 const DUE_OUTBOX: &str = "
     SELECT tenant, kind, id FROM (
         SELECT due.tenant, due.kind, due.id, min(due.position) AS since,
                row_number() OVER (PARTITION BY due.tenant ORDER BY min(due.position)) AS place
         FROM outbox AS due
-        LEFT JOIN parked ON parked.tenant = due.tenant AND parked.kind = due.kind AND parked.id = due.id
+        LEFT JOIN held ON held.tenant = due.tenant AND held.kind = due.kind AND held.id = due.id
         LEFT JOIN leases ON leases.tenant = due.tenant AND leases.topic = 'outbox'
             AND leases.kind = due.kind AND leases.id = due.id
-        WHERE due.kind IN ({kinds}) AND (parked.from_sequence IS NULL OR due.sequence < parked.from_sequence)
+        WHERE due.kind IN ({kinds}) AND (held.others IS NULL OR due.sequence > held.others
+                OR (held.parked_until IS NULL AND due.sequence >= held.from_sequence))
             AND (leases.until IS NULL OR leases.until <= ?)
         GROUP BY due.tenant, due.kind, due.id)
     ORDER BY place, since LIMIT ?";

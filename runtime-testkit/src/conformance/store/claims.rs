@@ -71,6 +71,32 @@ pub(super) async fn a_claim_passes_between_two_writes_of_one_commit(world: World
     refused(&*tenant, taker.next().next().commit(), "the claim was passed back", is_claim_held).await
 }
 
+pub(super) async fn two_aggregates_swap_their_claims_in_one_commit(world: World) -> Outcome {
+    let tenant = world.tenant(1);
+    let (one, other) = (holding(1, 1, exclusive("a")), holding(1, 2, exclusive("b")));
+    tenant.commit(sample::commit([one.clone(), other.clone()])).await?;
+    let swapped = [one.next().claiming([exclusive("b")]), other.next().claiming([exclusive("a")])];
+    tenant.commit(sample::commit(swapped.clone())).await?;
+    for held in ["a", "b"] {
+        refused(
+            &*tenant,
+            holding(1, 3, exclusive(held)).commit(),
+            "it was swapped, not given up",
+            is_claim_held,
+        )
+        .await?;
+    }
+    // Each holds what it got, and not what it gave.
+    let [one, other] = swapped;
+    tenant.commit(one.next().claiming([]).commit()).await?;
+    tenant.commit(holding(1, 3, exclusive("b")).commit()).await?;
+    refused(&*tenant, holding(1, 4, exclusive("a")).commit(), "its holder has kept it", is_claim_held)
+        .await?;
+    tenant.commit(other.next().claiming([]).commit()).await?;
+    tenant.commit(holding(1, 4, exclusive("a")).commit()).await?;
+    Ok(())
+}
+
 pub(super) async fn two_writes_of_one_commit_cannot_claim_the_same(world: World) -> Outcome {
     let tenant = world.tenant(1);
     for (one, other) in [(exclusive("a"), exclusive("a")), (shared("a"), exclusive("a"))] {

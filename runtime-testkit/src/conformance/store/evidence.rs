@@ -1,8 +1,11 @@
 use runtime_domain::value::Revision;
 use runtime_ports::store::{AggregateKey, Commit, CommitError, EvidenceCheck, Wanted};
 
+use tokio::task::JoinSet;
+
 use super::{Outcome, World, ensure, is_absent, is_stale, key, refusal, refused};
-use crate::sample::Draft;
+use crate::conformance::equal;
+use crate::sample::{self, Draft};
 
 fn resting_on(draft: &Draft, evidence: AggregateKey, wanted: Wanted) -> Commit {
     Commit { evidence: vec![EvidenceCheck { key: evidence, wanted }], ..draft.commit() }
@@ -55,5 +58,32 @@ pub(super) async fn evidence_is_judged_before_the_commit_itself(world: World) ->
     refused(&*tenant, own, "the witness comes with the same commit", is_stale).await?;
     tenant.commit(witness.commit()).await?;
     tenant.commit(resting_on(&witness.next(), key(1), Wanted::Exactly(Revision(1)))).await?;
+    Ok(())
+}
+
+/// Each of two commits writes what the other rests on: whichever is first, the other's evidence has ended. A store that looks at evidence
+/// without holding on to it lets both happen.
+pub(super) async fn one_of_two_that_rest_on_each_other_happens(world: World) -> Outcome {
+    for round in 0..12 {
+        let numbers = [round * 2 + 1, round * 2 + 2];
+        let drafts = numbers.map(|number| Draft::create(1, key(number)));
+        world.tenant(1).commit(sample::commit(drafts.clone())).await?;
+        let mut contenders = JoinSet::new();
+        for (place, draft) in (1..).zip(&drafts) {
+            let tenant = world.host(place).for_tenant(&sample::scope(1));
+            let other = drafts.iter().map(Draft::key).find(|key| *key != draft.key());
+            let commit = other.map(|other| resting_on(&draft.next(), other, Wanted::Exactly(Revision(1))));
+            contenders.spawn(async move {
+                tokio::task::yield_now().await;
+                tenant.commit(commit.unwrap_or_default()).await
+            });
+        }
+        let answers = contenders.join_all().await;
+        let happened = answers.iter().filter(|answer| answer.is_ok()).count();
+        equal("how many of two that rest on each other happened", happened, 1)?;
+        let otherwise =
+            answers.iter().filter_map(|answer| answer.as_ref().err()).find(|error| !is_stale(error));
+        ensure(otherwise.is_none(), format!("the other was refused otherwise: {otherwise:?}"))?;
+    }
     Ok(())
 }

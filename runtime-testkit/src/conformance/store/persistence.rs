@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use runtime_domain::value::Revision;
-use runtime_ports::store::{Commit, CommitError, InboxEntry, LeaseTopic, Query, Store};
+use runtime_ports::store::{Commit, CommitError, InboxEntry, LeaseTopic, Query, Store, Unpark};
 
 use super::atomicity::consumer;
+use super::outbox::parking;
 use super::{
     KIND, Outcome, StoreFactory, World, ensure, is_claim_held, is_lease_lost, key, loaded, refused, take_one,
 };
@@ -24,15 +25,19 @@ pub(super) async fn what_was_committed_survives_reopening<F: StoreFactory>(facto
     for lease in operator.take_leases(&super::request(LeaseTopic::Outbox, 1, 1)).await? {
         operator.outbox_published(&lease, 1).await?;
         if lease.key == key(1) {
-            operator.outbox_park(&lease, 3, "the bus refuses it for ever").await?;
+            operator.outbox_park(&lease, &parking("bus", 3)?).await?;
         }
         operator.release_lease(&lease).await?;
     }
+    let last = Draft::create(1, key(4));
+    tenant.commit(last.commit()).await?;
     drop((tenant, operator));
 
-    let world = World { store: Arc::new(factory.reopen(store).await?) };
+    let store: Arc<dyn Store> = Arc::new(factory.reopen(store).await?);
+    let world = World { beside: Arc::clone(&store), store };
     let (tenant, operator) = (world.tenant(1), world.operator());
     equal("the state", loaded(&*tenant, key(1)).await?, before)?;
+    equal("the last commit", loaded(&*tenant, key(4)).await?.record, last.write().record)?;
     equal("the history", tenant.history(&key(1), 0, 10).await?, first.write().history)?;
     let again = Commit { inbox: Some(inbox), ..Commit::default() };
     let already = |error: &CommitError| matches!(error, CommitError::AlreadyHandled);
@@ -42,9 +47,12 @@ pub(super) async fn what_was_committed_survives_reopening<F: StoreFactory>(facto
     let page = tenant.query(&Query { after: cursor, ..Query::all(KIND) }).await?;
     equal("the page after the cursor", page.items.iter().map(|item| item.key).collect(), vec![key(1)])?;
     let relay = take_one(&*operator, LeaseTopic::Outbox, 1, 2).await?;
-    let waiting: Vec<u64> = operator.outbox(&relay, 10).await?.iter().map(|event| event.sequence).collect();
-    equal("the events before the parked one", (relay.key, waiting), (key(1), vec![2]))?;
-    equal("the parked streams", operator.outbox_unpark(&[KIND]).await?, 1)?;
+    let outbox = operator.outbox(&relay, 10).await?;
+    let waiting: Vec<u64> = outbox.events.iter().map(|event| event.sequence).collect();
+    equal("the events for those who are not held", (relay.key, waiting), (key(1), vec![3]))?;
+    equal("how many are held", outbox.held.len(), 1)?;
+    let unparked = operator.outbox_unpark(&Unpark::All { destination: None }).await?;
+    equal("the parked streams", unparked, 1)?;
     let taken = take_one(&*operator, LeaseTopic::Work, 2, 60).await?;
     ensure(taken.token > work.token, "a lease's token did not grow over reopening")?;
     let zombie = Commit { lease: Some(work), ..first.next().commit() };

@@ -10,7 +10,7 @@ use factory_runtime::ports::store::Query;
 use factory_runtime::prelude::*;
 use factory_runtime::services::deployments::Exceptions;
 use factory_runtime::services::tenancy::NewBinding;
-use runtime_memory::Delivery;
+use runtime_memory::Observed;
 
 use crate::bench::{Bench, WEB, release_of, until};
 
@@ -211,7 +211,7 @@ async fn a_tenants_quota_grows_within_the_capacity_and_is_given_back_when_it_lea
 #[tokio::test(flavor = "multi_thread")]
 async fn what_serves_is_in_the_inventory_with_its_health_and_events_tell_of_it() {
     let bench = Bench::with_a_release().await;
-    let mut events = bench.embedded().bus().subscribe();
+    let mut events = bench.embedded().bus().observe();
     bench.pack("2.0.0", "").await;
     bench.deploy_well("2.0.0").await;
     let runtime = bench.runtime();
@@ -232,7 +232,7 @@ async fn what_serves_is_in_the_inventory_with_its_health_and_events_tell_of_it()
     let mut last = std::collections::BTreeMap::new();
     let mut names = Vec::new();
     while !names.iter().any(|name| name == "RuntimeDeploymentCompleted") {
-        let Some(Delivery::Event(event)) = events.next().await else { panic!("the bus ended or lagged") };
+        let Some(Observed::Event(event)) = events.next().await else { panic!("the bus ended or lagged") };
         let envelope: Envelope<serde_json::Value> =
             serde_json::from_str(&event.envelope).expect("an envelope");
         let before = last.insert(envelope.subject.id, envelope.sequence);

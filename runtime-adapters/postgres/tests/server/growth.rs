@@ -1,0 +1,129 @@
+//! What a commit costs as the tables grow.
+
+use std::time::{Duration, Instant};
+
+use postgres_server::Server;
+use runtime_ports::store::Store;
+use runtime_testkit::sample::{self, Draft};
+
+use crate::{Site, key, rounds};
+
+/// How many commits are measured at each size.
+const COMMITS: u64 = 200;
+
+/// Adds aggregates up to a number of them, each with its claim, its module, its due work and ten entries of history, as their owner would.
+fn fill(site: &Site, database: &str, from: u64, to: u64) {
+    let statements = format!(
+        "SET search_path = factory_runtime; SET synchronous_commit = off;
+         CREATE TEMP TABLE added AS SELECT n, ('00000001-0000-0000-0000-' || lpad(to_hex(n % 50 + 1), 12, '0'))::uuid AS tenant,
+             ('00000005-0000-0001-0000-' || lpad(to_hex(n), 12, '0'))::uuid AS id FROM generate_series({from} + 1, {to}) AS n;
+         INSERT INTO aggregates (tenant, kind, id, created, revision, sequence, schema, environment, status, facets, replaced_revision, replaced_sequence, body)
+             SELECT tenant, 'RuntimeDeployment', id, n + 1000000, 1, 10, 1, id, 'Open', id, 0, 0, '{{\"step\":1}}' FROM added;
+         INSERT INTO claims SELECT tenant, 'RuntimeDeployment', id, tenant, 'claim-' || n, false FROM added;
+         INSERT INTO aggregate_modules SELECT tenant, 'RuntimeDeployment', id, 'module-' || n % 1000 FROM added;
+         INSERT INTO work (tenant, kind, id, topic, due_at) SELECT tenant, 'RuntimeDeployment', id, 'work', 4000000000000000 + n FROM added;
+         INSERT INTO history (tenant, kind, id, sequence, event_id, event, body, at, actor, correlation, explanation)
+             SELECT tenant, 'RuntimeDeployment', id, s, id, 'Sampled', '{{}}', '2026-01-01T00:00:00+00:00', 'reconciler:testkit', id, ''
+             FROM added, generate_series(1, 10) AS s;
+         DROP TABLE added"
+    );
+    site.server.sql(database, &statements);
+    site.server.sql(database, "VACUUM ANALYZE");
+}
+
+/// Statistics are complete when the sessions that they are of have ended.
+async fn nobody_is_connected(site: &Site, database: &str) {
+    let others = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'");
+    crate::eventually("the end of all sessions", || async {
+        (site.server.sql("postgres", &others).trim() == "0").then_some(())
+    })
+    .await;
+}
+
+struct Cost {
+    /// Pages of tables and indexes that a commit looked at.
+    pages: f64,
+    /// Tables that were read from end to end.
+    scans: u64,
+    time: Duration,
+}
+
+/// What a commit costs: half of them create, with a claim and an event, half change what is there.
+async fn measured(site: &Site, database: &str, first: u64) -> Cost {
+    let touched = || -> (f64, u64) {
+        let counted = site.server.sql(
+            database,
+            "SELECT (SELECT sum(coalesce(heap_blks_hit, 0) + coalesce(heap_blks_read, 0) + coalesce(idx_blks_hit, 0) + coalesce(idx_blks_read, 0))
+                 FROM pg_statio_user_tables), (SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname <> 'schema_version')",
+        );
+        let (pages, scans) = counted.trim().split_once('|').unwrap();
+        (pages.parse().unwrap(), scans.parse().unwrap())
+    };
+    nobody_is_connected(site, database).await;
+    let before = touched();
+    let store = site.open(database).await.unwrap();
+    let mut time = Duration::ZERO;
+    for number in first..first + COMMITS / 2 {
+        let tenant_number = 1 + number % 50;
+        let tenant = store.for_tenant(&sample::scope(tenant_number));
+        let claim = sample::exclusive(&format!("new-{number}"));
+        let created =
+            Draft::create(tenant_number, key(number)).claiming([claim]).waking_at(number).publishing();
+        let begun = Instant::now();
+        tenant.commit(created.commit()).await.unwrap();
+        tenant.commit(created.next().publishing().commit()).await.unwrap();
+        time += begun.elapsed();
+    }
+    store.close().await;
+    nobody_is_connected(site, database).await;
+    let after = touched();
+    let commits = f64::from(u32::try_from(COMMITS).unwrap());
+    Cost {
+        pages: (after.0 - before.0) / commits,
+        scans: after.1 - before.1,
+        time: time / u32::try_from(COMMITS).unwrap(),
+    }
+}
+
+/// Up to so many thousand aggregates as `RUNTIME_POSTGRES_GROWTH` says, ten times as many entries of history; a million need 6 GB of disk.
+/// An index's depth may add a few pages; nothing else may grow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_costs_no_more_than_its_indexes_depth_as_the_tables_grow() {
+    let settings = [
+        "fsync=off",
+        "wal_level=minimal",
+        "max_wal_senders=0",
+        "max_wal_size=512MB",
+        "autovacuum=off",
+        "shared_buffers=256MB",
+    ];
+    let site = Site::start(Server::start_with(&settings)).await;
+    let database = site.database();
+    let largest = rounds("RUNTIME_POSTGRES_GROWTH", 10) * 1_000;
+    let mut first: Option<Cost> = None;
+    let mut filled = 0;
+    for size in [1_000, 10_000, 100_000, 1_000_000].into_iter().filter(|size| *size <= largest) {
+        fill(&site, &database, filled, size);
+        filled = size;
+        let cost = measured(&site, &database, size * 10).await;
+        println!(
+            "{size} aggregates, {} entries of history: {:.1} pages and {:?} a commit, {} whole scans",
+            size * 10,
+            cost.pages,
+            cost.time,
+            cost.scans
+        );
+        assert_eq!(cost.scans, 0, "a table is read from end to end");
+        match &first {
+            None => first = Some(cost),
+            Some(first) => {
+                let ratio = cost.pages / first.pages;
+                println!(
+                    "  {ratio:.2} times the pages, {:.2} times the time",
+                    cost.time.as_secs_f64() / first.time.as_secs_f64()
+                );
+                assert!(ratio < 2.0, "{} pages, {} with a thousand aggregates", cost.pages, first.pages);
+            }
+        }
+    }
+}
