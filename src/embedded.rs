@@ -1,6 +1,6 @@
 //! The whole on one machine, with nothing installed but Rust.
 //!
-//! A folder holds everything: the SQLite store, an OCI layout as registry, unpacked images, workloads' logs, environments.
+//! A folder holds everything: the SQLite store, artifacts, an OCI layout as registry, unpacked images, workloads' logs, environments.
 //! Workloads are operating-system processes behind a traffic-splitting proxy; they outlive the host and are adopted by the next
 //! [`Embedded::open`].
 
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use runtime_artifact_directory::ArtifactDirectory;
 use runtime_directory::DirectoryEngine;
 use runtime_domain::surface::ComponentKey;
 use runtime_http_prober::HttpProber;
@@ -146,6 +147,7 @@ impl Embedded {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Generator::new());
         let store = SqliteStore::open_with(folder.join("store.db"), store)?;
+        let artifacts = ArtifactDirectory::open(folder.join("artifacts"))?;
         let registry = OciLayout::create(folder.join("images"))?;
         let prober = Arc::new(HttpProber::new(egress));
         let mut workloads = ProcessSurfaceOptions::new(
@@ -161,6 +163,9 @@ impl Embedded {
         let builder = subscribers.into_iter().fold(Runtime::builder(), RuntimeBuilder::subscriber);
         let runtime = builder
             .store(Arc::new(store.clone()))
+            .health_results(Arc::new(store.clone()))
+            .snapshots(Arc::new(store.clone()))
+            .artifacts(Arc::new(artifacts))
             .surface(surface.clone())
             .metrics(surface.clone())
             .jobs(surface.clone())

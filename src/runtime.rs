@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use runtime_ports::artifacts::ArtifactStore;
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::health_results::HealthResultStore;
 use runtime_ports::infrastructure::InfrastructureEngine;
 use runtime_ports::job::JobRunner;
 use runtime_ports::metric::MetricSource;
 use runtime_ports::prober::HealthProber;
 use runtime_ports::publisher::EventPublisher;
 use runtime_ports::registry::ImageRegistry;
+use runtime_ports::snapshots::SnapshotStore;
 use runtime_ports::store::Store;
 use runtime_ports::subscriber::Subscriber;
 use runtime_ports::surface::ComputeSurface;
@@ -20,7 +23,7 @@ use runtime_services::health::HealthService;
 use runtime_services::inventory::InventoryService;
 use runtime_services::relay::{RelayService, SubscriberError};
 use runtime_services::tenancy::TenancyService;
-use runtime_services::{Host, HostOptions, Ports, Services};
+use runtime_services::{Host, HostOptions, Ports, Records, Services};
 use runtime_system::{SystemClock, UuidV7Generator};
 use tokio_util::sync::CancellationToken;
 
@@ -116,6 +119,7 @@ impl Runtime {
 #[derive(Default)]
 pub struct RuntimeBuilder {
     store: Option<Arc<dyn Store>>,
+    records: Records,
     surfaces: Vec<Arc<dyn ComputeSurface>>,
     infrastructure: Option<Arc<dyn InfrastructureEngine>>,
     registry: Option<Arc<dyn ImageRegistry>>,
@@ -163,6 +167,27 @@ impl RuntimeBuilder {
     #[must_use]
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// Where every health evaluation is kept for a time, for those who look back. Without it none is.
+    #[must_use]
+    pub fn health_results(mut self, store: Arc<dyn HealthResultStore>) -> Self {
+        self.records.health_results = Some(store);
+        self
+    }
+
+    /// Where what surfaces show is kept for a time. Without it only the inventory's present record is.
+    #[must_use]
+    pub fn snapshots(mut self, store: Arc<dyn SnapshotStore>) -> Self {
+        self.records.snapshots = Some(store);
+        self
+    }
+
+    /// Where step logs, plans and evidence are kept for a time. Without it none are.
+    #[must_use]
+    pub fn artifacts(mut self, store: Arc<dyn ArtifactStore>) -> Self {
+        self.records.artifacts = Some(store);
         self
     }
 
@@ -261,6 +286,7 @@ impl RuntimeBuilder {
         }
         let ports = Ports {
             store: chosen(self.store, "the store", "store")?,
+            records: self.records,
             surfaces,
             infrastructure: chosen(self.infrastructure, "the infrastructure engine", "infrastructure")?,
             registry: chosen(self.registry, "the image registry", "registry")?,

@@ -6,6 +6,9 @@
 //! | port | what it stands for |
 //! |---|---|
 //! | [`store`] | state, history, outbox, inbox, claims and leases, in one atomic commit |
+//! | [`health_results`] | every health evaluation, for those who look back |
+//! | [`snapshots`] | what was observed, and when |
+//! | [`artifacts`] | step logs, plans, evidence |
 //! | [`surface`] | where workloads run |
 //! | [`infrastructure`] | the engine that creates an environment's resources |
 //! | [`registry`] | where images come from |
@@ -18,15 +21,20 @@
 //!
 //! With the feature `mocks`, every port has a `mockall` mock (`MockComputeSurface`, …) for unit tests.
 
+pub mod artifacts;
 pub mod clock;
 pub mod error;
+pub mod health_results;
 pub mod infrastructure;
 pub mod job;
 pub mod metric;
 pub mod prober;
 pub mod publisher;
 pub mod registry;
+pub mod retention;
+pub mod snapshots;
 pub mod store;
+pub mod subject;
 pub mod subscriber;
 pub mod surface;
 

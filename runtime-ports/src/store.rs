@@ -22,6 +22,7 @@ use crate::PortResult;
 
 mod arrival;
 mod commit;
+mod cursor;
 mod lease;
 mod outbox;
 mod query;
@@ -33,10 +34,16 @@ pub use commit::{
     AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, Facets,
     HistoryEntry, InboxEntry, StoredRecord, Wanted,
 };
+pub use cursor::{Cursor, Seal, check_limit};
 pub use lease::{Lease, LeaseError, LeaseRequest, LeaseTopic};
 pub use outbox::{Held, Outbox, ParkedQuery, ParkedStream, ParkedUntil, Parking, StreamKey, Unpark};
-pub use query::{Cursor, Order, Page, Query, StoredAggregate};
-pub use repository::{LoadError, Loaded, Repository};
+pub use query::{Order, Page, Query, StoredAggregate, due_micros};
+pub use repository::{
+    HealthCheckResultRepository, LoadError, Loaded, PageRequest, Repository, RuntimeConfigurationRepository,
+    RuntimeDeploymentRepository, RuntimeDriftFindingRepository, RuntimeEnvironmentRepository,
+    RuntimeServiceRepository, RuntimeTenantBindingRepository, ScalingPolicyRepository,
+    SecretBindingRepository,
+};
 
 /// A store of aggregates.
 ///
@@ -73,7 +80,8 @@ pub trait TenantStore: Send + Sync {
     /// Loads one aggregate; `None` where this tenant has none by that key.
     async fn load(&self, key: &AggregateKey) -> PortResult<Option<StoredAggregate>>;
 
-    /// Lists aggregates page by page. An aggregate that exists during the whole listing appears exactly once.
+    /// Lists aggregates page by page. An aggregate that exists during the whole listing appears exactly once; in the order
+    /// [`Order::DueFirst`] that holds for those whose due time stays what it is.
     async fn query(&self, query: &Query) -> PortResult<Page<StoredAggregate>>;
 
     /// Whether this consumer has handled this event: a commit with the same [`InboxEntry`] is refused.
@@ -114,7 +122,7 @@ pub trait OperatorStore: Send + Sync {
     async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox>;
 
     /// Marks the aggregate's events up to and including `sequence` as published: every destination that is not held has them. Those that
-    /// are held lose none. Marking what is marked changes nothing.
+    /// are held lose none. Marking what is marked changes nothing; a sequence beyond the newest event means the newest.
     async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError>;
 
     /// Sets the aggregate's stream aside for one destination, which has got all before `parking.sequence` and nothing after: a poison event

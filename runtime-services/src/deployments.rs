@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use runtime_domain::aggregate::{Aggregate, Decision, EvidenceRef};
+use runtime_domain::aggregate::{Decision, EvidenceRef};
 use runtime_domain::calendar::{Activity, BreakGlass, Clearance};
 use runtime_domain::component::ImageReference;
 use runtime_domain::deployment::{
@@ -14,7 +14,10 @@ use runtime_domain::id::{DeploymentId, EnvironmentId};
 use runtime_domain::rollout::{HealthGate, PlanRefusal, RolloutPlan};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::{ModuleId, Name};
-use runtime_ports::store::{HistoryEntry, LoadError, Loaded, Page, Query, Repository, TenantStore};
+use runtime_ports::store::{
+    HistoryEntry, LoadError, Loaded, Page, PageRequest, Query, Repository, RuntimeDeploymentRepository,
+    TenantStore,
+};
 
 use crate::environments::{AdmissionError, EnvironmentService};
 use crate::error::CommandError;
@@ -25,7 +28,7 @@ use crate::unit::{Done, Grounds, commit};
 
 mod standing;
 
-use standing::{Standing, completed, newest, retry_or_refuse};
+use standing::{Standing, completed, retry_or_refuse};
 
 /// What goes wrong with a deployment's command.
 pub type DeploymentError = CommandError<DeploymentRefusal>;
@@ -350,7 +353,9 @@ impl DeploymentService {
         module: &ModuleId,
     ) -> Result<Option<DeployedVersion>, LoadError> {
         let store = self.host.ports().store.for_tenant(scope);
-        let completed = newest(&*store, environment, module, &[DeploymentStatus::Completed.name()]).await?;
+        let completed = RuntimeDeploymentRepository::new(&*store)
+            .newest_of(environment, module, &[DeploymentStatus::Completed])
+            .await?;
         Ok(completed.and_then(|loaded| loaded.aggregate.deployed_version(module, loaded.revision)))
     }
 
@@ -385,13 +390,9 @@ impl DeploymentService {
         environment: EnvironmentId,
         limit: u32,
     ) -> Result<Vec<Loaded<RuntimeDeployment>>, LoadError> {
-        let statuses: Vec<&str> = DeploymentStatus::ALL
-            .into_iter()
-            .filter(|status| !status.is_final())
-            .map(DeploymentStatus::name)
-            .collect();
-        let query = Query::all(RuntimeDeployment::KIND).in_environment(environment).with_status(&statuses);
-        Ok(self.deployments(scope, query.limited_to(limit)).await?.items)
+        let store = self.host.ports().store.for_tenant(scope);
+        let deployments = RuntimeDeploymentRepository::new(&*store);
+        Ok(deployments.in_flight(environment, PageRequest::first(limit)).await?.items)
     }
 
     /// Commits a deployment's beginning; `None` where others have changed what it rests on, so that it must be decided again.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use runtime_domain::aggregate::Aggregate;
 use runtime_domain::calendar::{Activity, BreakGlass, ChangeCalendar, Clearance};
-use runtime_domain::claim::Claim;
 use runtime_domain::environment::{
     Admission, EnvironmentChange, EnvironmentCommand, EnvironmentRefusal, EnvironmentStage,
     HostedEnvironment, IsolationModel, ProvisionRuntimeEnvironment, RuntimeEnvironment,
@@ -13,10 +12,13 @@ use runtime_domain::id::{EnvironmentId, ProjectId};
 use runtime_domain::promotion::PromotionPolicy;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::SurfaceKind;
-use runtime_domain::tenancy::{BindingStatus, ResourceQuota, RuntimeTenantBinding};
+use runtime_domain::tenancy::ResourceQuota;
 use runtime_domain::value::{Name, Region};
 use runtime_ports::infrastructure::ResourcePreview;
-use runtime_ports::store::{HistoryEntry, LoadError, Loaded, Page, Query, Repository, TenantStore};
+use runtime_ports::store::{
+    HistoryEntry, LoadError, Loaded, Page, Query, Repository, RuntimeEnvironmentRepository,
+    RuntimeTenantBindingRepository,
+};
 
 use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
@@ -86,7 +88,9 @@ impl EnvironmentService {
         let store = self.host.ports().store.for_tenant(scope);
         for _ in 0..TRIES {
             let command = self.new_command(scope, &wanted);
-            if let Some(found) = self.named(&*store, wanted.project_id, &wanted.name).await? {
+            if let Some(found) =
+                RuntimeEnvironmentRepository::new(&*store).named(wanted.project_id, &wanted.name).await?
+            {
                 let decision = found.aggregate.provision_again(&command).map_err(CommandError::Refused)?;
                 return Ok(Done::of(found, &decision));
             }
@@ -129,28 +133,6 @@ impl EnvironmentService {
             surfaces,
             egress_allow_list,
             capacity,
-        }
-    }
-
-    async fn named(
-        &self,
-        store: &dyn TenantStore,
-        project: ProjectId,
-        name: &Name,
-    ) -> Result<Option<Loaded<RuntimeEnvironment>>, LoadError> {
-        let wanted = Claim::environment_name(project, name);
-        let mut query = Query::all(RuntimeEnvironment::KIND);
-        loop {
-            let page = Repository::<RuntimeEnvironment>::new(store).query(query.clone()).await?;
-            if let Some(found) =
-                page.items.into_iter().find(|loaded| loaded.aggregate.claims().contains(&wanted))
-            {
-                return Ok(Some(found));
-            }
-            match page.next {
-                Some(cursor) => query = query.after(cursor),
-                None => return Ok(None),
-            }
         }
     }
 
@@ -354,12 +336,8 @@ impl EnvironmentService {
         let store = self.host.ports().store.for_tenant(scope);
         let loaded = Repository::<RuntimeEnvironment>::new(&*store).load(environment.uuid()).await?;
         let loaded = loaded.ok_or(AdmissionError::NotFound)?;
-        let query = Query::all(RuntimeTenantBinding::KIND)
-            .in_environment(environment)
-            .with_status(&BindingStatus::CURRENT.map(BindingStatus::name))
-            .limited_to(1);
-        let bindings = Repository::<RuntimeTenantBinding>::new(&*store).query(query).await?;
-        let bound = bindings.items.first().and_then(|binding| binding.aggregate.prove(binding.revision).ok());
+        let binding = RuntimeTenantBindingRepository::new(&*store).current(environment).await?;
+        let bound = binding.and_then(|binding| binding.aggregate.prove(binding.revision).ok());
         loaded.aggregate.admit(loaded.revision, bound.as_ref()).map_err(AdmissionError::Refused)
     }
 

@@ -70,7 +70,7 @@ pub(crate) async fn command_on<A: Aggregate + 'static, R: Refusal + 'static>(
         let grounds = Grounds::exactly(facts);
         let (commit, after) = prepare(host, scope, Some(loaded), &decision, grounds, now)?;
         let (written, verdict) = turn.submit(after.clone(), store.commit(commit)).await;
-        verdict.is_durable(written.is_ok());
+        verdict.tell(written.is_ok());
         match written.map_err(sort) {
             Ok(_) => return Ok(Done::of(after, &decision)),
             // What it was built upon may have come to nothing: then that was another caller's try.

@@ -17,15 +17,24 @@ use runtime_domain::inventory::{FRESHNESS, RuntimeService, RuntimeStatus, Servic
 use runtime_domain::scope::TenantScope;
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{ModuleId, Name};
+use runtime_ports::PortResult;
+use runtime_ports::health_results::{HealthRecord, HealthResultQuery};
 use runtime_ports::prober::{ProbeAnswer, ProbeRequest};
-use runtime_ports::store::{CommitError, InboxEntry, LoadError, Query, Repository, TenantStore};
+use runtime_ports::store::{
+    CommitError, HealthCheckResultRepository, InboxEntry, LoadError, Page, TenantStore,
+};
 use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
 
 use crate::error::CommandError;
 use crate::events::{not_handled, opened, scope_of};
 use crate::host::Host;
 use crate::inventory::InventoryService;
+use crate::records::chosen;
 use crate::unit::{Grounds, commit};
+
+mod recorder;
+
+pub use recorder::HealthRecorder;
 
 /// What goes wrong with a health evaluation.
 pub type HealthError = CommandError<HealthRefusal>;
@@ -35,12 +44,35 @@ pub type HealthError = CommandError<HealthRefusal>;
 pub struct HealthService {
     host: Host,
     inventory: InventoryService,
+    recorder: Option<HealthRecorder>,
 }
 
 impl HealthService {
     /// The service of a host. `inventory` tells what runs.
     pub fn new(host: Host, inventory: InventoryService) -> Self {
-        Self { host, inventory }
+        let store = host.ports().records.health_results.clone();
+        let recorder = store.map(|store| HealthRecorder::new(host.clone(), store));
+        Self { host, inventory, recorder }
+    }
+
+    /// What records results for those who look back; `None` where the host keeps none.
+    pub fn recorder(&self) -> Option<&HealthRecorder> {
+        self.recorder.as_ref()
+    }
+
+    /// A page of the results that are kept, of an environment, a module, a revision, a stretch of time. They are recorded shortly after
+    /// they were evaluated, and are for looking back: for how a service is now, ask [`HealthService::health`].
+    ///
+    /// # Errors
+    /// The store failed, or this host keeps none.
+    pub async fn results(
+        &self,
+        scope: &TenantScope,
+        query: &HealthResultQuery,
+    ) -> PortResult<Page<HealthRecord>> {
+        let store = self.host.ports().records.health_results.as_ref();
+        let store = chosen(store, "health_results.query", "health_results")?;
+        store.tenant_health_results(scope).query(query).await
     }
 
     /// How a service is now, as far as is known.
@@ -127,7 +159,14 @@ impl HealthService {
         let decision = HealthCheckResult::record(command, now).map_err(CommandError::Refused)?;
         let grounds = Grounds { inbox, ..Grounds::default() };
         match commit::<HealthCheckResult>(&self.host, &*store, None, &decision, grounds, now).await {
-            Ok(recorded) => Ok(recorded.map(|loaded| loaded.aggregate)),
+            Ok(recorded) => {
+                let result = recorded.map(|loaded| loaded.aggregate);
+                if let (Some(recorder), Some(result)) = (&self.recorder, &result) {
+                    let revision = Some(service.version().revision.clone());
+                    recorder.offer(scope, HealthRecord { result: result.clone(), revision });
+                }
+                Ok(result)
+            }
             // The event was handled before, or another host evaluated the same instant: one result is enough.
             Err(CommitError::AlreadyHandled | CommitError::ClaimHeld { .. }) => Ok(None),
             Err(CommitError::Port(error)) => Err(CommandError::Port(error)),
@@ -221,12 +260,9 @@ async fn latest(
     store: &dyn TenantStore,
     service: &RuntimeService,
 ) -> Result<Option<HealthCheckResult>, LoadError> {
-    let query = Query::all(HealthCheckResult::KIND)
-        .in_environment(service.environment())
-        .about(service.module_id().clone())
-        .limited_to(1);
-    let page = Repository::<HealthCheckResult>::new(store).query(query).await?;
-    let newest = page.items.into_iter().map(|loaded| loaded.aggregate).next();
+    let results = HealthCheckResultRepository::new(store);
+    let newest = results.newest_of(service.environment(), service.module_id()).await?;
+    let newest = newest.map(|loaded| loaded.aggregate);
     Ok(newest.filter(|result| result.service_id() == service.service_id()))
 }
 

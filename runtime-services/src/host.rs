@@ -19,12 +19,15 @@ use runtime_ports::surface::ComputeSurface;
 use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 
 use crate::lane::Lanes;
+use crate::records::{Records, Retention};
 
 /// The adapters that a host has chosen.
 #[derive(Clone)]
 pub struct Ports {
     /// State, history, outbox, claims and leases.
     pub store: Arc<dyn Store>,
+    /// What is kept for a time beside them.
+    pub records: Records,
     /// The surfaces, by kind.
     pub surfaces: BTreeMap<SurfaceKind, Arc<dyn ComputeSurface>>,
     /// The engine that creates environments.
@@ -76,6 +79,8 @@ pub struct HostOptions {
     pub call_timeout: Span,
     /// How long shutting down waits for work in flight before it is handed back.
     pub drain: Span,
+    /// How long what is kept beside the aggregates is kept.
+    pub retention: Retention,
 }
 
 impl Default for HostOptions {
@@ -91,6 +96,7 @@ impl Default for HostOptions {
             idle: Span::from_secs(1),
             call_timeout: Span::from_secs(300),
             drain: Span::from_secs(10),
+            retention: Retention::default(),
         }
     }
 }

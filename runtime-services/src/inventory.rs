@@ -5,11 +5,11 @@ use runtime_domain::aggregate::{Aggregate, Decision};
 use runtime_domain::deployment::RuntimeDeployment;
 use runtime_domain::id::{AggregateKind, DeploymentId, EnvironmentId, ServiceId};
 use runtime_domain::inventory::{
-    InventoryCommand, InventoryEvent, InventoryRefusal, RegisterService, RuntimeService, RuntimeStatus,
+    InventoryCommand, InventoryEvent, InventoryRefusal, RegisterService, RuntimeService,
 };
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::ModuleId;
-use runtime_ports::store::{CommitError, LoadError, Query, Repository};
+use runtime_ports::store::{CommitError, LoadError, Repository, RuntimeServiceRepository};
 use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
 
 use crate::deployments::DeploymentService;
@@ -60,21 +60,8 @@ impl InventoryService {
         environment: EnvironmentId,
     ) -> Result<Vec<RuntimeService>, LoadError> {
         let store = self.host.ports().store.for_tenant(scope);
-        let live: Vec<&str> = RuntimeStatus::ALL
-            .into_iter()
-            .filter(|status| *status != RuntimeStatus::Retired)
-            .map(RuntimeStatus::name)
-            .collect();
-        let mut query = Query::all(RuntimeService::KIND).in_environment(environment).with_status(&live);
-        let mut services = Vec::new();
-        loop {
-            let page = Repository::<RuntimeService>::new(&*store).query(query.clone()).await?;
-            services.extend(page.items.into_iter().map(|loaded| loaded.aggregate));
-            match page.next {
-                Some(cursor) => query = query.after(cursor),
-                None => return Ok(services),
-            }
-        }
+        let live = RuntimeServiceRepository::new(&*store).live(environment).await?;
+        Ok(live.into_iter().map(|loaded| loaded.aggregate).collect())
     }
 
     /// Proof of the version that serves, for those who need what the component was declared with.

@@ -60,7 +60,7 @@ impl Written {
 pub(crate) struct Verdict(watch::Sender<Option<bool>>);
 
 impl Verdict {
-    pub(crate) fn is_durable(self, durable: bool) {
+    pub(crate) fn tell(self, durable: bool) {
         // Nobody listens where nobody has built upon it.
         let _ = self.0.send(Some(durable));
     }

@@ -17,6 +17,7 @@
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
 //! | how events leave, who subscribes, what is parked | [`relay`] |
+//! | what is kept for a time, and how it goes | [`records`], `upkeep.rs`, `health/recorder.rs` |
 //! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
 
 pub mod deployments;
@@ -26,6 +27,7 @@ pub mod health;
 pub mod host;
 pub mod inventory;
 pub mod manifest;
+pub mod records;
 pub mod relay;
 pub mod services;
 pub mod tenancy;
@@ -34,10 +36,14 @@ mod events;
 mod existing;
 mod lane;
 mod reconcile;
+#[cfg(test)]
+mod testing;
 mod unit;
+mod upkeep;
 mod worker;
 
 pub use error::CommandError;
 pub use host::{Host, HostOptions, Ports};
+pub use records::{Records, Retention};
 pub use services::Services;
 pub use unit::Done;

@@ -14,6 +14,7 @@ use crate::inventory::InventoryService;
 use crate::reconcile::{DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, TenancyReconciler};
 use crate::relay::{RelayService, SubscriberError};
 use crate::tenancy::TenancyService;
+use crate::upkeep;
 use crate::worker::{self, Task};
 
 /// All services of one host. Cheap to clone.
@@ -91,6 +92,11 @@ impl Services {
         let mut workers = JoinSet::new();
         for task in tasks {
             workers.spawn(worker::run(host.clone(), task, host.options().concurrency, stop.child_token()));
+        }
+        workers.spawn(upkeep::run(host.clone(), stop.child_token()));
+        if let Some(recorder) = self.health.recorder().cloned() {
+            let stop = stop.child_token();
+            workers.spawn(async move { recorder.run(stop).await });
         }
         let relay = self.relay.clone();
         workers.spawn(async move { relay.run(stop).await });

@@ -2,17 +2,16 @@
 
 mod settlement;
 
-use runtime_domain::aggregate::Aggregate;
 use runtime_domain::claim::Claim;
 use runtime_domain::environment::{IsolationModel, QuotaCommand, RuntimeEnvironment};
 use runtime_domain::id::{EnvironmentId, TenantBindingId};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::tenancy::{
-    BindTenant, BindingState, BindingStatus, PartitionAssignment, ResourceQuota, RuntimeTenantBinding,
-    TenancyCommand, TenancyRefusal, TenantPlace,
+    BindTenant, BindingState, PartitionAssignment, ResourceQuota, RuntimeTenantBinding, TenancyCommand,
+    TenancyRefusal, TenantPlace,
 };
 use runtime_domain::time::Span;
-use runtime_ports::store::{Loaded, Query, Repository, TenantStore};
+use runtime_ports::store::{Loaded, RuntimeTenantBindingRepository, TenantStore};
 
 use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
@@ -255,12 +254,7 @@ async fn current(
     store: &dyn TenantStore,
     environment: EnvironmentId,
 ) -> Result<Option<Loaded<RuntimeTenantBinding>>, TenancyError> {
-    let query = Query::all(RuntimeTenantBinding::KIND)
-        .in_environment(environment)
-        .with_status(&BindingStatus::CURRENT.map(BindingStatus::name))
-        .limited_to(1);
-    let page = Repository::<RuntimeTenantBinding>::new(store).query(query).await?;
-    Ok(page.items.into_iter().next())
+    Ok(RuntimeTenantBindingRepository::new(store).current(environment).await?)
 }
 
 /// Refused where the tenant did not get its place in the end: its reservation ended before it was committed.

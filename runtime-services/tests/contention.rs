@@ -27,7 +27,7 @@ use runtime_ports::store::{
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_services::environments::{EnvironmentService, NewEnvironment};
-use runtime_services::{CommandError, Done, Host, HostOptions, Ports};
+use runtime_services::{CommandError, Done, Host, HostOptions, Ports, Records};
 use runtime_system::UuidV7Generator;
 use runtime_testkit::sample;
 use tokio::sync::{mpsc, oneshot};
@@ -118,6 +118,7 @@ fn service(store: &SlowStore) -> EnvironmentService {
     clock.expect_now().returning(|| sample::at(1_800_000_000));
     let ports = Ports {
         store: Arc::new(store.clone()),
+        records: Records::default(),
         surfaces: BTreeMap::new(),
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
         registry: Arc::new(MockImageRegistry::new()),

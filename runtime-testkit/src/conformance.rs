@@ -12,8 +12,16 @@ use std::time::Duration;
 use runtime_ports::PortError;
 use runtime_ports::store::{CommitError, LeaseError};
 
+mod adapter;
+pub mod artifacts;
+pub mod health_results;
+pub mod snapshots;
 pub mod store;
 
+pub use adapter::{AdapterFactory, Persistence};
+pub use artifacts::artifacts;
+pub use health_results::health_results;
+pub use snapshots::snapshots;
 pub use store::{StoreCapabilities, StoreFactory, store};
 
 /// How one trial ended.

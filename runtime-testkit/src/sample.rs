@@ -2,15 +2,26 @@
 
 use std::collections::BTreeSet;
 
+use runtime_domain::aggregate::Aggregate as _;
 use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
-use runtime_domain::id::{AggregateKind, CorrelationId, EnvironmentId, EventId, HostId, TenantId};
+use runtime_domain::component::RevisionId;
+use runtime_domain::health::{
+    CheckEntry, EvaluationWindow, HealthCheckCompleted, HealthCheckResult, HealthEvent, HealthStatus,
+    LatencyMs, ProbeKind,
+};
+use runtime_domain::id::{
+    AggregateKind, CorrelationId, DeploymentId, EnvironmentId, EventId, HealthCheckResultId, HostId,
+    ServiceId, TenantId,
+};
 use runtime_domain::scope::{Actor, OperatorScope, TenantScope};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{ModuleId, Revision};
+use runtime_ports::health_results::HealthRecord;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
     AggregateKey, AggregateWrite, Commit, Expected, Facets, HistoryEntry, StoredAggregate, StoredRecord,
 };
+use runtime_ports::subject::{KeptName, Subject};
 use uuid::Uuid;
 
 /// The tenant with this number.
@@ -76,6 +87,64 @@ pub fn commit(drafts: impl IntoIterator<Item = Draft>) -> Commit {
 
 fn numbered(space: u128, number: u64) -> Uuid {
     Uuid::from_u128((space << 96) | u128::from(number))
+}
+
+/// A health result of the module's service in the environment with this number, evaluated in the millisecond before `at`, and the revision
+/// that it judged, which the number's parity decides.
+///
+/// # Panics
+/// `module` is no name, or `at` is before 1970.
+#[expect(clippy::panic, reason = "a test's own mistake must stop the test")]
+pub fn health_record(
+    tenant_number: u64,
+    environment_number: u64,
+    module: &str,
+    number: u64,
+    at: Timestamp,
+    status: HealthStatus,
+) -> HealthRecord {
+    let module_id = ModuleId::new(module).unwrap_or_else(|error| panic!("{error}"));
+    let environment_id = environment(environment_number);
+    let start = Timestamp::from_timestamp_millis(at.timestamp_millis().saturating_sub(1)).unwrap_or(at);
+    let end = Span::from_millis(1).after(start);
+    let event = HealthEvent::HealthCheckCompleted(HealthCheckCompleted {
+        health_check_result_id: HealthCheckResultId::from_uuid(numbered(8, number)),
+        tenant_id: tenant(tenant_number),
+        environment_id,
+        service_id: ServiceId::of(environment_id, &module_id),
+        module_id: module_id.clone(),
+        status,
+        evaluated_at: at,
+        evaluation_window: EvaluationWindow::new(start, end).unwrap_or_else(|error| panic!("{error}")),
+        entries: vec![CheckEntry {
+            probe: ModuleId::new("instances").unwrap_or_else(|error| panic!("{error}")),
+            kind: ProbeKind::Itself,
+            required: true,
+            status,
+            duration: LatencyMs(u32::try_from(number % 1_000).unwrap_or_default()),
+            data: [("seen".to_owned(), format!("number {number}"))].into(),
+        }],
+    });
+    let result = HealthCheckResult::evolve(None, &event, at).unwrap_or_else(|error| panic!("{error}"));
+    let deployment = DeploymentId::from_uuid(numbered(9, number % 2));
+    HealthRecord { result, revision: Some(RevisionId::new(module_id, deployment)) }
+}
+
+/// The name for what is kept.
+///
+/// # Panics
+/// It is none.
+#[expect(clippy::panic, reason = "a test's own mistake must stop the test")]
+pub fn kept(name: &str) -> KeptName {
+    KeptName::new(name).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Something in the environment with this number.
+///
+/// # Panics
+/// `name` is no name for what is kept.
+pub fn subject(environment_number: u64, name: &str) -> Subject {
+    Subject { environment: environment(environment_number), name: kept(name) }
 }
 
 /// A write that is legal where it is used in order: `create`, then `next` of what was committed, and so on.

@@ -7,13 +7,13 @@ use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::{Name, Revision};
+use runtime_ports::PortResult;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
     AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, Lease, LeaseError,
     LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
     StoredAggregate, TenantStore, Unpark, Watch,
 };
-use runtime_ports::{PortError, PortErrorKind, PortResult};
 
 use state::State;
 
@@ -39,13 +39,7 @@ struct Shared {
 
 impl Shared {
     fn lock(&self, operation: &'static str) -> PortResult<MutexGuard<'_, State>> {
-        self.state.lock().map_err(|_| {
-            PortError::new(
-                PortErrorKind::Internal,
-                operation,
-                "a thread panicked while it changed the store: make a new one",
-            )
-        })
+        self.state.lock().map_err(|_| crate::poisoned(operation))
     }
 }
 

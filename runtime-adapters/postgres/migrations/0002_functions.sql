@@ -508,6 +508,11 @@ BEGIN
 END $$;
 
 -- Not flushed: where a crash of the server loses the mark, the events are sent again.
+-- The newest event that waits: nothing is said of those that come later.
+CREATE FUNCTION newest_event(asked_tenant uuid, asked_kind text, asked_id uuid) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce(max(o.sequence), 0) FROM outbox AS o WHERE o.tenant = asked_tenant AND o.kind = asked_kind AND o.id = asked_id
+$$;
+
 CREATE FUNCTION outbox_published(
     asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, up_to bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -519,6 +524,7 @@ BEGIN
     IF NOT holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token) THEN
         RETURN false;
     END IF;
+    up_to := least(up_to, newest_event(asked_tenant, asked_kind, asked_id));
     UPDATE held SET others = greatest(others, up_to) WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id;
     SELECT max(others) INTO sent FROM held WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id;
     PERFORM let_go(asked_tenant, asked_kind, asked_id, coalesce(sent, up_to));
@@ -536,6 +542,7 @@ BEGIN
     IF NOT holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token) THEN
         RETURN false;
     END IF;
+    starts := least(starts, newest_event(asked_tenant, asked_kind, asked_id) + 1);
     PERFORM FROM held
     WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id AND destination = asked_destination;
     IF NOT FOUND THEN
@@ -630,4 +637,4 @@ END $$;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA factory_runtime FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, number_creations, refuse_writes, claim_is_held, commit, load, list, read_history, is_handled TO factory_runtime_tenant;
 GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, take_share, take_oldest, take_leases, renew_lease, release_leases, holds_lease, defer_lease, next_due, read_outbox,
-    read_held, read_missed, let_go, outbox_published, outbox_park, outbox_caught_up, list_parked, outbox_unpark TO factory_runtime_operator;
+    read_held, read_missed, let_go, newest_event, outbox_published, outbox_park, outbox_caught_up, list_parked, outbox_unpark TO factory_runtime_operator;

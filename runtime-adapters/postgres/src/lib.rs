@@ -16,6 +16,8 @@
 //! - **Batched commits**: commits that wait together reach the server as one call per tenant in one transaction, and become durable by one
 //!   flush. Several on one aggregate, each expecting what the one before it makes, are one row's update. Where one of a batch is refused, each
 //!   is tried alone: a refusal never spoils another's commit.
+//! - Health results, snapshots and artifacts (of up to 4 MiB) as their ports promise, on connections of their own, so that they hold up no
+//!   decision. Health results lie in a partition for every day, which is dropped whole when it is older than is kept.
 //! - **One tenant's rows**: forced row-level security on every table, by the tenant of the handle, set for the one call. The roles that hosts
 //!   take on own nothing and cannot bypass it; a store refuses to open where they could.
 //! - **A lost connection** is made anew by itself. A read is tried again. Where the answer to a commit is lost, its

@@ -8,8 +8,11 @@ use crate::error::During;
 use crate::options::PostgresOptions;
 
 /// The schema's versions, the first of them 1. Shipped ones are never edited.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_functions.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_functions.sql"),
+    include_str!("../migrations/0003_records.sql"),
+];
 
 const OLDEST_SERVER: i32 = 150_000;
 /// Hosts that are installed together migrate one after the other.

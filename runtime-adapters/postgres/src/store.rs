@@ -9,6 +9,7 @@ use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::{Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
+use runtime_ports::retention::Pruned;
 use runtime_ports::store::{
     AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, Lease, LeaseError,
     LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
@@ -27,10 +28,13 @@ use crate::migration;
 use crate::options::PostgresOptions;
 use crate::writer::{self, Heralds, Writer};
 
+mod artifacts;
+mod health_results;
 mod lease;
 mod outbox;
 mod read;
 mod release;
+mod snapshots;
 
 /// A store in a PostgreSQL database. Clones are the same store.
 ///
@@ -49,6 +53,8 @@ struct Shared {
     loaders: Links,
     /// For lists and histories.
     readers: Links,
+    /// For what is kept beside the aggregates, so that writing it holds up no decision.
+    records: Links,
     operators: Arc<Link>,
     releases: Releases,
     heralds: Heralds,
@@ -87,6 +93,9 @@ impl Links {
         }
     }
 }
+
+/// How many connections write what is kept beside the aggregates; made when they are first needed.
+const RECORDS: usize = 2;
 
 impl PostgresStore {
     /// Opens the store. The database must have been migrated ([`migrate`](crate::migrate)).
@@ -130,6 +139,7 @@ impl PostgresStore {
                 committing,
                 loaders: Links::new(options.readers, || link(&primary, Role::Tenant)),
                 readers: Links::new(options.readers, || link(&lists, Role::Tenant)),
+                records: Links::new(RECORDS, || link(&primary, Role::Tenant)),
                 operators,
                 releases: Releases::default(),
                 heralds,
@@ -150,7 +160,24 @@ impl PostgresStore {
         self.shared.operators.close().await;
         self.shared.loaders.close().await;
         self.shared.readers.close().await;
+        self.shared.records.close().await;
     }
+}
+
+/// One step of pruning.
+async fn pruned(
+    shared: &Shared,
+    operation: &'static str,
+    sql: &'static str,
+    before: Timestamp,
+    most: u32,
+) -> PortResult<Pruned> {
+    shared.open(operation)?;
+    let most = i64::from(most.max(1));
+    let rows = shared.operators.read(operation, sql, &[&before.timestamp_micros(), &most]).await?;
+    let row = only(operation, rows)?;
+    let columns = read::Columns { operation, row: &row };
+    Ok(Pruned { removed: columns.unsigned(0)?, goes_on: columns.get(1)? })
 }
 
 impl Shared {

@@ -15,7 +15,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const APPLICATION: i32 = 0x4652_756e;
 
 /// The schema's versions, the first of them 1. Shipped ones are never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_initial.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_records.sql")];
 
 /// Holds the inner pages of every index where there are millions of aggregates.
 const WRITER_CACHE_KIB: i64 = 32_000;

@@ -8,6 +8,8 @@
 //! # Guarantees
 //! - Everything that [`Store`](runtime_ports::store::Store) promises. A commit that has returned `Ok` survives a crash of the process, and
 //!   with [`Durability::Full`] (the default) one of the machine.
+//! - Health results, snapshots and artifacts (of up to 4 MiB) in the same file, as their ports promise. An observation that shows what was
+//!   seen before never reaches the writer.
 //! - **Group commit**: commits that wait together become durable by one flush. Each is judged before it writes, so a refused one does not
 //!   spoil the others, and is answered only after the flush.
 //! - **Fair leases** (X-9): a share for every tenant before anybody's second share, who was served longest ago first. What a call costs grows with

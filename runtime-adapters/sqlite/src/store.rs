@@ -9,6 +9,7 @@ use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::{Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
+use runtime_ports::retention::Pruned;
 use runtime_ports::store::{
     AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, Lease, LeaseError,
     LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
@@ -23,12 +24,15 @@ use crate::options::SqliteOptions;
 use crate::readers::Readers;
 use crate::writer::{Flush, Writer};
 
+mod artifacts;
 mod commit;
+mod health_results;
 mod integrity;
 mod lease;
 mod outbox;
 mod read;
 mod row;
+mod snapshots;
 mod turn;
 
 use commit::Prepared;
@@ -145,6 +149,21 @@ impl SqliteStore {
         // Through the readers, so that closing the store waits for the backup.
         self.shared.readers.read(OPERATION, move |_| copy()).await
     }
+}
+
+/// What a step of pruning came to: `left` asks whether anything older is left.
+fn pruned(
+    connection: &rusqlite::Connection,
+    operation: &'static str,
+    removed: rusqlite::Result<usize>,
+    left: &str,
+    before: Timestamp,
+) -> PortResult<Pruned> {
+    let removed = removed.during(operation)?;
+    let goes_on = row::statement(connection, left)
+        .and_then(|mut statement| statement.query_row([before.timestamp_micros()], |row| row.get(0)))
+        .during(operation)?;
+    Ok(Pruned { removed: u64::try_from(removed).unwrap_or(u64::MAX), goes_on })
 }
 
 fn not_written(error: std::io::Error) -> PortError {

@@ -4,8 +4,8 @@ use runtime_domain::id::{AggregateKind, EnvironmentId, TenantId};
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::{ModuleId, Revision};
 
-use crate::error::{PortError, PortErrorKind, PortResult};
-use crate::store::{AggregateKey, StoredRecord};
+use crate::error::PortResult;
+use crate::store::{AggregateKey, Cursor, Seal, StoredRecord, check_limit};
 
 /// An aggregate as the store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,11 +30,10 @@ pub enum Order {
     NewestFirst,
     /// The ones created first first.
     OldestFirst,
+    /// The ones due first first, which are those that are overdue the longest; what is never due is not listed. Of those due at one time
+    /// the one created first comes first.
+    DueFirst,
 }
-
-/// A place in a list, opaque to callers. A cursor that another query or store made is [`Invalid`](crate::PortErrorKind::Invalid).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(pub String);
 
 /// Asks for a list of one tenant's aggregates of one kind. Every filter that is set must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +46,10 @@ pub struct Query {
     pub statuses: Vec<String>,
     /// Only about this module.
     pub module: Option<ModuleId>,
+    /// Only due then or later. Times are compared in whole microseconds, rounded up, as due times are kept.
+    pub due_from: Option<Timestamp>,
+    /// Only due before then.
+    pub due_before: Option<Timestamp>,
     /// In which order.
     pub order: Order,
     /// Where to go on; `None` at the beginning.
@@ -63,6 +66,8 @@ impl Query {
             environment: None,
             statuses: Vec::new(),
             module: None,
+            due_from: None,
+            due_before: None,
             order: Order::NewestFirst,
             after: None,
             limit: 100,
@@ -87,6 +92,24 @@ impl Query {
         Self { module: Some(module), ..self }
     }
 
+    /// Only due then or later.
+    #[must_use]
+    pub fn due_from(self, from: Timestamp) -> Self {
+        Self { due_from: Some(from), ..self }
+    }
+
+    /// Only due before then: with the present time, what is overdue.
+    #[must_use]
+    pub fn due_before(self, before: Timestamp) -> Self {
+        Self { due_before: Some(before), ..self }
+    }
+
+    /// In this order.
+    #[must_use]
+    pub fn ordered(self, order: Order) -> Self {
+        Self { order, ..self }
+    }
+
     /// At most so many to a page.
     #[must_use]
     pub fn limited_to(self, limit: u32) -> Self {
@@ -103,40 +126,67 @@ impl Query {
     ///
     /// It is bound to `store` (the adapter's name), the tenant and the query's filters and order, not to its limit.
     pub fn cursor_at(&self, store: &str, tenant: TenantId, position: u64) -> Cursor {
-        Cursor(format!("{store}-{:016x}-{position}", self.fingerprint(tenant)))
+        self.seal(store, tenant).cursor(position)
     }
 
     /// For stores that number aggregates by creation: the position after which this page begins, `None` at the beginning.
     ///
     /// # Errors
-    /// [`Invalid`](PortErrorKind::Invalid) where [`Query::after`] was not made by [`Query::cursor_at`] for the same store, tenant, filters
-    /// and order, and where the limit is not 1 to 1,000.
+    /// [`Invalid`](crate::PortErrorKind::Invalid) where [`Query::after`] was not made by [`Query::cursor_at`] for the same store, tenant,
+    /// filters and order, and where the limit is not 1 to 1,000.
     pub fn position(&self, store: &str, tenant: TenantId) -> PortResult<Option<u64>> {
-        let invalid = |message| Err(PortError::new(PortErrorKind::Invalid, "store.query", message));
-        if !(1..=1_000).contains(&self.limit) {
-            return invalid("the limit is out of range: ask for 1 to 1,000 to a page");
-        }
-        let Some(cursor) = &self.after else { return Ok(None) };
-        let position = cursor.0.rsplit('-').next().and_then(|digits| digits.parse().ok());
-        match position {
-            Some(position) if self.cursor_at(store, tenant, position) == *cursor => Ok(Some(position)),
-            _ => invalid("the cursor belongs to another query: begin again without one"),
-        }
+        self.opened(store, tenant, number)
     }
 
-    /// FNV-1a over everything that decides which aggregates are listed and in which order: unlike the standard library's hasher it stays
-    /// the same from one release to the next, so that a page can be turned across an upgrade.
-    fn fingerprint(&self, tenant: TenantId) -> u64 {
-        let mut statuses = self.statuses.clone();
-        statuses.sort_unstable();
-        let filters = format!(
-            "{tenant} {} {:?} {statuses:?} {:?} {:?}",
-            self.kind, self.environment, self.module, self.order
-        );
-        filters.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    /// As [`Query::cursor_at`], in the order [`Order::DueFirst`]: `due` is in whole microseconds, as [`due_micros`] gives them.
+    pub fn cursor_at_due(&self, store: &str, tenant: TenantId, due: i64, position: u64) -> Cursor {
+        self.seal(store, tenant).cursor(format_args!("{due}.{position}"))
+    }
+
+    /// As [`Query::position`], in the order [`Order::DueFirst`].
+    ///
+    /// # Errors
+    /// As [`Query::position`].
+    pub fn due_position(&self, store: &str, tenant: TenantId) -> PortResult<Option<(i64, u64)>> {
+        self.opened(store, tenant, |text| {
+            let (due, position) = text.split_once('.')?;
+            Some((due.parse().ok()?, number(position)?))
         })
     }
+
+    fn opened<T>(
+        &self,
+        store: &str,
+        tenant: TenantId,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> PortResult<Option<T>> {
+        const OPERATION: &str = "store.query";
+        check_limit(OPERATION, self.limit, 1_000)?;
+        let seal = self.seal(store, tenant);
+        self.after.as_ref().map(|cursor| seal.place(OPERATION, cursor, parse)).transpose()
+    }
+
+    /// Everything that decides which aggregates are listed and in which order.
+    fn seal(&self, store: &str, tenant: TenantId) -> Seal {
+        let mut statuses = self.statuses.clone();
+        statuses.sort_unstable();
+        let list = format!(
+            "{tenant} {} {:?} {statuses:?} {:?} {:?} {:?} {:?}",
+            self.kind, self.environment, self.module, self.due_from, self.due_before, self.order
+        );
+        Seal::of(store, &list)
+    }
+}
+
+/// A plain number: no sign, no spaces.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// A due time in whole microseconds since 1970, rounded up, so that nothing is due early: the same in every store.
+pub fn due_micros(at: Timestamp) -> i64 {
+    let rounded = i64::from(!at.timestamp_subsec_nanos().is_multiple_of(1_000));
+    at.timestamp_micros() + rounded
 }
 
 /// A part of a list.

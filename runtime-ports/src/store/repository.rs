@@ -9,6 +9,14 @@ use uuid::Uuid;
 use crate::error::PortError;
 use crate::store::{AggregateKey, Page, Query, StoredAggregate, StoredRecord, TenantStore};
 
+mod typed;
+
+pub use typed::{
+    HealthCheckResultRepository, PageRequest, RuntimeConfigurationRepository, RuntimeDeploymentRepository,
+    RuntimeDriftFindingRepository, RuntimeEnvironmentRepository, RuntimeServiceRepository,
+    RuntimeTenantBindingRepository, ScalingPolicyRepository, SecretBindingRepository,
+};
+
 /// An aggregate and where it stands in the store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded<A> {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use runtime_domain::aggregate::Aggregate;
 use runtime_domain::claim::Claim;
 use runtime_domain::component::ComponentSpec;
 use runtime_domain::deployment::{
@@ -11,7 +10,7 @@ use runtime_domain::deployment::{
 use runtime_domain::id::EnvironmentId;
 use runtime_domain::surface::ComponentKey;
 use runtime_domain::value::ModuleId;
-use runtime_ports::store::{CommitError, LoadError, Loaded, Query, Repository, TenantStore};
+use runtime_ports::store::{CommitError, LoadError, Loaded, RuntimeDeploymentRepository, TenantStore};
 
 use crate::deployments::DeploymentError;
 use crate::error::{CommandError, Refused, sort};
@@ -34,11 +33,13 @@ impl Standing {
         modules: impl Iterator<Item = &ModuleId>,
     ) -> Result<Self, LoadError> {
         let mut standing = Self::default();
+        let deployments = RuntimeDeploymentRepository::new(store);
         for module in modules {
-            if let Some(newest) = newest(store, environment, module, &[]).await? {
+            if let Some(newest) = deployments.newest_of(environment, module, &[]).await? {
                 standing.newest.insert(module.clone(), newest);
             }
-            let completed = newest(store, environment, module, &[DeploymentStatus::Completed.name()]).await?;
+            let completed =
+                deployments.newest_of(environment, module, &[DeploymentStatus::Completed]).await?;
             if let Some(completed) = completed {
                 standing.serving.insert(module.clone(), completed);
             }
@@ -94,28 +95,15 @@ pub(super) async fn completed(
     modules: impl Iterator<Item = &ModuleId>,
 ) -> Result<Vec<RollbackPoint>, DeploymentError> {
     let mut serving = Standing::default();
+    let deployments = RuntimeDeploymentRepository::new(store);
     for module in modules {
-        if let Some(found) = newest(store, environment, module, &[DeploymentStatus::Completed.name()]).await?
+        if let Some(found) =
+            deployments.newest_of(environment, module, &[DeploymentStatus::Completed]).await?
         {
             serving.serving.insert(module.clone(), found);
         }
     }
     serving.points()
-}
-
-pub(super) async fn newest(
-    store: &dyn TenantStore,
-    environment: EnvironmentId,
-    module: &ModuleId,
-    statuses: &[&str],
-) -> Result<Option<Loaded<RuntimeDeployment>>, LoadError> {
-    let query = Query::all(RuntimeDeployment::KIND)
-        .in_environment(environment)
-        .about(module.clone())
-        .with_status(statuses)
-        .limited_to(1);
-    let page = Repository::<RuntimeDeployment>::new(store).query(query).await?;
-    Ok(page.items.into_iter().next())
 }
 
 /// What the surfaces show of a component. One that cannot be looked at shows nothing; the release's own numbers stand then.

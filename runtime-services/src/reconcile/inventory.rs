@@ -3,8 +3,11 @@
 use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::inventory::{InventoryCommand, RuntimeService, RuntimeStatus};
-use runtime_domain::surface::ComponentKey;
+use runtime_domain::scope::TenantScope;
+use runtime_domain::surface::{ComponentKey, ComponentObservation};
+use runtime_ports::snapshots::SnapshotBody;
 use runtime_ports::store::{CommitError, Lease, LeaseTopic, Loaded, Repository};
+use runtime_ports::subject::{KeptName, Subject};
 
 use crate::host::Host;
 use crate::unit::{Grounds, commit};
@@ -18,6 +21,32 @@ pub(crate) struct InventoryReconciler {
 impl InventoryReconciler {
     pub(crate) fn new(host: Host) -> Self {
         Self { host }
+    }
+
+    /// Keeps what was seen, for those who look back. That it could not be kept changes nothing.
+    async fn keep(&self, scope: &TenantScope, observation: &ComponentObservation) {
+        let Some(store) = &self.host.ports().records.snapshots else { return };
+        let key = &observation.key;
+        // Without the time of looking: seeing the same again is no new snapshot.
+        let seen = serde_json::json!({
+            "revisions": observation.revisions,
+            "traffic": observation.traffic,
+            "endpoint": observation.endpoint,
+        });
+        let name = KeptName::new(&format!("component/{}", key.module)).map_err(|error| error.to_string());
+        let body = SnapshotBody::of(&seen).map_err(|error| error.to_string());
+        let kept = match (name, body) {
+            (Ok(name), Ok(body)) => {
+                let subject = Subject { environment: key.environment, name };
+                let snapshots = store.tenant_snapshots(scope);
+                let capture = snapshots.capture(&subject, observation.observed_at, &body);
+                self.host.bounded("snapshots.capture", capture).await.map_err(|error| error.to_string())
+            }
+            (Err(why), _) | (_, Err(why)) => Err(why),
+        };
+        if let Err(why) = kept {
+            tracing::warn!(%key, why, "what was seen of a component was not kept");
+        }
     }
 
     /// What is seen; nothing where looking failed, which the record takes for silence and never for health.
@@ -65,6 +94,10 @@ impl Task for InventoryReconciler {
             return Ok(Passed::AsStored);
         };
         let command = self.look(lease, &loaded).await;
+        let observation = match &command {
+            InventoryCommand::RecordObservation { observation } => Some(observation.clone()),
+            _ => None,
+        };
         let now = self.host.now();
         let decision = loaded.aggregate.decide(command, now).map_err(PassError::failed)?;
         let seen = loaded.revision;
@@ -75,6 +108,9 @@ impl Task for InventoryReconciler {
             Err(CommitError::LeaseLost { .. }) => return Err(PassError::LeaseLost),
             Err(error) => return Err(PassError::failed(error)),
         };
+        if let Some(observation) = observation {
+            self.keep(&scope, &observation).await;
+        }
         Ok(Passed::Until { seen, at: self.host.options().inventory_poll.after(now) })
     }
 }

@@ -197,6 +197,7 @@ fn all() -> Vec<Prepared> {
         trial(tenancy::no_refusal_names_another_tenant),
         trial(paging::every_aggregate_is_listed_once_in_the_order_of_creation),
         trial(paging::every_filter_that_is_set_holds),
+        trial(paging::what_is_due_first_is_listed_first),
         trial(paging::a_listing_is_exact_while_others_write),
         trial(paging::a_cursor_of_another_query_is_invalid),
         trial(leases::only_what_is_due_is_leased),

@@ -30,6 +30,7 @@ impl State {
     pub(super) fn outbox_published(&mut self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
         self.check_relay(lease, "store.outbox_published")?;
         let address = (lease.tenant, lease.key);
+        let sequence = sequence.min(self.newest_event(address));
         match self.behind.get_mut(&address) {
             Some(behind) => {
                 behind.others = behind.others.max(sequence);
@@ -43,8 +44,9 @@ impl State {
     pub(super) fn outbox_park(&mut self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
         self.check_relay(lease, "store.outbox_park")?;
         let address = (lease.tenant, lease.key);
-        let behind = self.behind.entry(address).or_default();
         let Parking { destination, sequence, reason, until, at } = parking.clone();
+        let sequence = sequence.min(self.newest_event(address).saturating_add(1));
+        let behind = self.behind.entry(address).or_default();
         if !behind.holds.contains_key(&destination) {
             behind.others = behind.others.max(sequence.saturating_sub(1));
         }
@@ -52,6 +54,12 @@ impl State {
         behind.holds.insert(destination, Hold { from: sequence, parked: Some(parked) });
         self.let_go(address);
         Ok(())
+    }
+
+    /// The newest event that waits: nothing is said of those that come later.
+    fn newest_event(&self, address: Address) -> u64 {
+        let newest = self.outbox.get(&address).and_then(|events| events.last_key_value());
+        newest.map_or(0, |(sequence, _)| *sequence)
     }
 
     pub(super) fn outbox_missed(

@@ -1,8 +1,13 @@
 //! Reading.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use runtime_domain::id::TenantId;
 use runtime_ports::PortResult;
-use runtime_ports::store::{AggregateKey, HistoryEntry, InboxEntry, Order, Page, Query, StoredAggregate};
+use runtime_ports::store::{
+    AggregateKey, Cursor, HistoryEntry, InboxEntry, Order, Page, Query, StoredAggregate, due_micros,
+};
 use uuid::Uuid;
 
 use super::state::{Row, State};
@@ -16,33 +21,44 @@ impl State {
     }
 
     pub(super) fn query(&self, tenant: TenantId, query: &Query) -> PortResult<Page<StoredAggregate>> {
-        let after = query.position(STORE, tenant)?;
-        let numbered = self.created.get(&(tenant, query.kind));
-        let numbered = numbered.into_iter().flatten().map(|(number, id)| (*number, *id));
-        let mut page = Page { items: Vec::new(), next: None };
-        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let ordered: Box<dyn Iterator<Item = (u64, Uuid)>> = match query.order {
-            Order::OldestFirst => {
-                Box::new(numbered.filter(|(number, _)| after.is_none_or(|end| *number > end)))
-            }
+        match query.order {
             Order::NewestFirst => {
-                Box::new(numbered.rev().filter(|(number, _)| after.is_none_or(|end| *number < end)))
+                let after = query.position(STORE, tenant)?;
+                let found = self.numbered(tenant, query).rev();
+                let found = found.filter(|(number, ..)| after.is_none_or(|end| *number < end));
+                Ok(page(found, query, |number, _| query.cursor_at(STORE, tenant, number)))
             }
-        };
-        let mut newest_listed = 0;
-        for (number, id) in ordered {
-            let key = AggregateKey { kind: query.kind, id };
-            let Some(row) = self.aggregates.get(&(tenant, key)).filter(|row| matches(row, query)) else {
-                continue;
-            };
-            if page.items.len() == limit {
-                page.next = Some(query.cursor_at(STORE, tenant, newest_listed));
-                break;
+            Order::OldestFirst => {
+                let after = query.position(STORE, tenant)?;
+                let found =
+                    self.numbered(tenant, query).filter(|(number, ..)| after.is_none_or(|end| *number > end));
+                Ok(page(found, query, |number, _| query.cursor_at(STORE, tenant, number)))
             }
-            newest_listed = number;
-            page.items.push(row.stored(key));
+            Order::DueFirst => {
+                let after = query.due_position(STORE, tenant)?;
+                let numbered = self.numbered(tenant, query);
+                let ordered: BTreeMap<_, _> =
+                    numbered.filter_map(|(number, id, row)| Some(((due(row)?, number), (id, row)))).collect();
+                let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+                let found = ordered.range((start, Bound::Unbounded));
+                let found = found.map(|((_, number), (id, row))| (*number, *id, *row));
+                Ok(page(found, query, |number, row| query.cursor_at_due(STORE, tenant, due_of(row), number)))
+            }
         }
-        Ok(page)
+    }
+
+    /// The aggregates that the query is about, in the order of their creation.
+    fn numbered<'s>(
+        &'s self,
+        tenant: TenantId,
+        query: &'s Query,
+    ) -> impl DoubleEndedIterator<Item = (u64, Uuid, &'s Row)> {
+        let numbered = self.created.get(&(tenant, query.kind)).into_iter().flatten();
+        numbered.filter_map(move |(number, id)| {
+            let key = AggregateKey { kind: query.kind, id: *id };
+            let row = self.aggregates.get(&(tenant, key)).filter(|row| matches(row, query))?;
+            Some((*number, *id, row))
+        })
     }
 
     pub(super) fn is_handled(&self, tenant: TenantId, entry: &InboxEntry) -> bool {
@@ -62,8 +78,32 @@ impl State {
     }
 }
 
+/// The first of what was found, and where it goes on.
+fn page<'s>(
+    mut found: impl Iterator<Item = (u64, Uuid, &'s Row)>,
+    query: &Query,
+    cursor: impl Fn(u64, &Row) -> Cursor,
+) -> Page<StoredAggregate> {
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let listed: Vec<_> = found.by_ref().take(limit).collect();
+    let next = found.next().and(listed.last()).map(|(number, _, row)| cursor(*number, row));
+    let stored = |(_, id, row): (u64, Uuid, &Row)| row.stored(AggregateKey { kind: query.kind, id });
+    Page { items: listed.into_iter().map(stored).collect(), next }
+}
+
+fn due(row: &Row) -> Option<i64> {
+    row.wake_at.map(due_micros)
+}
+
+/// When an aggregate that is due at some time is due.
+fn due_of(row: &Row) -> i64 {
+    due(row).unwrap_or(i64::MAX)
+}
+
 fn matches(row: &Row, query: &Query) -> bool {
     query.environment.is_none_or(|environment| row.facets.environment == environment)
         && (query.statuses.is_empty() || query.statuses.contains(&row.facets.status))
         && query.module.as_ref().is_none_or(|module| row.facets.modules.contains(module))
+        && query.due_from.is_none_or(|from| due(row).is_some_and(|due| due >= due_micros(from)))
+        && query.due_before.is_none_or(|before| due(row).is_some_and(|due| due < due_micros(before)))
 }

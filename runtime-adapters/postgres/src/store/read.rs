@@ -5,7 +5,9 @@ use runtime_domain::scope::Actor;
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
 use runtime_ports::PortResult;
-use runtime_ports::store::{AggregateKey, HistoryEntry, Order, Page, Query, StoredAggregate, StoredRecord};
+use runtime_ports::store::{
+    AggregateKey, HistoryEntry, Order, Page, Query, StoredAggregate, StoredRecord, due_micros,
+};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
@@ -73,12 +75,21 @@ pub(super) async fn query(
     query: &Query,
 ) -> PortResult<Page<StoredAggregate>> {
     const OPERATION: &str = "store.query";
-    let after = query.position(STORE, tenant)?.map(number);
-    let sql = "SELECT id, revision, sequence, schema, body, wake_at, created FROM list($1, $2, $3, $4, $5, $6, $7, $8)";
+    let (ordering, after_due, after) = match query.order {
+        Order::NewestFirst => ("newest", None, query.position(STORE, tenant)?),
+        Order::OldestFirst => ("oldest", None, query.position(STORE, tenant)?),
+        Order::DueFirst => {
+            let (due, after) = query.due_position(STORE, tenant)?.unzip();
+            ("due", due, after)
+        }
+    };
+    let after = after.map(number);
+    let (due_from, due_before) = (query.due_from.map(due_micros), query.due_before.map(due_micros));
+    let sql = "SELECT id, revision, sequence, schema, body, wake_at, created
+               FROM list($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     let environment: Option<Uuid> = query.environment.map(|environment| environment.uuid());
     let statuses = (!query.statuses.is_empty()).then_some(&query.statuses);
     let module = query.module.as_ref().map(|module| module.as_str());
-    let newest_first = query.order == Order::NewestFirst;
     // One more than asked for tells whether the list goes on.
     let most = i64::from(query.limit) + 1;
     let kind = query.kind;
@@ -86,14 +97,33 @@ pub(super) async fn query(
         .read(
             OPERATION,
             sql,
-            &[&tenant.uuid(), &kind.name(), &environment, &statuses, &module, &after, &newest_first, &most],
+            &[
+                &tenant.uuid(),
+                &kind.name(),
+                &environment,
+                &statuses,
+                &module,
+                &due_from,
+                &due_before,
+                &ordering,
+                &after_due,
+                &after,
+                &most,
+            ],
         )
         .await?;
     let mut found = rows.iter().map(|row| listed(row, kind)).collect::<PortResult<Vec<_>>>()?;
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
     let goes_on = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| goes_on).map(|(created, _)| query.cursor_at(STORE, tenant, *created));
+    let next = found.last().filter(|_| goes_on).map(|(created, item)| match query.order {
+        // Stored due times are whole microseconds.
+        Order::DueFirst => {
+            let due = item.wake_at.map_or(i64::MAX, due_micros);
+            query.cursor_at_due(STORE, tenant, due, *created)
+        }
+        Order::NewestFirst | Order::OldestFirst => query.cursor_at(STORE, tenant, *created),
+    });
     Ok(Page { items: found.into_iter().map(|(_, item)| item).collect(), next })
 }
 

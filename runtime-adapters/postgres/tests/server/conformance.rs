@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use runtime_ports::PortResult;
 use runtime_postgres::PostgresStore;
-use runtime_testkit::conformance::{self, StoreCapabilities, StoreFactory};
+use runtime_testkit::conformance::{self, AdapterFactory, Persistence, StoreCapabilities, StoreFactory};
 
 use crate::Site;
 
@@ -33,6 +33,43 @@ impl StoreFactory for Postgres {
         let database = self.opened.lock().unwrap().clone();
         self.site.open(&database).await
     }
+}
+
+#[async_trait::async_trait]
+impl AdapterFactory for Postgres {
+    type Adapter = PostgresStore;
+
+    fn persistence(&self) -> Persistence {
+        Persistence::Durable
+    }
+
+    async fn fresh(&self) -> PortResult<PostgresStore> {
+        StoreFactory::fresh(self).await
+    }
+
+    async fn reopen(&self, store: PostgresStore) -> PortResult<PostgresStore> {
+        StoreFactory::reopen(self, store).await
+    }
+}
+
+async fn postgres() -> Postgres {
+    Postgres { site: Site::shared().await, opened: Mutex::default() }
+}
+
+/// Shows HLT-1.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_results_keep_every_promise_of_their_port() {
+    conformance::health_results(postgres().await).await.assert_passed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_keep_every_promise_of_their_port() {
+    conformance::snapshots(postgres().await).await.assert_passed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn artifacts_keep_every_promise_of_their_port() {
+    conformance::artifacts(postgres().await).await.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,11 @@
 //! No statement shows or changes another tenant's rows, whatever the code above forgot.
 
+use runtime_domain::health::HealthStatus;
 use runtime_domain::id::EventId;
 use runtime_domain::value::Name;
+use runtime_ports::artifacts::{ArtifactKey, ArtifactStore as _};
+use runtime_ports::health_results::HealthResultStore as _;
+use runtime_ports::snapshots::{SnapshotBody, SnapshotStore as _};
 use runtime_ports::store::{Commit, InboxEntry, LeaseRequest, LeaseTopic, ParkedUntil, Parking, Store};
 use runtime_testkit::sample::{self, Draft, exclusive, global};
 use tokio_postgres::{Client, NoTls};
@@ -9,8 +13,23 @@ use tokio_postgres::{Client, NoTls};
 use crate::{Site, key};
 
 /// Every table that holds a tenant's rows.
-const TABLES: [&str; 9] =
-    ["aggregates", "aggregate_modules", "claims", "counters", "held", "history", "inbox", "outbox", "work"];
+const TABLES: [&str; 12] = [
+    "aggregates",
+    "aggregate_modules",
+    "artifacts",
+    "claims",
+    "counters",
+    "health_results",
+    "held",
+    "history",
+    "inbox",
+    "outbox",
+    "snapshots",
+    "work",
+];
+
+/// The partition of the health results that [`fill`] records.
+const PARTITION: &str = "health_results_1970_01_01";
 
 /// As whom a session asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +66,15 @@ async fn fill(site: &Site, database: &str) {
         let inbox =
             InboxEntry { consumer: Name::new("relay").unwrap(), event: EventId::from_uuid(key(9).id) };
         tenant.commit(Commit { inbox: Some(inbox), ..draft.commit() }).await.unwrap();
+        let scope = sample::scope(number);
+        let result = sample::health_record(number, 1, "cart", 1, sample::at(1), HealthStatus::Healthy);
+        store.tenant_health_results(&scope).append(&[result]).await.unwrap();
+        let subject = sample::subject(1, "surface/cart");
+        let body = SnapshotBody::parse("{}").unwrap();
+        store.tenant_snapshots(&scope).capture(&subject, sample::at(1), &body).await.unwrap();
+        let artifact = ArtifactKey { subject, name: sample::kept("log") };
+        let writer = store.tenant_artifacts(&scope).begin(&artifact, sample::at(1)).await.unwrap();
+        writer.finish(None).await.unwrap();
     }
     let operator = store.for_operator(&sample::operator());
     let request = LeaseRequest {
@@ -125,7 +153,8 @@ async fn only_the_tenant_that_is_named_for_the_transaction_sees_or_changes_its_r
                 }
             }
             let forged = format!(
-                "INSERT INTO {table} SELECT (jsonb_populate_record(NULL::{table}, jsonb_build_object('tenant', '{}'))).*",
+                "INSERT INTO {table} SELECT
+                     (jsonb_populate_record(NULL::{table}, jsonb_build_object('tenant', '{}', 'evaluated_at', 1))).*",
                 sample::tenant(1).uuid()
             );
             if asker != Asker::Owner {
@@ -157,16 +186,72 @@ async fn an_operator_reaches_leases_and_the_outbox_of_all_tenants_and_no_state()
     for table in ["history", "claims", "inbox", "counters", "aggregate_modules"] {
         assert_eq!(count(table).await, Err("42501".to_owned()), "{table}");
     }
-    let revisions = client.query("SELECT id, revision FROM aggregates", &[]).await.unwrap();
-    assert_eq!(revisions.len(), 2);
-    let body = client.query("SELECT body FROM aggregates", &[]).await.unwrap_err();
-    assert_eq!(body.code().unwrap().code(), "42501");
+    let seen = [
+        ("id, revision", "aggregates"),
+        ("evaluated_at", "health_results"),
+        ("last_seen_at", "snapshots"),
+        ("stored_at", "artifacts"),
+    ];
+    for (columns, table) in seen {
+        let rows = client.query(&format!("SELECT {columns} FROM {table}"), &[]).await.unwrap();
+        assert_eq!(rows.len(), 2, "{table}");
+    }
+    let hidden = [
+        ("body", "aggregates"),
+        ("body", "health_results"),
+        ("body", "snapshots"),
+        ("content", "artifacts"),
+        ("digest", "artifacts"),
+    ];
+    for (column, table) in hidden {
+        let refused = client.query(&format!("SELECT {column} FROM {table}"), &[]).await.unwrap_err();
+        assert_eq!(refused.code().unwrap().code(), "42501", "{column} of {table}");
+    }
+    for table in ["health_results", "snapshots", "artifacts"] {
+        let changed = client.execute(&format!("UPDATE {table} SET tenant = tenant"), &[]).await.unwrap_err();
+        assert_eq!(changed.code().unwrap().code(), "42501", "{table}");
+    }
+}
+
+/// Shows HLT-1.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_is_reached_through_its_table_alone_and_its_rows_never_change() {
+    let site = Site::shared().await;
+    let database = site.database();
+    fill(&site, &database).await;
+    for role in ["factory_runtime_tenant", "factory_runtime_operator"] {
+        let client = connect(&site, &database, role).await;
+        for statement in [
+            format!("SELECT * FROM {PARTITION}"),
+            format!("INSERT INTO {PARTITION} SELECT * FROM {PARTITION}"),
+            format!("UPDATE {PARTITION} SET tenant = tenant"),
+            format!("DELETE FROM {PARTITION}"),
+            format!("TRUNCATE {PARTITION}"),
+            format!("DROP TABLE {PARTITION}"),
+            format!("ALTER TABLE health_results DETACH PARTITION {PARTITION}"),
+            "UPDATE health_results SET tenant = tenant".to_owned(),
+        ] {
+            let reached = reached(&client, Asker::Owner, &statement).await;
+            assert_eq!(reached, Err("42501".to_owned()), "{statement} as {role}");
+        }
+    }
+    // Not even whoever may do everything changes a result by mistake.
+    let (client, connection) =
+        tokio_postgres::connect(&site.server.address("postgres", &database), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    for table in ["health_results", PARTITION, "artifacts"] {
+        let update = format!("UPDATE factory_runtime.{table} SET tenant = tenant");
+        let refused = client.execute(&update, &[]).await.unwrap_err();
+        assert!(refused.as_db_error().unwrap().message().contains("append-only"), "{table}: {refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_catalogue_says_that_no_table_was_forgotten() {
     let site = Site::shared().await;
     let database = site.database();
+    // So that there are partitions.
+    fill(&site, &database).await;
     let lines = |sql: &str| -> Vec<String> {
         site.server.sql(&database, sql).lines().map(str::to_owned).filter(|line| !line.is_empty()).collect()
     };
@@ -174,14 +259,29 @@ async fn the_catalogue_says_that_no_table_was_forgotten() {
         "SELECT relname FROM pg_class WHERE relnamespace = 'factory_runtime'::regnamespace AND relkind IN ('r', 'p')
              AND relname <> 'schema_version' ORDER BY 1",
     );
-    let mut known = TABLES.map(str::to_owned);
-    known.sort();
+    let mut known: Vec<&str> = TABLES.into_iter().chain([PARTITION]).collect();
+    known.sort_unstable();
     assert_eq!(with_rows, known);
     let forced = lines(
         "SELECT relname FROM pg_class WHERE relnamespace = 'factory_runtime'::regnamespace AND relkind IN ('r', 'p')
              AND relrowsecurity AND relforcerowsecurity ORDER BY 1",
     );
     assert_eq!(forced, with_rows);
+    let open = lines(
+        "SELECT c.relname FROM pg_class AS c WHERE relnamespace = 'factory_runtime'::regnamespace AND relkind IN ('r', 'p')
+             AND relname <> 'schema_version' AND NOT EXISTS (
+                 SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND p.polname = 'of_the_present_tenant'
+                     AND pg_get_expr(p.polqual, c.oid) LIKE '%tenant =%present_tenant%')",
+    );
+    assert!(open.is_empty(), "no policy keeps the tenants of {open:?} apart");
+    let granted = lines(
+        "SELECT c.relname FROM pg_class AS c WHERE c.relispartition AND relkind = 'r'
+             AND relnamespace = 'factory_runtime'::regnamespace
+             AND (has_any_column_privilege('factory_runtime_tenant', c.oid, 'SELECT, INSERT, UPDATE')
+                 OR has_any_column_privilege('factory_runtime_operator', c.oid, 'SELECT, INSERT, UPDATE')
+                 OR has_table_privilege('factory_runtime_operator', c.oid, 'DELETE, TRUNCATE'))",
+    );
+    assert!(granted.is_empty(), "partitions can be reached by themselves: {granted:?}");
     let views = lines(
         "SELECT relname FROM pg_class WHERE relnamespace = 'factory_runtime'::regnamespace AND relkind IN ('v', 'm')",
     );
@@ -189,7 +289,11 @@ async fn the_catalogue_says_that_no_table_was_forgotten() {
     let above = lines(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'factory_runtime'::regnamespace AND prosecdef ORDER BY 1",
     );
-    assert_eq!(above, ["claim_is_held"], "a function with its owner's rights sees every tenant");
+    assert_eq!(
+        above,
+        ["claim_is_held", "prepare_health_results", "retire_health_results"],
+        "a function with its owner's rights could see every tenant"
+    );
     let unique = lines(
         "SELECT i.indexrelid::regclass FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid
          WHERE i.indisunique AND c.relnamespace = 'factory_runtime'::regnamespace AND c.relname <> 'schema_version'

@@ -12,6 +12,7 @@ mod kills;
 mod network;
 mod opening;
 mod races;
+mod records;
 
 use std::sync::{Arc, Mutex, Weak};
 

@@ -43,7 +43,7 @@ async fn a_schema_that_is_missing_older_or_newer_is_refused() {
     assert_eq!(kind, PortErrorKind::Unsupported, "{message}");
     let database = site.database();
     for (change, version) in [
-        ("DELETE FROM factory_runtime.schema_version WHERE version = 2", 1),
+        ("DELETE FROM factory_runtime.schema_version WHERE version > 1", 1),
         ("INSERT INTO factory_runtime.schema_version VALUES (99)", 99),
     ] {
         site.server.sql(&database, change);
@@ -76,6 +76,7 @@ async fn migrating_twice_and_at_once_gives_one_schema() {
     one.unwrap();
     other.unwrap();
     migrate(&owner, "host").await.unwrap();
-    assert_eq!(site.server.sql(&database, "SELECT count(*) FROM factory_runtime.schema_version").trim(), "2");
+    let versions = "SELECT count(*) = count(DISTINCT version) AND count(*) = max(version) FROM factory_runtime.schema_version";
+    assert_eq!(site.server.sql(&database, versions).trim(), "t");
     site.open(&database).await.unwrap().close().await;
 }

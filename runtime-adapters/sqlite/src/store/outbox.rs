@@ -66,17 +66,24 @@ pub(super) fn published(
     check_relay(connection, lease, OPERATION)?;
     let address = Address::new(lease.tenant, lease.key);
     let publish = || {
+        let sequence = number(sequence).min(newest(connection, address)?);
         move_others(connection, address, sequence)?;
-        let others = others(connection, address)?.unwrap_or(number(sequence));
+        let others = others(connection, address)?.unwrap_or(sequence);
         let_go(connection, turns, lease, others)
     };
     Ok(publish().during(OPERATION)?)
 }
 
 /// Says that all who are not held have got the events up to `sequence`.
-fn move_others(connection: &Connection, address: Address, sequence: u64) -> rusqlite::Result<()> {
+fn move_others(connection: &Connection, address: Address, sequence: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE held SET others = max(others, ?4) WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
-    execute(connection, sql, &address.and([&number(sequence)])).map(drop)
+    execute(connection, sql, &address.and([&sequence])).map(drop)
+}
+
+/// The newest event that waits: nothing is said of those that come later.
+fn newest(connection: &Connection, address: Address) -> rusqlite::Result<i64> {
+    let sql = "SELECT coalesce(max(sequence), 0) FROM outbox WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
+    statement(connection, sql)?.query_row(&*address.and([]), |row| row.get(0))
 }
 
 fn others(connection: &Connection, address: Address) -> rusqlite::Result<Option<i64>> {
@@ -104,7 +111,7 @@ pub(super) fn park(
     let park = || {
         let address = Address::new(lease.tenant, lease.key);
         let destination = parking.destination.as_str();
-        let before = parking.sequence.saturating_sub(1);
+        let before = number(parking.sequence.saturating_sub(1)).min(newest(connection, address)?);
         let held = "SELECT 1 FROM held WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND destination = ?4";
         if !statement(connection, held)?.exists(&*address.and([&destination]))? {
             move_others(connection, address, before)?;
@@ -117,14 +124,14 @@ pub(super) fn park(
         );
         let columns: [&dyn ToSql; 6] = [
             &destination,
-            &number(parking.sequence),
-            &number(before),
+            &(before + 1),
+            &before,
             &parking.reason,
             &parking.until.name(),
             &row::present(parking.at),
         ];
         execute(connection, &sql, &address.and(columns))?;
-        let others = others(connection, address)?.unwrap_or(number(before));
+        let others = others(connection, address)?.unwrap_or(before);
         let_go(connection, turns, lease, others)
     };
     Ok(park().during(OPERATION)?)

@@ -5,7 +5,9 @@ use runtime_domain::scope::Actor;
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
 use runtime_ports::PortResult;
-use runtime_ports::store::{AggregateKey, HistoryEntry, Order, Page, Query, StoredAggregate, StoredRecord};
+use runtime_ports::store::{
+    AggregateKey, HistoryEntry, Order, Page, Query, StoredAggregate, StoredRecord, due_micros,
+};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
@@ -41,12 +43,21 @@ pub(super) fn load(
         .during("store.load")
 }
 
+/// When a listed aggregate is due, and its number by creation.
+fn place(row: &Row<'_>) -> rusqlite::Result<(i64, u64)> {
+    Ok((row.get::<_, Option<i64>>(5)?.unwrap_or(i64::MAX), unsigned(row, 6)?))
+}
+
 pub(super) fn query(
     connection: &Connection,
     tenant: TenantId,
     query: &Query,
 ) -> PortResult<Page<StoredAggregate>> {
-    let after = query.position(STORE, tenant)?;
+    let by_due = query.order == Order::DueFirst;
+    let (after, due_after) = match by_due {
+        true => (None, query.due_position(STORE, tenant)?),
+        false => (query.position(STORE, tenant)?, None),
+    };
     let mut sql = format!("SELECT {COLUMNS} FROM aggregates WHERE tenant = ? AND kind = ?");
     let owner = Value::from(tenant.uuid().as_bytes().to_vec());
     let kind = Value::from(query.kind.name().to_owned());
@@ -65,28 +76,47 @@ pub(super) fn query(
         );
         parameters.extend([owner, kind, Value::from(module.as_str().to_owned())]);
     }
-    let (later, direction) = match query.order {
-        Order::OldestFirst => (">", "ASC"),
-        Order::NewestFirst => ("<", "DESC"),
+    if by_due {
+        sql.push_str(" AND wake_at IS NOT NULL");
+    }
+    if let Some(from) = query.due_from {
+        sql.push_str(" AND wake_at >= ?");
+        parameters.push(Value::from(due_micros(from)));
+    }
+    if let Some(before) = query.due_before {
+        sql.push_str(" AND wake_at < ?");
+        parameters.push(Value::from(due_micros(before)));
+    }
+    if let Some((due, created)) = due_after {
+        sql.push_str(" AND (wake_at, created) > (?, ?)");
+        parameters.extend([Value::from(due), Value::from(number(created))]);
+    }
+    let (later, order) = match query.order {
+        Order::OldestFirst => (">", "created"),
+        Order::NewestFirst => ("<", "created DESC"),
+        Order::DueFirst => (">", "wake_at, created"),
     };
     if let Some(after) = after {
         sql.push_str(&format!(" AND created {later} ?"));
         parameters.push(Value::from(number(after)));
     }
     // One more than asked for tells whether the list goes on.
-    sql.push_str(&format!(" ORDER BY created {direction} LIMIT ?"));
+    sql.push_str(&format!(" ORDER BY {order} LIMIT ?"));
     parameters.push(Value::from(i64::from(query.limit) + 1));
 
-    let mut found: Vec<(u64, StoredAggregate)> = statement(connection, &sql)
+    let mut found: Vec<((i64, u64), StoredAggregate)> = statement(connection, &sql)
         .and_then(|mut statement| {
-            let read = |row: &Row<'_>| Ok((unsigned(row, 6)?, stored(row, query.kind)?));
+            let read = |row: &Row<'_>| Ok((place(row)?, stored(row, query.kind)?));
             statement.query_map(params_from_iter(parameters), read)?.collect()
         })
         .during("store.query")?;
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
     let goes_on = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| goes_on).map(|(created, _)| query.cursor_at(STORE, tenant, *created));
+    let next = found.last().filter(|_| goes_on).map(|((due, created), _)| match by_due {
+        true => query.cursor_at_due(STORE, tenant, *due, *created),
+        false => query.cursor_at(STORE, tenant, *created),
+    });
     Ok(Page { items: found.into_iter().map(|(_, item)| item).collect(), next })
 }
 

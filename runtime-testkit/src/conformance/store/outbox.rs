@@ -144,7 +144,9 @@ pub(super) async fn a_hold_ends_only_when_its_destination_has_caught_up(world: W
 
 pub(super) async fn destinations_are_held_apart(world: World) -> Outcome {
     let (tenant, operator) = (world.tenant(1), world.operator());
-    tenant.commit(Draft::create(1, key(1)).entries(4).publishing().commit()).await?;
+    let first = Draft::create(1, key(1)).entries(4).publishing();
+    let later = first.next();
+    tenant.commit(first.commit()).await?;
     let lease = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
     operator.outbox_park(&lease, &parking("first", 2)?).await?;
     operator.outbox_park(&lease, &parking("second", 3)?).await?;
@@ -159,7 +161,15 @@ pub(super) async fn destinations_are_held_apart(world: World) -> Outcome {
     operator.outbox_park(&lease, &parking("second", 4)?).await?;
     equal("who is held", held(&*operator, &lease).await?, vec![("second".to_owned(), false)])?;
     operator.outbox_unpark(&Unpark::One(stream(1, 1, "second")?)).await?;
-    equal("what the second has missed", missed(&*operator, &lease, "second").await?, vec![4])
+    equal("what the second has missed", missed(&*operator, &lease, "second").await?, vec![4])?;
+    // Nothing can be said of events that are not there yet.
+    operator.outbox_published(&lease, u64::MAX).await?;
+    operator.outbox_park(&lease, &parking("third", u64::MAX)?).await?;
+    tenant.commit(later.publishing().commit()).await?;
+    equal("the events for the others", waiting(&*operator, &lease, 100).await?, vec![5])?;
+    operator.outbox_published(&lease, 5).await?;
+    operator.outbox_unpark(&Unpark::All { destination: None }).await?;
+    equal("what the third has missed", missed(&*operator, &lease, "third").await?, vec![5])
 }
 
 pub(super) async fn parked_streams_are_listed_page_by_page(world: World) -> Outcome {

@@ -1,11 +1,14 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use runtime_domain::value::{ModuleId, Revision};
 use runtime_ports::PortErrorKind;
-use runtime_ports::store::{Cursor, Order, Query, TenantStore};
+use runtime_ports::store::{
+    AggregateWrite, Commit, Cursor, LeaseRequest, LeaseTopic, Order, Query, TenantStore,
+};
 use uuid::Uuid;
 
-use super::{Failure, KIND, Outcome, World, ensure, key};
+use super::{Failure, KIND, Outcome, World, ensure, key, request};
 use crate::conformance::equal;
 use crate::sample::{self, Draft};
 
@@ -82,12 +85,90 @@ pub(super) async fn every_filter_that_is_set_holds(world: World) -> Outcome {
     ] {
         equal(what, listed(&*tenant, &query).await?, ids(wanted))?;
     }
+    // Due times, in whole microseconds, rounded up: 10 and a nanosecond counts as 10 and a microsecond.
+    let beside = |seconds, nanos| sample::at(seconds) + Duration::from_nanos(nanos);
+    let odd = Draft::create(1, key(6)).environment(4).waking_at(10);
+    let odd_write = AggregateWrite { wake_at: Some(beside(10, 1)), ..odd.write() };
+    tenant.commit(Commit { writes: vec![odd_write], ..Commit::default() }).await?;
+    tenant.commit(Draft::create(1, key(7)).environment(4).waking_at(20).commit()).await?;
+    tenant.commit(Draft::create(1, key(8)).environment(4).sleeping().commit()).await?;
+    for (what, query, wanted) in [
+        ("due from a time", all().due_from(sample::at(20)), vec![7]),
+        ("due from just after a time", all().due_from(beside(20, 1)), vec![]),
+        ("due before a time", all().due_before(sample::at(20)), vec![6]),
+        ("due before just after a time", all().due_before(beside(20, 1)), vec![6, 7]),
+        ("due before its own time", all().due_before(beside(10, 1)), vec![]),
+        ("due before the next microsecond", all().due_before(beside(10, 1_001)), vec![6]),
+        ("due between two times", all().due_from(beside(10, 900)).due_before(sample::at(20)), vec![6]),
+        ("due, and a status", all().due_from(sample::at(1)).with_status(&["Closed"]), vec![]),
+    ] {
+        equal(what, listed(&*tenant, &query).await?, ids(wanted))?;
+    }
     // Filters follow the present state.
     tenant.commit(first.next().status("Closed").about([web.clone()]).environment(3).commit()).await?;
     equal("a status after a change", listed(&*tenant, &all().with_status(&["Closed"])).await?, ids([1, 2]))?;
     equal("a module after a change", listed(&*tenant, &all().about(api)).await?, ids([3]))?;
     let environment = all().in_environment(sample::environment(3));
     equal("an environment after a change", listed(&*tenant, &environment).await?, ids([1]))
+}
+
+pub(super) async fn what_is_due_first_is_listed_first(world: World) -> Outcome {
+    let tenant = world.tenant(1);
+    let due_first = |limit| Query::all(KIND).ordered(Order::DueFirst).limited_to(limit);
+    equal("the list of nothing", listed(&*tenant, &due_first(10)).await?, vec![])?;
+    // Three to a moment, created in another order than they are due in, and some that are never due.
+    let mut due = Vec::new();
+    for place in 0..23 {
+        let (number, seconds) = (shuffled(place), place * 5 % 23 / 3 * 10);
+        tenant.commit(Draft::create(1, key(number)).waking_at(seconds).commit()).await?;
+        tenant.commit(Draft::create(1, key(100 + number)).commit()).await?;
+        due.push((seconds, place, key(number).id));
+    }
+    due.sort_unstable();
+    let ids_of = |due: &[(u64, u64, Uuid)]| due.iter().map(|(_, _, id)| *id).collect::<Vec<_>>();
+    for limit in [1, 2, 22, 23, 24, 1_000] {
+        let what = format!("what is due first, {limit} to a page");
+        equal(&what, listed(&*tenant, &due_first(limit)).await?, ids_of(&due))?;
+    }
+    let overdue: Vec<_> = due.iter().copied().filter(|(seconds, ..)| *seconds < 30).collect();
+    let query = due_first(2).due_before(sample::at(30)).in_environment(sample::environment(1));
+    equal("what is overdue", listed(&*tenant, &query).await?, ids_of(&overdue))?;
+    // Others come and change while a page is turned: those that stay are listed once.
+    let mut found = Vec::new();
+    let mut query = due_first(4);
+    for new in 1_000_u64.. {
+        let page = tenant.query(&query).await?;
+        found.extend(page.items.iter().map(|item| item.key.id));
+        tenant.commit(Draft::create(1, key(new)).waking_at(new % 90).commit()).await?;
+        match page.next {
+            Some(cursor) if new < 1_100 => query = query.after(cursor),
+            Some(_) => return Err(Failure::new("the listing does not end")),
+            None => break,
+        }
+    }
+    found.retain(|id| due.iter().any(|(_, _, due)| due == id));
+    equal("those that stayed", found, ids_of(&due))?;
+    let cursor =
+        tenant.query(&due_first(1)).await?.next.ok_or_else(|| Failure::new("the list ends after 1"))?;
+    for (query, why) in [
+        (Query::all(KIND).after(cursor.clone()), "another order"),
+        (due_first(1).due_before(sample::at(30)).after(cursor), "other due times"),
+        (due_first(1).after(Cursor("1.1".to_owned())), "nobody"),
+    ] {
+        let answer = tenant.query(&query).await;
+        let is_invalid = answer.as_ref().is_err_and(|error| error.kind() == PortErrorKind::Invalid);
+        ensure(is_invalid, format!("a cursor of {why} was not refused as Invalid: {answer:?}"))?;
+    }
+    // Due times follow the present state, and what is deferred.
+    let first = due.first().map(|(_, _, id)| *id).ok_or_else(|| Failure::new("nothing is due"))?;
+    let operator = world.operator();
+    let leases =
+        operator.take_leases(&LeaseRequest { limit: 1_000, ..request(LeaseTopic::Work, 1, 100) }).await?;
+    let lease = leases.iter().find(|lease| lease.key.id == first);
+    let lease = lease.ok_or_else(|| Failure::new("what is due was not leased"))?;
+    operator.defer_lease(lease, Revision::FIRST, sample::at(5_000)).await?;
+    let page = tenant.query(&Query::all(KIND).due_from(sample::at(5_000)).ordered(Order::DueFirst)).await?;
+    equal("what was deferred", page.items.iter().map(|item| item.key.id).collect(), vec![first])
 }
 
 pub(super) async fn a_listing_is_exact_while_others_write(world: World) -> Outcome {
