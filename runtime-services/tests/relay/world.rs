@@ -94,6 +94,7 @@ pub(crate) fn host(
 ) -> Host {
     let ports = Ports {
         store,
+        records: runtime_services::Records::default(),
         surfaces: BTreeMap::new(),
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
         registry: Arc::new(MockImageRegistry::new()),
