@@ -421,14 +421,12 @@ CREATE FUNCTION release_leases(tenants uuid[], topics text[], kinds text[], ids 
 DECLARE
     setting text := set_config('synchronous_commit', 'off', true);
 BEGIN
-    WITH held AS MATERIALIZED (
-        SELECT (
-            SELECT w.ctid FROM work AS w
-            WHERE w.tenant = l.tenant AND w.kind = l.kind AND w.id = l.id AND w.topic = l.topic AND w.token = l.token AND w.host IS NOT NULL
-        ) AS lies_at FROM unnest(tenants, topics, kinds, ids, tokens) AS l (tenant, topic, kind, id, token)
-    )
-    UPDATE work AS w SET host = NULL, until = NULL
-    WHERE w.ctid = ANY (ARRAY(SELECT lies_at FROM held)) AND w.token = ANY (tokens);
+    -- One by one and by the whole key: a row that a commit has moved meanwhile is followed, as by its place alone it would not be.
+    FOR place IN 1..cardinality(ids) LOOP
+        UPDATE work AS w SET host = NULL, until = NULL
+        WHERE w.tenant = tenants[place] AND w.kind = kinds[place] AND w.id = ids[place] AND w.topic = topics[place]
+            AND w.token = tokens[place];
+    END LOOP;
 END $$;
 
 -- Takes the row's lock if the lease is still held: what is read afterwards is what the last writer has left.

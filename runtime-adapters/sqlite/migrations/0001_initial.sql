@@ -13,6 +13,8 @@ CREATE TABLE aggregates (
     environment BLOB    NOT NULL CHECK (length(environment) = 16),
     status      TEXT    NOT NULL,
     wake_at     INTEGER,
+    -- A digest of its modules and claims: where a write has the same, their rows stay as they are.
+    held        BLOB    NOT NULL CHECK (length(held) = 16),
     body        TEXT    NOT NULL,
     PRIMARY KEY (tenant, kind, id),
     UNIQUE (tenant, kind, created)
@@ -54,6 +56,8 @@ CREATE TABLE history (
     id          BLOB    NOT NULL,
     sequence    INTEGER NOT NULL CHECK (sequence >= 1),
     event_id    BLOB    NOT NULL CHECK (length(event_id) = 16),
+    -- Where in `envelopes` it waits, or has waited, to be published; NULL where others are not told of it.
+    position    INTEGER,
     event       TEXT    NOT NULL,
     body        TEXT    NOT NULL,
     -- As RFC 3339 text, exact: replaying the history must give the state to the last digit.
@@ -76,19 +80,13 @@ BEGIN
     SELECT RAISE(ABORT, 'history is append-only');
 END;
 
--- Events that wait to be published; the history keeps them for ever.
-CREATE TABLE outbox (
-    -- Commit order: there is one writer, and AUTOINCREMENT never gives a number twice.
-    position   INTEGER PRIMARY KEY AUTOINCREMENT,
-    tenant     BLOB    NOT NULL,
-    kind       TEXT    NOT NULL,
-    id         BLOB    NOT NULL,
-    sequence   INTEGER NOT NULL,
+-- What others are told, for as long as it waits to be published; the history keeps the events for ever. Whatever is added goes to the end,
+-- so that those who commit together write few pages; the history finds an aggregate's.
+CREATE TABLE envelopes (
+    position   INTEGER PRIMARY KEY,
     event_id   BLOB    NOT NULL CHECK (length(event_id) = 16),
     event_type TEXT    NOT NULL,
-    envelope   TEXT    NOT NULL,
-    UNIQUE (tenant, kind, id, sequence),
-    FOREIGN KEY (tenant, kind, id, sequence) REFERENCES history (tenant, kind, id, sequence)
+    envelope   TEXT    NOT NULL
 ) STRICT;
 
 -- The destinations that are behind in an aggregate's stream: its events up to `others` have gone to all that are not here.
@@ -116,22 +114,42 @@ CREATE TABLE inbox (
     PRIMARY KEY (tenant, consumer, event_id)
 ) STRICT, WITHOUT ROWID;
 
--- The token of the newest lease: every lease gets a greater one than all before it, on whatever aggregate.
+-- Up to which tokens may have been given to leases: every lease gets a greater one than all before it, on whatever aggregate.
 CREATE TABLE lease_tokens (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
     newest INTEGER NOT NULL
 ) STRICT;
 INSERT INTO lease_tokens (id, newest) VALUES (1, 0);
 
-CREATE TABLE leases (
-    tenant   BLOB    NOT NULL,
-    topic    TEXT    NOT NULL CHECK (topic IN ('work', 'outbox')),
-    kind     TEXT    NOT NULL,
-    id       BLOB    NOT NULL,
-    host     BLOB    CHECK (length(host) = 16),
-    token    INTEGER NOT NULL CHECK (token >= 1),
-    until    INTEGER,
-    PRIMARY KEY (tenant, topic, kind, id),
+-- When an aggregate is due for a topic, and who has it.
+CREATE TABLE work (
+    topic   TEXT    NOT NULL CHECK (topic IN ('work', 'outbox')),
+    kind    TEXT    NOT NULL,
+    tenant  BLOB    NOT NULL,
+    id      BLOB    NOT NULL,
+    -- For `work` the aggregate's wake-up time. For `outbox` since when it has had events to publish, in microseconds counted up from the
+    -- smallest number, so that it is below every time.
+    due_at  INTEGER,
+    host    BLOB    CHECK (length(host) = 16),
+    token   INTEGER CHECK (token >= 1),
+    until   INTEGER,
+    -- For `outbox`: the sequence up to which all have got its events.
+    published INTEGER,
+    -- From when on it can be taken.
+    free_at INTEGER GENERATED ALWAYS AS (max(due_at, coalesce(until, due_at))) VIRTUAL,
+    PRIMARY KEY (topic, kind, tenant, id),
     FOREIGN KEY (tenant, kind, id) REFERENCES aggregates (tenant, kind, id),
-    CHECK ((host IS NULL) = (until IS NULL))
+    CHECK ((host IS NULL) = (until IS NULL)),
+    CHECK ((topic = 'outbox') = (published IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- What of one tenant can be taken, the longest due first, however much is leased and however much another tenant has.
+CREATE INDEX work_free ON work (topic, kind, tenant, free_at) WHERE free_at IS NOT NULL;
+
+-- The events that wait to be published, by aggregate.
+CREATE VIEW outbox AS
+    SELECT h.tenant, h.kind, h.id, h.sequence, h.position, e.event_id, e.event_type, e.envelope
+    FROM work AS w
+    JOIN history AS h ON h.tenant = w.tenant AND h.kind = w.kind AND h.id = w.id AND h.sequence > w.published
+    JOIN envelopes AS e ON e.position = h.position AND e.event_id = h.event_id
+    WHERE w.topic = 'outbox';

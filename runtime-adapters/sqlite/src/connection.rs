@@ -17,6 +17,9 @@ const APPLICATION: i32 = 0x4652_756e;
 /// The schema's versions, the first of them 1. Shipped ones are never edited.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_initial.sql")];
 
+/// Holds the inner pages of every index where there are millions of aggregates.
+const WRITER_CACHE_KIB: i64 = 32_000;
+
 const OPERATION: &str = "store.open";
 
 /// The connection of the writer, with the schema brought up to date.
@@ -40,10 +43,16 @@ pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> PortResult<Co
     connection.pragma_update(None, "synchronous", synchronous).during(OPERATION)?;
     // Without it, REPLACE would delete history without asking the trigger.
     connection.pragma_update(None, "recursive_triggers", true).during(OPERATION)?;
+    // A commit judges what its rows refer to before it writes them; `check_integrity` looks for any that refer to nothing.
+    connection.pragma_update(None, "foreign_keys", false).during(OPERATION)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).during(OPERATION)?;
     migrate(&mut connection)?;
+    let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).during(OPERATION)?;
+    let pages = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
+    let log = pages(options.largest_log).clamp(1, i64::from(i32::MAX));
+    connection.pragma_update(None, "wal_autocheckpoint", log).during(OPERATION)?;
     if let Some(bytes) = options.largest {
-        let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).during(OPERATION)?;
-        let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
+        let pages = pages(bytes);
         connection
             .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
             .during(OPERATION)?;
@@ -63,7 +72,6 @@ fn open(path: &Path, options: &SqliteOptions) -> PortResult<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).during(OPERATION)?;
     connection.busy_timeout(options.busy_timeout.to_std()).during(OPERATION)?;
-    connection.pragma_update(None, "foreign_keys", true).during(OPERATION)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -144,7 +152,6 @@ mod tests {
             let writer = open_writer(&path, &SqliteOptions::default().durability(durability)).unwrap();
             let number = |pragma: &str| writer.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
             assert_eq!(number("PRAGMA synchronous"), wanted);
-            assert_eq!(number("PRAGMA foreign_keys"), 1);
             let mode: String = writer.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
             assert_eq!(mode, "wal");
         }

@@ -8,8 +8,10 @@
 //! # Guarantees
 //! - Everything that [`Store`](runtime_ports::store::Store) promises. A commit that has returned `Ok` survives a crash of the process, and
 //!   with [`Durability::Full`] (the default) one of the machine.
-//! - **Group commit**: commits that wait together become durable by one flush. Each runs within a savepoint, so a refused one does not
+//! - **Group commit**: commits that wait together become durable by one flush. Each is judged before it writes, so a refused one does not
 //!   spoil the others, and is answered only after the flush.
+//! - **Fair leases** (X-9): a share for every tenant before anybody's second share, who was served longest ago first. What a call costs grows with
+//!   what it gives and with the tenants who have something due, not with anybody's backlog.
 //! - **One owner**: a second process that opens the file is refused, by a lock file beside it that the operating system releases when its
 //!   holder dies. Nothing has to be removed by hand after a crash.
 //! - **A full disk** refuses the commit with [`Exhausted`](runtime_ports::PortErrorKind::Exhausted), leaves the state as it was and the
@@ -31,4 +33,4 @@ mod store;
 mod writer;
 
 pub use options::{Durability, SqliteOptions};
-pub use store::SqliteStore;
+pub use store::{IntegrityDepth, IntegrityFinding, IntegrityReport, IntegrityRule, SqliteStore};

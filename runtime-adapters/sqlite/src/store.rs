@@ -21,13 +21,19 @@ use crate::error::During;
 use crate::lock::OwnerLock;
 use crate::options::SqliteOptions;
 use crate::readers::Readers;
-use crate::writer::Writer;
+use crate::writer::{Flush, Writer};
 
 mod commit;
+mod integrity;
 mod lease;
 mod outbox;
 mod read;
 mod row;
+mod turn;
+
+use commit::Prepared;
+pub use integrity::{IntegrityDepth, IntegrityFinding, IntegrityReport, IntegrityRule};
+use turn::Turns;
 
 /// A store in one SQLite file. Clones are the same store.
 ///
@@ -45,6 +51,7 @@ struct Shared {
     readers: Readers,
     writer: Writer,
     arrivals: Arc<Arrivals>,
+    turns: Arc<Turns>,
 }
 
 impl SqliteStore {
@@ -70,8 +77,11 @@ impl SqliteStore {
         let (lock, path) = OwnerLock::acquire(path.as_ref())?;
         let connection = open_writer(&path, &options)?;
         let readers = Readers::new(path.clone(), options.clone());
-        let writer = Writer::start(connection, lock)?;
-        Ok(Self { shared: Arc::new(Shared { path, options, readers, writer, arrivals: Arc::default() }) })
+        let turns = Arc::new(Turns::default());
+        let kept = Arc::clone(&turns);
+        let writer = Writer::start(connection, options.durability, lock, move || kept.forget())?;
+        let shared = Shared { path, options, readers, writer, arrivals: Arc::default(), turns };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Finishes the commits that are queued, closes the file and lets go of it: it can be opened again. What is called afterwards, on any
@@ -79,6 +89,17 @@ impl SqliteStore {
     pub async fn close(&self) {
         self.shared.readers.close().await;
         self.shared.writer.close().await;
+    }
+
+    /// Looks whether the file is whole, and whether what must hold of its rows does, as of one moment, while the store is in use. It reads the
+    /// whole file, with one of the readers.
+    ///
+    /// # Errors
+    /// [`Corrupt`](PortErrorKind::Corrupt) where the file is too damaged to look; [`Unavailable`](PortErrorKind::Unavailable) where it cannot be
+    /// read, or the store is closed. What is found is no error.
+    pub async fn check_integrity(&self, depth: IntegrityDepth) -> PortResult<IntegrityReport> {
+        let check = move |connection: &rusqlite::Connection| integrity::check(connection, depth);
+        self.shared.readers.read("store.check_integrity", check).await
     }
 
     /// Writes a copy of the store, as of one moment, to a new file, while the store is in use. The copy appears complete or not at all, and
@@ -155,7 +176,7 @@ impl Store for SqliteStore {
         let write = move |connection: &rusqlite::Connection| {
             connection.pragma_update(None, "user_version", version).during(OPERATION)
         };
-        self.shared.writer.write(OPERATION, write).await
+        self.shared.writer.write(OPERATION, Flush::AsAsked, write).await
     }
 }
 
@@ -176,12 +197,13 @@ impl TenantStore for TenantHandle {
         let wakes = commit.writes.iter().any(|write| write.wake_at.is_some() || !write.outbox.is_empty());
         let arrivals = Arc::clone(&self.shared.arrivals);
         let announcement = AnnounceWhenDropped(wakes.then_some(arrivals));
+        let (turns, prepared) = (Arc::clone(&self.shared.turns), Prepared::new(commit));
         let work = move |connection: &rusqlite::Connection| {
             // Moved into the task, it is dropped after the commit is durable, even where nobody waits for the answer any more.
             let _ = &announcement;
-            commit::perform(connection, tenant, &commit)
+            commit::perform(connection, &turns, tenant, &prepared)
         };
-        self.shared.writer.write("store.commit", work).await
+        self.shared.writer.write("store.commit", Flush::AsAsked, work).await
     }
 
     async fn load(&self, key: &AggregateKey) -> PortResult<Option<StoredAggregate>> {
@@ -227,34 +249,44 @@ struct OperatorHandle {
     watch: Watch,
 }
 
+impl OperatorHandle {
+    fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.shared.turns)
+    }
+}
+
 #[async_trait]
 impl OperatorStore for OperatorHandle {
     async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
-        let request = request.clone();
-        self.shared
-            .writer
-            .write("store.take_leases", move |connection| lease::take(connection, &request))
-            .await
+        let take = |flush| {
+            let (request, turns) = (request.clone(), self.turns());
+            let work =
+                move |connection: &rusqlite::Connection| lease::take(connection, &turns, &request, flush);
+            self.shared.writer.write("store.take_leases", flush, work)
+        };
+        match take(Flush::Later).await? {
+            Some(leases) => Ok(leases),
+            None => take(Flush::Always).await.map(Option::unwrap_or_default),
+        }
     }
 
     async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {
-        let lease = lease.clone();
-        let work = move |connection: &rusqlite::Connection| lease::renew(connection, &lease, until);
-        self.shared.writer.write("store.renew_lease", work).await
+        let (lease, turns) = (lease.clone(), self.turns());
+        let work = move |connection: &rusqlite::Connection| lease::renew(connection, &turns, &lease, until);
+        self.shared.writer.write("store.renew_lease", Flush::Later, work).await
     }
 
     async fn release_lease(&self, lease: &Lease) -> PortResult<()> {
-        let lease = lease.clone();
-        self.shared
-            .writer
-            .write("store.release_lease", move |connection| lease::release(connection, &lease))
-            .await
+        let (lease, turns) = (lease.clone(), self.turns());
+        let work = move |connection: &rusqlite::Connection| lease::release(connection, &turns, &lease);
+        self.shared.writer.write("store.release_lease", Flush::Later, work).await
     }
 
     async fn defer_lease(&self, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {
-        let lease = lease.clone();
-        let work = move |connection: &rusqlite::Connection| lease::defer(connection, &lease, seen, wake_at);
-        self.shared.writer.write("store.defer_lease", work).await
+        let (lease, turns) = (lease.clone(), self.turns());
+        let work =
+            move |connection: &rusqlite::Connection| lease::defer(connection, &turns, &lease, seen, wake_at);
+        self.shared.writer.write("store.defer_lease", Flush::Later, work).await
     }
 
     async fn next_due(&self, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>> {
@@ -278,15 +310,17 @@ impl OperatorStore for OperatorHandle {
     }
 
     async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
-        let lease = lease.clone();
-        let work = move |connection: &rusqlite::Connection| outbox::published(connection, &lease, sequence);
-        self.shared.writer.write("store.outbox_published", work).await
+        let (lease, turns) = (lease.clone(), self.turns());
+        let work =
+            move |connection: &rusqlite::Connection| outbox::published(connection, &turns, &lease, sequence);
+        self.shared.writer.write("store.outbox_published", Flush::Later, work).await
     }
 
     async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
-        let (lease, parking) = (lease.clone(), parking.clone());
-        let work = move |connection: &rusqlite::Connection| outbox::park(connection, &lease, &parking);
-        self.shared.writer.write("store.outbox_park", work).await
+        let (lease, parking, turns) = (lease.clone(), parking.clone(), self.turns());
+        let work =
+            move |connection: &rusqlite::Connection| outbox::park(connection, &turns, &lease, &parking);
+        self.shared.writer.write("store.outbox_park", Flush::AsAsked, work).await
     }
 
     async fn outbox_missed(
@@ -307,11 +341,11 @@ impl OperatorStore for OperatorHandle {
         destination: &Name,
         sequence: u64,
     ) -> Result<(), LeaseError> {
-        let (lease, destination) = (lease.clone(), destination.clone());
+        let (lease, destination, turns) = (lease.clone(), destination.clone(), self.turns());
         let work = move |connection: &rusqlite::Connection| {
-            outbox::caught_up(connection, &lease, &destination, sequence)
+            outbox::caught_up(connection, &turns, &lease, &destination, sequence)
         };
-        self.shared.writer.write("store.outbox_caught_up", work).await
+        self.shared.writer.write("store.outbox_caught_up", Flush::Later, work).await
     }
 
     async fn outbox_parked(&self, query: &ParkedQuery) -> PortResult<Page<ParkedStream>> {
@@ -321,9 +355,9 @@ impl OperatorStore for OperatorHandle {
     }
 
     async fn outbox_unpark(&self, which: &Unpark) -> PortResult<u32> {
-        let which = which.clone();
-        let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &which);
-        let unparked = self.shared.writer.write("store.outbox_unpark", work).await?;
+        let (which, turns) = (which.clone(), self.turns());
+        let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &turns, &which);
+        let unparked = self.shared.writer.write("store.outbox_unpark", Flush::AsAsked, work).await?;
         if unparked > 0 {
             self.shared.arrivals.announce();
         }

@@ -1,30 +1,59 @@
-//! Commits. Within a savepoint, so that a refusal may come after changes: the writer undoes them.
+//! Commits: first judged, by reading alone, then performed. What is refused has changed nothing, so that it spoils no other commit of its group.
 
-use std::collections::BTreeSet;
-
-use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
 use runtime_domain::id::TenantId;
+use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, HistoryEntry, InboxEntry,
-    Wanted,
+    AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, InboxEntry, Wanted,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::lease;
-use super::row::{self, Address, execute, number, rows, statement, unsigned};
+use super::row::{self, Address, execute, number, statement, unsigned};
+use super::turn::Turns;
 use crate::error::During;
+
+mod held;
+mod prepared;
+
+pub(super) use prepared::Prepared;
 
 const OPERATION: &str = "store.commit";
 
 /// Performs a commit whose form was checked.
 pub(super) fn perform(
     connection: &Connection,
+    turns: &Turns,
     tenant: TenantId,
-    commit: &Commit,
+    prepared: &Prepared,
 ) -> Result<CommitReceipt, CommitError> {
+    let commit = &prepared.commit;
+    judge_conditions(connection, tenant, commit)?;
+    if !update_unchanged(connection, tenant, prepared).during(OPERATION)? {
+        let presents = judge_writes(connection, tenant, &commit.writes)?;
+        let changes = held::judge(connection, tenant, prepared, &presents)?;
+        for ((write, held), present) in commit.writes.iter().zip(&prepared.held).zip(&presents) {
+            put_aggregate(connection, tenant, write, held, *present).during(OPERATION)?;
+            let before = present.and_then(|present| present.wake_at);
+            let wake_at = write.wake_at.map(row::future);
+            if wake_at != before {
+                lease::wake(connection, turns, tenant, write.key, wake_at).during(OPERATION)?;
+            }
+        }
+        held::put(connection, tenant, &commit.writes, &changes).during(OPERATION)?;
+    }
+    for (write, times) in commit.writes.iter().zip(&prepared.times) {
+        append_history(connection, turns, tenant, write, times).during(OPERATION)?;
+    }
+    if let Some(entry) = &commit.inbox {
+        remember(connection, tenant, entry).during(OPERATION)?;
+    }
+    Ok(CommitReceipt { revisions: commit.writes.iter().map(|write| write.expected.result()).collect() })
+}
+
+fn judge_conditions(connection: &Connection, tenant: TenantId, commit: &Commit) -> Result<(), CommitError> {
     if let Some(entry) = &commit.inbox
-        && !first_time(connection, tenant, entry)?
+        && was_handled(connection, tenant, entry).during(OPERATION)?
     {
         return Err(CommitError::AlreadyHandled);
     }
@@ -33,45 +62,19 @@ pub(super) fn perform(
     {
         return Err(CommitError::LeaseLost { key: lease.key });
     }
-    for check in &commit.evidence {
-        check_evidence(connection, tenant, check)?;
-    }
-    let mut sequences = Vec::with_capacity(commit.writes.len());
-    for write in &commit.writes {
-        sequences.push(check_revision(connection, tenant, write)?);
-    }
-    for (write, newest) in commit.writes.iter().zip(sequences) {
-        check_sequence(write, newest)?;
-    }
-    for write in &commit.writes {
-        let address = Address::new(tenant, write.key);
-        put_aggregate(connection, address, write).during(OPERATION)?;
-        put_modules(connection, address, write).during(OPERATION)?;
-        append_history(connection, address, &write.history).during(OPERATION)?;
-        append_outbox(connection, address, write).during(OPERATION)?;
-    }
-    put_claims(connection, tenant, &commit.writes)?;
-    Ok(CommitReceipt { revisions: commit.writes.iter().map(|write| write.expected.result()).collect() })
+    commit.evidence.iter().try_for_each(|check| check_evidence(connection, tenant, check))
 }
 
-fn first_time(connection: &Connection, tenant: TenantId, entry: &InboxEntry) -> PortResult<bool> {
-    let sql = "INSERT OR IGNORE INTO inbox (tenant, consumer, event_id) VALUES (?1, ?2, ?3)";
+fn was_handled(connection: &Connection, tenant: TenantId, entry: &InboxEntry) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM inbox WHERE tenant = ?1 AND consumer = ?2 AND event_id = ?3";
     let (tenant, event) = (tenant.uuid(), entry.event.uuid());
-    execute(connection, sql, &[tenant.as_bytes(), &entry.consumer.as_str(), event.as_bytes()])
-        .map(|inserted| inserted == 1)
-        .during(OPERATION)
+    statement(connection, sql)?.exists((tenant.as_bytes(), entry.consumer.as_str(), event.as_bytes()))
 }
 
-/// An aggregate's revision and the sequence of its newest history entry.
-fn present(connection: &Connection, address: Address) -> PortResult<Option<(u64, u64)>> {
-    let sql = "SELECT revision, sequence FROM aggregates WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
-    statement(connection, sql)
-        .and_then(|mut statement| {
-            let row =
-                statement.query_row(&*address.and([]), |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)));
-            row.optional()
-        })
-        .during(OPERATION)
+fn remember(connection: &Connection, tenant: TenantId, entry: &InboxEntry) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO inbox (tenant, consumer, event_id) VALUES (?1, ?2, ?3)";
+    let (tenant, event) = (tenant.uuid(), entry.event.uuid());
+    execute(connection, sql, &[tenant.as_bytes(), &entry.consumer.as_str(), event.as_bytes()]).map(drop)
 }
 
 fn check_evidence(
@@ -79,7 +82,11 @@ fn check_evidence(
     tenant: TenantId,
     check: &EvidenceCheck,
 ) -> Result<(), CommitError> {
-    let revision = present(connection, Address::new(tenant, check.key))?.map(|(revision, _)| revision);
+    let sql = "SELECT revision FROM aggregates WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
+    let address = Address::new(tenant, check.key);
+    let revision = statement(connection, sql)
+        .and_then(|mut found| found.query_row(&*address.and([]), |row| unsigned(row, 0)).optional())
+        .during(OPERATION)?;
     let holds = match check.wanted {
         Wanted::Exactly(wanted) => revision == Some(wanted.0),
         Wanted::AtLeast(wanted) => revision.is_some_and(|revision| revision >= wanted.0),
@@ -87,17 +94,85 @@ fn check_evidence(
     if holds { Ok(()) } else { Err(CommitError::EvidenceStale { key: check.key }) }
 }
 
-/// Returns the sequence of the aggregate's newest history entry, 0 where it is new.
-fn check_revision(
+/// The most usual commit at one stroke: one aggregate, at the expected revision and sequence, which keeps what it is found, woken and claimed
+/// by. `false` where the commit is not of that form: then nothing has happened, and it is judged step by step.
+fn update_unchanged(
     connection: &Connection,
     tenant: TenantId,
-    write: &AggregateWrite,
-) -> Result<u64, CommitError> {
-    match (present(connection, Address::new(tenant, write.key))?, write.expected) {
-        (None, Expected::Absent) => Ok(0),
-        (Some((revision, sequence)), Expected::At(expected)) if revision == expected.0 => Ok(sequence),
-        _ => Err(CommitError::Conflict { key: write.key }),
+    prepared: &Prepared,
+) -> rusqlite::Result<bool> {
+    let ([write], [held]) = (&*prepared.commit.writes, &*prepared.held) else { return Ok(false) };
+    let (Expected::At(expected), Some(first), Some(last)) =
+        (write.expected, write.history.first(), write.history.last())
+    else {
+        return Ok(false);
+    };
+    let sql = "UPDATE aggregates SET revision = ?4, sequence = ?5, schema = ?6, body = ?7
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND revision = ?8 AND sequence = ?9
+             AND held = ?10 AND environment = ?11 AND status = ?12 AND wake_at IS ?13";
+    let environment = write.facets.environment.uuid();
+    let updated = execute(
+        connection,
+        sql,
+        &Address::new(tenant, write.key).and([
+            &number(expected.next().0),
+            &number(last.sequence),
+            &write.record.schema,
+            &write.record.body,
+            &number(expected.0),
+            &number(first.sequence.saturating_sub(1)),
+            held,
+            environment.as_bytes(),
+            &write.facets.status,
+            &write.wake_at.map(row::future),
+        ]),
+    )?;
+    Ok(updated == 1)
+}
+
+/// What is stored of an aggregate before it is written.
+#[derive(Debug, Clone, Copy)]
+struct Present {
+    row: i64,
+    sequence: u64,
+    wake_at: Option<i64>,
+    held: [u8; 16],
+}
+
+/// What is stored of each write's aggregate, `None` where it is new. Every revision is judged before any history.
+fn judge_writes(
+    connection: &Connection,
+    tenant: TenantId,
+    writes: &[AggregateWrite],
+) -> Result<Vec<Option<Present>>, CommitError> {
+    let mut presents = Vec::with_capacity(writes.len());
+    for write in writes {
+        let present = present(connection, Address::new(tenant, write.key)).during(OPERATION)?;
+        presents.push(match (present, write.expected) {
+            (None, Expected::Absent) => None,
+            (Some((revision, present)), Expected::At(expected)) if revision == expected.0 => Some(present),
+            _ => return Err(CommitError::Conflict { key: write.key }),
+        });
     }
+    for (write, present) in writes.iter().zip(&presents) {
+        check_sequence(write, present.map_or(0, |present| present.sequence))?;
+    }
+    Ok(presents)
+}
+
+fn present(connection: &Connection, address: Address) -> rusqlite::Result<Option<(u64, Present)>> {
+    let sql = "SELECT rowid, revision, sequence, wake_at, held FROM aggregates
+         WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
+    let read = |row: &rusqlite::Row<'_>| {
+        let present = Present {
+            row: row.get(0)?,
+            sequence: unsigned(row, 2)?,
+            wake_at: row.get(3)?,
+            held: row.get(4)?,
+        };
+        Ok((unsigned(row, 1)?, present))
+    };
+    statement(connection, sql)?.query_row(&*address.and([]), read).optional()
 }
 
 fn check_sequence(write: &AggregateWrite, newest: u64) -> PortResult<()> {
@@ -114,160 +189,81 @@ fn check_sequence(write: &AggregateWrite, newest: u64) -> PortResult<()> {
 
 fn put_aggregate(
     connection: &Connection,
-    address: Address,
+    tenant: TenantId,
     write: &AggregateWrite,
-) -> rusqlite::Result<usize> {
-    let sql = match write.expected {
-        Expected::Absent => {
-            "INSERT INTO aggregates
-                 (tenant, kind, id, created, revision, sequence, schema, environment, status, wake_at, body)
-             VALUES (?1, ?2, ?3,
-                 (SELECT coalesce(max(created), 0) + 1 FROM aggregates WHERE tenant = ?1 AND kind = ?2),
-                 ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-        }
-        Expected::At(_) => {
-            "UPDATE aggregates SET revision = ?4, sequence = ?5, schema = ?6, environment = ?7, status = ?8,
-                 wake_at = ?9, body = ?10
-             WHERE tenant = ?1 AND kind = ?2 AND id = ?3"
-        }
-    };
+    held: &[u8; 16],
+    present: Option<Present>,
+) -> rusqlite::Result<()> {
     let revision = number(write.expected.result().0);
     let sequence = number(write.history.last().map_or(0, |entry| entry.sequence));
     let environment = write.facets.environment.uuid();
     let wake_at = write.wake_at.map(row::future);
-    let columns = address.and([
+    let columns: [&dyn rusqlite::ToSql; 8] = [
         &revision,
         &sequence,
         &write.record.schema,
         environment.as_bytes(),
         &write.facets.status,
         &wake_at,
+        held,
         &write.record.body,
-    ]);
-    execute(connection, sql, &columns)
+    ];
+    if let Some(present) = present {
+        let sql =
+            "UPDATE aggregates SET revision = ?1, sequence = ?2, schema = ?3, environment = ?4, status = ?5,
+                 wake_at = ?6, held = ?7, body = ?8 WHERE rowid = ?9";
+        let row: [&dyn rusqlite::ToSql; 1] = [&present.row];
+        return execute(connection, sql, &[&columns[..], &row].concat()).map(drop);
+    }
+    let sql = "INSERT INTO aggregates
+             (tenant, kind, id, created, revision, sequence, schema, environment, status, wake_at, held, body)
+         VALUES (?1, ?2, ?3,
+             (SELECT coalesce(max(created), 0) + 1 FROM aggregates WHERE tenant = ?1 AND kind = ?2),
+             ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    execute(connection, sql, &Address::new(tenant, write.key).and(columns)).map(drop)
 }
 
-fn put_modules(connection: &Connection, address: Address, write: &AggregateWrite) -> rusqlite::Result<()> {
-    let held: BTreeSet<String> = match write.expected {
-        Expected::Absent => BTreeSet::new(),
-        Expected::At(_) => {
-            let sql = "SELECT module FROM aggregate_modules WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
-            rows(&mut *statement(connection, sql)?, &address.and([]), |row| row.get(0))?.into_iter().collect()
-        }
-    };
-    let wanted = || write.facets.modules.iter().map(|module| module.as_str());
-    for gone in held.iter().filter(|module| !wanted().any(|wanted| wanted == module.as_str())) {
-        let sql = "DELETE FROM aggregate_modules WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND module = ?4";
-        execute(connection, sql, &address.and([gone]))?;
-    }
-    for new in wanted().filter(|module| !held.contains(*module)) {
-        let sql = "INSERT INTO aggregate_modules (tenant, kind, id, module) VALUES (?1, ?2, ?3, ?4)";
-        execute(connection, sql, &address.and([&new]))?;
-    }
-    Ok(())
-}
-
+/// Appends the history, and to the outbox what others are told of it.
 fn append_history(
     connection: &Connection,
-    address: Address,
-    history: &[HistoryEntry],
+    turns: &Turns,
+    tenant: TenantId,
+    write: &AggregateWrite,
+    times: &[String],
 ) -> rusqlite::Result<()> {
+    let address = Address::new(tenant, write.key);
     let mut insert = statement(
         connection,
-        "INSERT INTO history
-             (tenant, kind, id, sequence, event_id, event, body, at, actor, correlation, causation, explanation)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        "INSERT INTO history (tenant, kind, id, sequence, event_id, position, event, body, at, actor, correlation, causation, explanation)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
-    for entry in history {
+    for (entry, at) in write.history.iter().zip(times) {
         let (id, correlation) = (entry.id.uuid(), entry.correlation.uuid());
         let causation = entry.causation.map(|event| *event.uuid().as_bytes());
+        let told = write.outbox.iter().find(|event| event.sequence == entry.sequence);
+        let position = told.map(|event| append_envelope(connection, event)).transpose()?;
         insert.execute(&*address.and([
             &number(entry.sequence),
             id.as_bytes(),
+            &position,
             &entry.event,
             &entry.body,
-            &entry.at.to_rfc3339(),
+            at,
             &entry.actor.as_str(),
             correlation.as_bytes(),
             &causation,
             &entry.explanation,
         ]))?;
     }
-    Ok(())
+    match write.outbox.iter().map(|event| event.sequence).min() {
+        Some(first) => lease::fill_outbox(connection, turns, tenant, write.key, first),
+        None => Ok(()),
+    }
 }
 
-fn append_outbox(connection: &Connection, address: Address, write: &AggregateWrite) -> rusqlite::Result<()> {
-    for event in &write.outbox {
-        let id = event.id.uuid();
-        let sequence = number(event.sequence);
-        let sql = "INSERT INTO outbox (tenant, kind, id, sequence, event_id, event_type, envelope)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let columns = address.and([&sequence, id.as_bytes(), &event.event_type, &event.envelope]);
-        execute(connection, sql, &columns)?;
-    }
-    Ok(())
-}
-
-/// Gives up first what any of the writes no longer claims, so that another of them may take it.
-fn put_claims(
-    connection: &Connection,
-    tenant: TenantId,
-    writes: &[AggregateWrite],
-) -> Result<(), CommitError> {
-    let mut held = Vec::with_capacity(writes.len());
-    for write in writes {
-        let present = held_claims(connection, Address::new(tenant, write.key)).during(OPERATION)?;
-        for gone in present.difference(&write.claims) {
-            let sql =
-                "DELETE FROM claims WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND space = ?4 AND key = ?5";
-            let address = Address::new(tenant, write.key);
-            execute(connection, sql, &address.and([&space(tenant, gone), &gone.key])).during(OPERATION)?;
-        }
-        held.push(present);
-    }
-    for (write, held) in writes.iter().zip(&held) {
-        for claim in write.claims.difference(held) {
-            take_claim(connection, tenant, write, claim)?;
-        }
-    }
-    Ok(())
-}
-
-fn held_claims(connection: &Connection, address: Address) -> rusqlite::Result<BTreeSet<Claim>> {
-    let sql = "SELECT key, shared, length(space) FROM claims WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
-    let claims = rows(&mut *statement(connection, sql)?, &address.and([]), |row| {
-        let mode = if row.get(1)? { ClaimMode::Shared } else { ClaimMode::Exclusive };
-        let space = if row.get::<_, i64>(2)? == 0 { ClaimSpace::Global } else { ClaimSpace::Tenant };
-        Ok(Claim { key: row.get(0)?, mode, space })
-    })?;
-    Ok(claims.into_iter().collect())
-}
-
-fn take_claim(
-    connection: &Connection,
-    tenant: TenantId,
-    write: &AggregateWrite,
-    claim: &Claim,
-) -> Result<(), CommitError> {
-    let address = Address::new(tenant, write.key);
-    let (space, shared) = (space(tenant, claim), claim.mode == ClaimMode::Shared);
-    // What the aggregate itself holds was given up: every row is another's.
-    let clash = "SELECT 1 FROM claims WHERE space = ?1 AND key = ?2 AND NOT (shared AND ?3) LIMIT 1";
-    let held = statement(connection, clash)
-        .and_then(|mut statement| statement.exists((&space, &claim.key, shared)))
-        .during(OPERATION)?;
-    if held {
-        return Err(CommitError::ClaimHeld { claim: claim.clone() });
-    }
-    let sql = "INSERT INTO claims (tenant, kind, id, space, key, shared) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    execute(connection, sql, &address.and([&space, &claim.key, &shared])).during(OPERATION)?;
-    Ok(())
-}
-
-/// The column `space` of a claim.
-fn space(tenant: TenantId, claim: &Claim) -> Vec<u8> {
-    match claim.space {
-        ClaimSpace::Tenant => tenant.uuid().as_bytes().to_vec(),
-        ClaimSpace::Global => Vec::new(),
-    }
+/// Returns the position.
+fn append_envelope(connection: &Connection, event: &PublishedEvent) -> rusqlite::Result<i64> {
+    let sql = "INSERT INTO envelopes (event_id, event_type, envelope) VALUES (?1, ?2, ?3)";
+    let id = event.id.uuid();
+    statement(connection, sql)?.insert((id.as_bytes(), &event.event_type, &event.envelope))
 }

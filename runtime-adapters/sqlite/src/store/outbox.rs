@@ -12,6 +12,7 @@ use rusqlite::{Connection, Row, ToSql};
 
 use super::lease;
 use super::row::{self, Address, execute, number, rows, statement, unsigned};
+use super::turn::Turns;
 use crate::error::During;
 
 /// Up to where all have got a stream's events that are not held; NULL where none is.
@@ -55,14 +56,19 @@ fn read_events(
     })
 }
 
-pub(super) fn published(connection: &Connection, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
+pub(super) fn published(
+    connection: &Connection,
+    turns: &Turns,
+    lease: &Lease,
+    sequence: u64,
+) -> Result<(), LeaseError> {
     const OPERATION: &str = "store.outbox_published";
     check_relay(connection, lease, OPERATION)?;
     let address = Address::new(lease.tenant, lease.key);
     let publish = || {
         move_others(connection, address, sequence)?;
         let others = others(connection, address)?.unwrap_or(number(sequence));
-        let_go(connection, address, others)
+        let_go(connection, turns, lease, others)
     };
     Ok(publish().during(OPERATION)?)
 }
@@ -77,14 +83,22 @@ fn others(connection: &Connection, address: Address) -> rusqlite::Result<Option<
     statement(connection, &format!("SELECT {OTHERS}"))?.query_row(&*address.and([]), |row| row.get(0))
 }
 
-/// Drops the events that nobody has yet to get.
-fn let_go(connection: &Connection, address: Address, others: i64) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM outbox WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence <= ?4 AND sequence < coalesce(
-             (SELECT min(from_sequence) FROM held WHERE tenant = ?1 AND kind = ?2 AND id = ?3), 9223372036854775807)";
-    execute(connection, sql, &address.and([&others])).map(drop)
+/// Drops the events that nobody has yet to get, and says whether the stream is still due.
+fn let_go(connection: &Connection, turns: &Turns, lease: &Lease, others: i64) -> rusqlite::Result<()> {
+    let address = Address::new(lease.tenant, lease.key);
+    let sql = "SELECT min(?4, coalesce(
+             (SELECT min(from_sequence) - 1 FROM held WHERE tenant = ?1 AND kind = ?2 AND id = ?3), ?4))";
+    let gone = statement(connection, sql)?.query_row(&*address.and([&others]), |row| row.get(0))?;
+    lease::leave_outbox(connection, address, gone)?;
+    lease::follow_outbox(connection, turns, lease.tenant, lease.key)
 }
 
-pub(super) fn park(connection: &Connection, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
+pub(super) fn park(
+    connection: &Connection,
+    turns: &Turns,
+    lease: &Lease,
+    parking: &Parking,
+) -> Result<(), LeaseError> {
     const OPERATION: &str = "store.outbox_park";
     check_relay(connection, lease, OPERATION)?;
     let park = || {
@@ -111,7 +125,7 @@ pub(super) fn park(connection: &Connection, lease: &Lease, parking: &Parking) ->
         ];
         execute(connection, &sql, &address.and(columns))?;
         let others = others(connection, address)?.unwrap_or(number(before));
-        let_go(connection, address, others)
+        let_go(connection, turns, lease, others)
     };
     Ok(park().during(OPERATION)?)
 }
@@ -134,6 +148,7 @@ pub(super) fn missed(
 
 pub(super) fn caught_up(
     connection: &Connection,
+    turns: &Turns,
     lease: &Lease,
     destination: &Name,
     sequence: u64,
@@ -153,7 +168,7 @@ pub(super) fn caught_up(
                  SELECT 1 FROM outbox WHERE tenant = ?1 AND kind = ?2 AND id = ?3
                      AND sequence BETWEEN held.from_sequence AND held.others)";
         execute(connection, sql, &address.and([&destination]))?;
-        let_go(connection, address, others)
+        let_go(connection, turns, lease, others)
     };
     Ok(catch_up().during(OPERATION)?)
 }
@@ -203,7 +218,7 @@ fn parked_stream(row: &Row<'_>) -> rusqlite::Result<ParkedStream> {
     })
 }
 
-pub(super) fn unpark(connection: &Connection, which: &Unpark) -> PortResult<u32> {
+pub(super) fn unpark(connection: &Connection, turns: &Turns, which: &Unpark) -> PortResult<u32> {
     let (filter, one, destination) = match which {
         Unpark::One(stream) => {
             let address = Address::new(stream.tenant, stream.key);
@@ -221,9 +236,17 @@ pub(super) fn unpark(connection: &Connection, which: &Unpark) -> PortResult<u32>
         None => vec![&destination],
     };
     let sql = format!(
-        "UPDATE held SET parked_until = NULL, reason = NULL, since = NULL WHERE parked_until IS NOT NULL AND {filter}"
+        "UPDATE held SET parked_until = NULL, reason = NULL, since = NULL WHERE parked_until IS NOT NULL AND {filter}
+         RETURNING tenant, kind, id"
     );
-    let count = execute(connection, &sql, &parameters).during("store.outbox_unpark")?;
+    let unpark = || {
+        let unparked = rows(&mut *statement(connection, &sql)?, &parameters, row::aggregate)?;
+        for (tenant, key) in &unparked {
+            lease::follow_outbox(connection, turns, *tenant, *key)?;
+        }
+        Ok(unparked.len())
+    };
+    let count = unpark().during("store.outbox_unpark")?;
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 

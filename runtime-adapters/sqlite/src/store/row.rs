@@ -3,12 +3,12 @@
 use runtime_domain::id::{AggregateKind, TenantId};
 use runtime_domain::time::Timestamp;
 use runtime_ports::store::{AggregateKey, LeaseTopic};
-use rusqlite::types::{FromSqlError, FromSqlResult, Type, Value, ValueRef};
+use rusqlite::types::{FromSqlError, FromSqlResult, Type, ValueRef};
 use rusqlite::{Connection, Row, Statement, ToSql};
 use uuid::Uuid;
 
 /// The columns `tenant`, `kind` and `id` of an aggregate, ready to bind.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Address {
     tenant: [u8; 16],
     kind: &'static str,
@@ -25,6 +25,12 @@ impl Address {
         let address: [&dyn ToSql; 3] = [&self.tenant, &self.kind, &self.id];
         address.into_iter().chain(others).collect()
     }
+}
+
+/// The columns `tenant`, `kind` and `id`, from the first on.
+pub(super) fn aggregate(row: &Row<'_>) -> rusqlite::Result<(TenantId, AggregateKey)> {
+    let kind = text(row, 1, str::parse::<AggregateKind>)?;
+    Ok((TenantId::from_uuid(uuid(row, 0)?), AggregateKey { kind, id: uuid(row, 2)? }))
 }
 
 /// A cached statement: the store uses few texts, many times.
@@ -51,11 +57,6 @@ pub(super) fn rows<T>(
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
     statement.query_map(parameters, read)?.collect()
-}
-
-/// `?, ?, ?` for the kinds, and their names to bind.
-pub(super) fn kinds(kinds: &[AggregateKind]) -> (String, Vec<Value>) {
-    (placeholders(kinds.len()), kinds.iter().map(|kind| Value::from(kind.name().to_owned())).collect())
 }
 
 pub(super) fn placeholders(count: usize) -> String {
