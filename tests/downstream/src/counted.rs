@@ -8,8 +8,8 @@ use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_memory::MemoryStore;
 use runtime_ports::PortResult;
 use runtime_ports::store::{
-    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, OperatorStore, Page, Query, Store,
-    StoredAggregate, TenantStore,
+    AggregateKey, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, OperatorStore, Page, Query,
+    Store, StoredAggregate, TenantStore,
 };
 
 /// Counts the commits that were accepted.
