@@ -26,7 +26,7 @@ use runtime_ports::publisher::{EventPublisher, PublishedEvent};
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::store::Store;
 use runtime_services::relay::RelayService;
-use runtime_services::{Host, HostOptions, Ports};
+use runtime_services::{Host, HostOptions, Ports, Records};
 use runtime_sqlite::SqliteStore;
 use runtime_system::{SystemClock, UuidV7Generator};
 use runtime_testkit::sample::{self, Draft};
@@ -157,6 +157,7 @@ async fn relayed(path: &std::path::Path, (aggregates, events): (u64, u64)) -> f6
         publisher: Arc::clone(&bus) as Arc<dyn EventPublisher>,
         clock: Arc::new(SystemClock::new()),
         ids: Arc::new(UuidV7Generator::new()),
+        records: Records::default(),
     };
     let relay = RelayService::new(Host::new(ports, HostOptions::default()), Vec::new()).unwrap();
     let stop = CancellationToken::new();
