@@ -198,7 +198,7 @@ impl HealthResultQuery {
 /// A store of health results.
 ///
 /// # Guarantees
-/// - **Append-only** (HLT-1): a result that is recorded never changes; only [pruning](Pruner) removes it, by age.
+/// - **Append-only**, as HLT-1 says: a result that is recorded never changes; only [pruning](Pruner) removes it, by age.
 /// - **One call, one durable write**: an append is recorded whole or not at all, and survives what the adapter's durability says once it has
 ///   returned `Ok`.
 /// - Times are compared in whole microseconds, rounded down.

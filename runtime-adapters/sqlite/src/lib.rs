@@ -12,7 +12,7 @@
 //!   seen before never reaches the writer.
 //! - **Group commit**: commits that wait together become durable by one flush. Each is judged before it writes, so a refused one does not
 //!   spoil the others, and is answered only after the flush.
-//! - **Fair leases** (X-9): a share for every tenant before anybody's second share, who was served longest ago first. What a call costs grows with
+//! - **Fair leases**, as X-9 says: a share for every tenant before anybody's second share, who was served longest ago first. What a call costs grows with
 //!   what it gives and with the tenants who have something due, not with anybody's backlog.
 //! - **One owner**: a second process that opens the file is refused, by a lock file beside it that the operating system releases when its
 //!   holder dies. Nothing has to be removed by hand after a crash.

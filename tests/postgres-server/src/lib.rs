@@ -238,6 +238,11 @@ impl Server {
         format!("host={}{port} user={login} dbname={database}", self.folder.path().display())
     }
 
+    /// The same as a URL, for programs that take no other form.
+    pub fn url(&self, login: &str, database: &str) -> String {
+        format!("postgres://{login}@localhost/{database}?host={}", self.folder.path().display())
+    }
+
     /// The port that [`Server::start_encrypted`] has chosen.
     pub fn port(&self) -> Option<u16> {
         self.port

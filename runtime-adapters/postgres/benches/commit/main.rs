@@ -1,7 +1,13 @@
-//! Commits and leases per second, as ratios to a raw limit measured in the same rounds: `cargo bench -p runtime-postgres`.
+//! Commits and leases per second, as ratios to a raw limit and to a peer measured in the same rounds: `cargo bench -p runtime-postgres`.
+//!
+//! - **The limit** (`raw.rs`) is what a good hand-written service would do, with the state kept by the caller.
+//! - **The store** does that, and judges revision, history, claims and tenant besides; its callers keep the state too. Where it says
+//!   *loaded*, they load the aggregate before every command. Who shares one aggregate builds upon what the one before has submitted.
+//! - **The peer** is cqrs-es with postgres-es (`benches/peers`), which loads, decides and commits, on the same server.
 //!
 //! The server flushes every commit, as installed. Rounds alternate, and the median of five counts, because machines are shared and noisy.
-//! `BENCH_SECONDS` says how long a round is (2), `BENCH_SCENES` which scenes are run (all that contain the text).
+//! `RUNTIME_BENCH_ROUNDS` and `RUNTIME_BENCH_MILLIS` change how many, and how long each is; `RUNTIME_BENCH_SCENES` chooses those that contain
+//! the text.
 
 #![allow(
     clippy::print_stdout,
@@ -9,6 +15,7 @@
     reason = "a benchmark talks to the person who runs it, and stops at the first fault"
 )]
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use postgres_server::Server;
@@ -16,88 +23,111 @@ use runtime_postgres::{PostgresOptions, PostgresStore, migrate};
 
 use crate::rate::{Rate, median};
 
+#[path = "../../../../benches/peers/child.rs"]
+mod peer;
 mod rate;
 mod raw;
 mod store;
 
-const ROUNDS: usize = 5;
-
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let server = Server::start_with(&["fsync=on", "max_connections=200"]);
-        let database = server.database(None);
-        let address = server.address("owner", &database);
+    let server = Server::start_with(&["fsync=on", "max_connections=200"]);
+    let database = server.database(None);
+    let address = server.address("owner", &database);
+    let bench = runtime.block_on(async {
         migrate(&PostgresOptions::new(&address).unwrap(), "host").await.unwrap();
         let options = PostgresOptions::new(&server.address("host", &database)).unwrap();
-        let bench = Bench {
-            store: PostgresStore::open(options).await.unwrap(),
-            rate: Rate { round: seconds() },
+        raw::prepare(&address).await;
+        let store = PostgresStore::open(options).await.unwrap();
+        store::make_due(&store).await;
+        Bench {
+            store,
+            rate: Rate { round: Duration::from_millis(setting("RUNTIME_BENCH_MILLIS", 2_000)) },
+            rounds: setting("RUNTIME_BENCH_ROUNDS", 5),
+            scenes: std::env::var("RUNTIME_BENCH_SCENES").unwrap_or_default(),
             address,
-        };
-        raw::prepare(&bench.address).await;
-        store::make_due(&bench.store).await;
-        bench.run().await;
+            peer: peer::program(),
+            peers_database: server.url("owner", &server.database(None)),
+        }
     });
+    bench.commits(&runtime);
+    bench.leases(&runtime);
 }
 
-fn seconds() -> Duration {
-    let seconds = std::env::var("BENCH_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs_f64(seconds.unwrap_or(2.0))
+fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
 struct Bench {
     store: PostgresStore,
     rate: Rate,
+    rounds: u64,
+    scenes: String,
     address: String,
+    peer: Option<PathBuf>,
+    peers_database: String,
 }
 
 impl Bench {
-    async fn run(&self) {
-        let chosen = std::env::var("BENCH_SCENES").unwrap_or_default();
-        println!("{:<36} {:>12} {:>12} {:>8}", "", "limit/s", "store/s", "ratio");
+    fn commits(&self, runtime: &tokio::runtime::Runtime) {
+        println!(
+            "{:<36} {:>9} {:>9} {:>7} {:>9} {:>9} {:>7}",
+            "commits", "limit/s", "store/s", "ratio", "loaded/s", "peer/s", "ratio"
+        );
         let mut fresh = 0;
-        for (callers, shares_one) in [(1, false), (16, false), (64, false), (16, true)] {
-            let aggregates = if shares_one { "one aggregate" } else { "an aggregate each" };
-            let scene = format!("{callers} callers, {aggregates}");
-            if !scene.contains(&chosen) {
+        for (callers, on_one) in [(1, false), (16, false), (64, false), (16, true)] {
+            let scene = format!("{callers} callers, {}", if on_one { "one" } else { "distinct" });
+            if !scene.contains(&self.scenes) {
                 continue;
             }
-            let (mut limits, mut stored) = (Vec::new(), Vec::new());
-            for _ in 0..ROUNDS {
+            let [mut limits, mut stored, mut loaded, mut peers] = [const { Vec::new() }; 4];
+            for _ in 0..self.rounds {
                 fresh += 1_000;
-                let (limit, commits) = if shares_one {
-                    (
-                        raw::contended(&self.address, callers, fresh, self.rate).await,
-                        store::contended(&self.store, callers, fresh, self.rate).await,
-                    )
-                } else {
-                    (
-                        raw::distinct(&self.address, callers, fresh, self.rate).await,
-                        store::distinct(&self.store, callers, fresh, self.rate).await,
-                    )
-                };
-                limits.push(limit);
-                stored.push(commits);
+                let (address, rate) = (&self.address, self.rate);
+                runtime.block_on(async {
+                    if on_one {
+                        limits.push(raw::contended(address, callers, fresh, rate).await);
+                        stored.push(store::contended(&self.store, callers, fresh, rate).await);
+                        return;
+                    }
+                    limits.push(raw::distinct(address, callers, fresh, rate).await);
+                    stored.push(store::distinct(&self.store, callers, fresh, false, rate).await);
+                    loaded.push(store::distinct(&self.store, callers, fresh + 500, true, rate).await);
+                });
+                peers.extend(self.peer.as_deref().map(|program| {
+                    let database = ("postgres", self.peers_database.as_ref());
+                    peer::commits(program, database, (callers, on_one), rate.round, "on, fsync on")
+                }));
             }
-            print(&scene, &mut limits, &mut stored);
+            let [limit, stored, loaded, peer] = [limits, stored, loaded, peers].map(median);
+            // On one aggregate nobody loads: each builds upon what the one before has submitted.
+            let beside_peer = if on_one { stored } else { loaded };
+            println!(
+                "{scene:<36} {limit:>9.0} {stored:>9.0} {:>7.2} {loaded:>9.0} {peer:>9.0} {:>7.1}",
+                stored / limit,
+                beside_peer / peer
+            );
         }
-        for at_once in [1_u32, 100] {
-            let scene = format!("leases taken and given back by {at_once}");
-            if !scene.contains(&chosen) {
-                continue;
-            }
-            let (mut limits, mut taken) = (Vec::new(), Vec::new());
-            for _ in 0..ROUNDS {
-                limits.push(raw::claims(&self.address, at_once.into(), self.rate).await);
-                taken.push(store::leases(&self.store, at_once, self.rate).await);
-            }
-            print(&scene, &mut limits, &mut taken);
+        if self.peer.is_none() {
+            println!("{}", peer::HOW_TO_BUILD);
         }
     }
-}
 
-fn print(scene: &str, limits: &mut [f64], store: &mut [f64]) {
-    let (limit, store) = (median(limits), median(store));
-    println!("{scene:<36} {limit:>12.0} {store:>12.0} {:>8.2}", store / limit);
+    fn leases(&self, runtime: &tokio::runtime::Runtime) {
+        for at_once in [1_u32, 100] {
+            let scene = format!("leases taken and given back by {at_once}");
+            if !scene.contains(&self.scenes) {
+                continue;
+            }
+            let [mut limits, mut taken] = [const { Vec::new() }; 2];
+            for _ in 0..self.rounds {
+                runtime.block_on(async {
+                    limits.push(raw::claims(&self.address, at_once.into(), self.rate).await);
+                    taken.push(store::leases(&self.store, at_once, self.rate).await);
+                });
+            }
+            let [limit, taken] = [limits, taken].map(median);
+            println!("{scene:<36} {limit:>9.0} {taken:>9.0} {:>7.2}", taken / limit);
+        }
+    }
 }

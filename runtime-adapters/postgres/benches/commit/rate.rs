@@ -30,9 +30,10 @@ impl Rate {
     }
 }
 
-pub(crate) fn median(rates: &mut [f64]) -> f64 {
+/// Not a number where nothing was measured.
+pub(crate) fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+    rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// About what a deployment's record is: 1.8 kB of JSON, half of it digests and identifiers.

@@ -12,8 +12,15 @@ use tokio::sync::Mutex;
 
 use crate::rate::{Rate, record};
 
-/// Commits per second of callers with an aggregate each.
-pub(crate) async fn distinct(store: &PostgresStore, callers: u64, fresh: u64, rate: Rate) -> f64 {
+/// Commits per second of callers with an aggregate each; where it `loads`, they load it before every commit, as a service does that shares
+/// the store with others.
+pub(crate) async fn distinct(
+    store: &PostgresStore,
+    callers: u64,
+    fresh: u64,
+    loads: bool,
+    rate: Rate,
+) -> f64 {
     let begun = Instant::now();
     let callers = (0..callers).map(|caller| {
         let tenant = store.for_tenant(&sample::scope(1));
@@ -24,6 +31,9 @@ pub(crate) async fn distinct(store: &PostgresStore, callers: u64, fresh: u64, ra
                 Draft::create(1, key).body(&body).claiming([exclusive(&format!("{key}"))]).publishing();
             let mut count = 0;
             while rate.goes_on(begun) {
+                if loads {
+                    tenant.load(&key).await.unwrap();
+                }
                 tenant.commit(draft.commit()).await.unwrap();
                 draft = draft.next().body(&body).publishing();
                 count += 1;

@@ -19,6 +19,7 @@
 )]
 
 mod limit;
+#[path = "../../../../benches/peers/child.rs"]
 mod peer;
 mod stored;
 
@@ -99,9 +100,10 @@ fn main() {
             if wants("loaded") {
                 loaded.push(runtime.block_on(stored::commits(&store, scene(), true)));
             }
-            peers.extend(
-                peer.as_deref().map(|peer| peer::commits(peer, &folder.path().join("peer.db"), scene())),
-            );
+            let file = folder.path().join("peer.db");
+            peers.extend(peer.as_deref().map(|peer| {
+                peer::commits(peer, ("sqlite", file.as_os_str()), (callers, on_one), lasts, "FULL")
+            }));
         }
         let [limit, stored, loaded, peer] = [limits, stored, loaded, peers].map(median);
         println!(

@@ -1,9 +1,9 @@
-//! The peer: a program of its own, since two SQLites cannot be linked into one.
+//! The peers as the benches run them: a program of its own, since two SQLites cannot be linked into one.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use crate::Scene;
+use std::time::Duration;
 
 pub const HOW_TO_BUILD: &str = "the peer was not built: `cargo build --release --manifest-path benches/peers/Cargo.toml`, then again; \
     or name the program in RUNTIME_BENCH_PEERS";
@@ -15,18 +15,26 @@ pub fn program() -> Option<PathBuf> {
     program.exists().then_some(program)
 }
 
-/// Its commits per second.
-pub fn commits(program: &Path, file: &Path, scene: Scene) -> f64 {
-    let aggregates = if scene.on_one { "one" } else { "distinct" };
-    let (callers, millis) = (scene.callers.to_string(), scene.lasts.as_millis().to_string());
+/// Its commits per second, of so many callers with an aggregate each or all on one, while every commit is flushed: it says so in its answer,
+/// by `flushed`.
+pub fn commits(
+    program: &Path,
+    (store, address): (&str, &OsStr),
+    (callers, on_one): (u64, bool),
+    lasts: Duration,
+    flushed: &str,
+) -> f64 {
+    let aggregates = if on_one { "one" } else { "distinct" };
+    let (callers, millis) = (callers.to_string(), lasts.as_millis().to_string());
     let output = Command::new(program)
-        .arg("sqlite")
-        .arg(file)
+        .arg(store)
+        .arg(address)
         .args([&*callers, aggregates, &*millis])
         .output()
         .unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && told.contains(r#""durability":"FULL""#), "the peer failed: {told}");
+    let durability = format!(r#""durability":"{flushed}""#);
+    assert!(output.status.success() && told.contains(&durability), "the peer failed: {told}");
     let rate = told.split(r#""commits_per_second":"#).nth(1).and_then(|rest| rest.split(',').next()).unwrap();
     rate.parse().unwrap()
 }
