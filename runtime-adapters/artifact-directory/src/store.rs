@@ -130,10 +130,7 @@ fn list(root: &Path, tenant: TenantId, query: &ArtifactQuery) -> PortResult<Page
             break;
         }
     }
-    let goes_on = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| goes_on).map(|last| query.cursor_at(STORE, tenant, &last.key.name));
-    Ok(Page { items, next })
+    Ok(Page::of(items, query.limit, |last| query.cursor_at(STORE, tenant, &last.key.name)))
 }
 
 struct PrunerHandle(ArtifactDirectory);

@@ -97,13 +97,9 @@ impl TenantArtifacts for TenantHandle {
         let found = rows.get(&(self.tenant, query.subject.clone())).into_iter();
         let found = found.flat_map(|rows| rows.range::<KeptName, _>((start, Bound::Unbounded)));
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let mut items: Vec<Artifact> =
+        let items: Vec<Artifact> =
             found.take(limit.saturating_add(1)).map(|(_, (artifact, _))| artifact.clone()).collect();
-        let goes_on = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| goes_on);
-        let next = next.map(|last| query.cursor_at(STORE, self.tenant, &last.key.name));
-        Ok(Page { items, next })
+        Ok(Page::of(items, query.limit, |last| query.cursor_at(STORE, self.tenant, &last.key.name)))
     }
 }
 

@@ -118,16 +118,12 @@ impl TenantHealthResults for TenantHandle {
                     .is_none_or(|after| if query.oldest_first { **place > after } else { **place < after })
         });
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let mut items: Vec<HealthRecord> = if query.oldest_first {
+        let items: Vec<HealthRecord> = if query.oldest_first {
             matching.take(limit.saturating_add(1)).map(|(_, record)| record.clone()).collect()
         } else {
             matching.rev().take(limit.saturating_add(1)).map(|(_, record)| record.clone()).collect()
         };
-        let goes_on = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| goes_on);
-        let next = next.map(|record| query.cursor_at(STORE, self.tenant, record.place()));
-        Ok(Page { items, next })
+        Ok(Page::of(items, query.limit, |record| query.cursor_at(STORE, self.tenant, record.place())))
     }
 }
 

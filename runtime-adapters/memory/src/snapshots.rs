@@ -117,18 +117,16 @@ impl TenantSnapshots for TenantHandle {
             });
         let ordered: BTreeMap<(i64, KeptName), &Snapshot> = matching.collect();
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let mut items: Vec<Snapshot> = ordered
+        let items: Vec<Snapshot> = ordered
             .iter()
             .rev()
             .filter(|(place, _)| after.as_ref().is_none_or(|after| *place < after))
             .take(limit.saturating_add(1))
             .map(|(_, row)| (*row).clone())
             .collect();
-        let goes_on = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| goes_on);
-        let next = next.map(|last| query.cursor_at(STORE, self.tenant, last.captured_at, &last.subject.name));
-        Ok(Page { items, next })
+        Ok(Page::of(items, query.limit, |last| {
+            query.cursor_at(STORE, self.tenant, last.captured_at, &last.subject.name)
+        }))
     }
 }
 

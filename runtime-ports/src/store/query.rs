@@ -197,3 +197,20 @@ pub struct Page<T> {
     /// Where to go on; `None` where the list has ended.
     pub next: Option<Cursor>,
 }
+
+impl<T> Page<T> {
+    /// For stores: the first `limit` of `items`, which are all that are left, or more than `limit` of them; `cursor` says where to go on after
+    /// an item.
+    pub fn of(mut items: Vec<T>, limit: u32, cursor: impl FnOnce(&T) -> Cursor) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let goes_on = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| goes_on).map(cursor);
+        Self { items, next }
+    }
+
+    /// The same place, with other items.
+    pub fn map<U>(self, item: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(item).collect(), next: self.next }
+    }
+}

@@ -44,6 +44,7 @@ pub(crate) enum Bug {
     IgnoresTime,
     JudgesEvidenceAfterwards,
     LeaksOtherTenants,
+    ListsDueByCreation,
     LeasesAgainToTheNext,
     LetsACommitClaimTwice,
     LosesSwappedClaims,
@@ -87,7 +88,7 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Every bug, and the trial that is meant to catch it.
-    pub(crate) const ALL: [(Self, &'static str); 81] = [
+    pub(crate) const ALL: [(Self, &'static str); 82] = [
         (Self::AcceptsAnyRevision, "a write that expects another revision is refused"),
         (Self::AcceptsForgedCursors, "a cursor of another query is invalid"),
         (Self::AcceptsGaps, "a history continues without gaps"),
@@ -130,6 +131,7 @@ impl Bug {
         (Self::IgnoresTime, "only what is due is leased"),
         (Self::JudgesEvidenceAfterwards, "evidence is judged before the commit itself"),
         (Self::LeaksOtherTenants, "another tenants things are not there"),
+        (Self::ListsDueByCreation, "what is due first is listed first"),
         (Self::LeasesAgainToTheNext, "many hosts share the leases without overlap"),
         (Self::LetsACommitClaimTwice, "two writes of one commit cannot claim the same"),
         (Self::LosesSwappedClaims, "two aggregates swap their claims in one commit"),

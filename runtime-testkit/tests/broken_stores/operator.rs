@@ -166,7 +166,7 @@ impl OperatorStore for Handle {
 
     async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
         let more = u64::from(self.store.bug == Bug::MarksOneEventMore);
-        match self.inner.outbox_published(lease, sequence + more).await {
+        match self.inner.outbox_published(lease, sequence.saturating_add(more)).await {
             Err(_) if self.store.bug == Bug::IgnoresRelaysLease => Ok(()),
             answer => answer,
         }

@@ -3,7 +3,7 @@ use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
 use runtime_domain::scope::TenantScope;
 use runtime_ports::store::{
     AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, Cursor, Expected, HistoryEntry,
-    InboxEntry, Page, Query, Store, StoredAggregate, TenantStore, Wanted,
+    InboxEntry, Order, Page, Query, Store, StoredAggregate, TenantStore, Wanted,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_testkit::sample::exclusive;
@@ -359,6 +359,10 @@ impl TenantStore for Handle {
                 Err(_) => self.inner.query(&Query { after: None, ..query.clone() }).await,
                 answer => answer,
             },
+            Bug::ListsDueByCreation if query.order == Order::DueFirst => {
+                let by_creation = Query { order: Order::OldestFirst, ..query.clone() };
+                self.inner.query(&by_creation).await
+            }
             Bug::PagesByOffset => self.query_by_offset(query).await,
             Bug::ReversesPages => {
                 let mut page = self.inner.query(query).await?;

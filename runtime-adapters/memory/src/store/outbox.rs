@@ -111,7 +111,7 @@ impl State {
             })
         });
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let mut items: Vec<_> = streams
+        let items: Vec<_> = streams
             .filter(|parked| after.as_ref().is_none_or(|after| parked.stream > *after))
             .filter(|parked| {
                 query.tenant.is_none_or(|tenant| tenant == parked.stream.tenant)
@@ -120,10 +120,7 @@ impl State {
             })
             .take(limit.saturating_add(1))
             .collect();
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| has_more).map(|last| last.stream.cursor());
-        Ok(Page { items, next })
+        Ok(Page::of(items, query.limit, |last| last.stream.cursor()))
     }
 
     pub(super) fn outbox_unpark(&mut self, which: &Unpark) -> u32 {

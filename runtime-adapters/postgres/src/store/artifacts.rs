@@ -111,13 +111,8 @@ impl TenantArtifacts for TenantHandle {
             let name = Columns { operation: OPERATION, row }.parsed(3, KeptName::new)?;
             artifact(OPERATION, row, ArtifactKey { subject: subject.clone(), name })
         });
-        let mut items = listed.collect::<PortResult<Vec<_>>>()?;
-        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let goes_on = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| goes_on);
-        let next = next.map(|last| query.cursor_at(STORE, self.tenant, &last.key.name));
-        Ok(Page { items, next })
+        let items = listed.collect::<PortResult<Vec<_>>>()?;
+        Ok(Page::of(items, query.limit, |last| query.cursor_at(STORE, self.tenant, &last.key.name)))
     }
 }
 

@@ -206,13 +206,8 @@ impl TenantHealthResults for TenantHandle {
                 ],
             )
             .await?;
-        let mut items = rows.iter().map(|row| opened(OPERATION, row)).collect::<PortResult<Vec<_>>>()?;
-        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let goes_on = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| goes_on);
-        let next = next.map(|last| query.cursor_at(STORE, self.tenant, last.place()));
-        Ok(Page { items, next })
+        let items = rows.iter().map(|row| opened(OPERATION, row)).collect::<PortResult<Vec<_>>>()?;
+        Ok(Page::of(items, query.limit, |last| query.cursor_at(STORE, self.tenant, last.place())))
     }
 }
 

@@ -121,12 +121,8 @@ pub(super) async fn parked(link: &Link, query: &ParkedQuery) -> PortResult<Page<
             since: timestamp(columns.get(7)?),
         })
     };
-    let mut items = rows.iter().map(stream).collect::<PortResult<Vec<ParkedStream>>>()?;
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let has_more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| has_more).map(|last| last.stream.cursor());
-    Ok(Page { items, next })
+    let items = rows.iter().map(stream).collect::<PortResult<Vec<ParkedStream>>>()?;
+    Ok(Page::of(items, query.limit, |last| last.stream.cursor()))
 }
 
 pub(super) async fn unpark(link: &Link, which: &Unpark) -> PortResult<u32> {

@@ -112,19 +112,16 @@ pub(super) async fn query(
             ],
         )
         .await?;
-    let mut found = rows.iter().map(|row| listed(row, kind)).collect::<PortResult<Vec<_>>>()?;
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let goes_on = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| goes_on).map(|(created, item)| match query.order {
+    let found = rows.iter().map(|row| listed(row, kind)).collect::<PortResult<Vec<_>>>()?;
+    Ok(Page::of(found, query.limit, |(created, item)| match query.order {
         // Stored due times are whole microseconds.
         Order::DueFirst => {
             let due = item.wake_at.map_or(i64::MAX, due_micros);
             query.cursor_at_due(STORE, tenant, due, *created)
         }
         Order::NewestFirst | Order::OldestFirst => query.cursor_at(STORE, tenant, *created),
-    });
-    Ok(Page { items: found.into_iter().map(|(_, item)| item).collect(), next })
+    })
+    .map(|(_, item)| item))
 }
 
 fn listed(row: &Row, kind: AggregateKind) -> PortResult<(u64, StoredAggregate)> {

@@ -104,13 +104,10 @@ impl TenantSnapshots for TenantHandle {
             )
             .await?;
         let found = rows.iter().map(|row| snapshot(OPERATION, row, query.environment));
-        let mut items = found.collect::<PortResult<Vec<_>>>()?;
-        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let goes_on = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| goes_on);
-        let next = next.map(|last| query.cursor_at(STORE, self.tenant, last.captured_at, &last.subject.name));
-        Ok(Page { items, next })
+        let items = found.collect::<PortResult<Vec<_>>>()?;
+        Ok(Page::of(items, query.limit, |last| {
+            query.cursor_at(STORE, self.tenant, last.captured_at, &last.subject.name)
+        }))
     }
 }
 

@@ -128,12 +128,8 @@ fn list(connection: &Connection, tenant: TenantId, query: &ArtifactQuery) -> Por
     let rows = statement(connection, sql).and_then(|mut statement| {
         statement.query_map(parameters, read)?.collect::<rusqlite::Result<Vec<_>>>()
     });
-    let mut items = rows.during("artifacts.list")?;
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let goes_on = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| goes_on).map(|last| query.cursor_at(STORE, tenant, &last.key.name));
-    Ok(Page { items, next })
+    let items = rows.during("artifacts.list")?;
+    Ok(Page::of(items, query.limit, |last| query.cursor_at(STORE, tenant, &last.key.name)))
 }
 
 struct Writer {

@@ -206,12 +206,8 @@ fn list(
         statement.query_map(params_from_iter(parameters), Kept::of)?.collect::<rusqlite::Result<Vec<_>>>()
     });
     let rows = rows.during(OPERATION)?.into_iter();
-    let mut items = rows.map(|row| row.opened(OPERATION)).collect::<PortResult<Vec<_>>>()?;
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let goes_on = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| goes_on).map(|last| query.cursor_at(STORE, tenant, last.place()));
-    Ok(Page { items, next })
+    let items = rows.map(|row| row.opened(OPERATION)).collect::<PortResult<Vec<_>>>()?;
+    Ok(Page::of(items, query.limit, |last| query.cursor_at(STORE, tenant, last.place())))
 }
 
 /// A row's columns `revision`, `schema` and `body`.

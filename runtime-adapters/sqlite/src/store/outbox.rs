@@ -190,7 +190,6 @@ pub(super) fn parked(connection: &Connection, query: &ParkedQuery) -> PortResult
     let beginning = after.as_ref().map_or(Vec::new(), |after| after.tenant.uuid().as_bytes().to_vec());
     let destination = query.destination.as_ref().map(Name::as_str);
     let tenant = query.tenant.map(|tenant| *tenant.uuid().as_bytes());
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
     let parameters: [&dyn ToSql; 8] = [
         &beginning,
         &after.as_ref().map_or("", |after| after.key.kind.name()),
@@ -201,13 +200,10 @@ pub(super) fn parked(connection: &Connection, query: &ParkedQuery) -> PortResult
         &query.until.map(ParkedUntil::name),
         &i64::from(query.limit).saturating_add(1),
     ];
-    let mut items = statement(connection, sql)
+    let items = statement(connection, sql)
         .and_then(|mut statement| rows(&mut statement, &parameters, parked_stream))
         .during("store.outbox_parked")?;
-    let has_more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| has_more).map(|last| last.stream.cursor());
-    Ok(Page { items, next })
+    Ok(Page::of(items, query.limit, |last| last.stream.cursor()))
 }
 
 fn parked_stream(row: &Row<'_>) -> rusqlite::Result<ParkedStream> {

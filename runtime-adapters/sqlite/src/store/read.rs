@@ -104,20 +104,17 @@ pub(super) fn query(
     sql.push_str(&format!(" ORDER BY {order} LIMIT ?"));
     parameters.push(Value::from(i64::from(query.limit) + 1));
 
-    let mut found: Vec<((i64, u64), StoredAggregate)> = statement(connection, &sql)
+    let found: Vec<((i64, u64), StoredAggregate)> = statement(connection, &sql)
         .and_then(|mut statement| {
             let read = |row: &Row<'_>| Ok((place(row)?, stored(row, query.kind)?));
             statement.query_map(params_from_iter(parameters), read)?.collect()
         })
         .during("store.query")?;
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let goes_on = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| goes_on).map(|((due, created), _)| match by_due {
+    Ok(Page::of(found, query.limit, |((due, created), _)| match by_due {
         true => query.cursor_at_due(STORE, tenant, *due, *created),
         false => query.cursor_at(STORE, tenant, *created),
-    });
-    Ok(Page { items: found.into_iter().map(|(_, item)| item).collect(), next })
+    })
+    .map(|(_, item)| item))
 }
 
 pub(super) fn history(

@@ -230,13 +230,10 @@ fn list(connection: &Connection, tenant: TenantId, query: &SnapshotQuery) -> Por
         statement.query_map(params_from_iter(parameters), read)?.collect::<rusqlite::Result<Vec<_>>>()
     });
     let rows = rows.during(OPERATION)?.into_iter();
-    let mut items = rows.map(|found| verified(OPERATION, found)).collect::<PortResult<Vec<_>>>()?;
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let goes_on = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| goes_on);
-    let next = next.map(|last| query.cursor_at(STORE, tenant, last.captured_at, &last.subject.name));
-    Ok(Page { items, next })
+    let items = rows.map(|found| verified(OPERATION, found)).collect::<PortResult<Vec<_>>>()?;
+    Ok(Page::of(items, query.limit, |last| {
+        query.cursor_at(STORE, tenant, last.captured_at, &last.subject.name)
+    }))
 }
 
 struct PrunerHandle(Arc<Shared>);
