@@ -258,11 +258,11 @@ BEGIN
     RETURN QUERY EXECUTE concat(
         'SELECT a.id, a.revision, a.sequence, a.schema, a.body, w.due_at, a.created FROM aggregates AS a
          LEFT JOIN work AS w ON w.tenant = a.tenant AND w.kind = a.kind AND w.id = a.id AND w.topic = ''work''
-         WHERE a.tenant = $1 AND a.kind = $2',
+         WHERE a.tenant = $1 AND a.kind = $2 AND a.created > 0',
         CASE WHEN asked_environment IS NOT NULL THEN ' AND a.environment = $3' END,
         CASE WHEN asked_statuses IS NOT NULL THEN ' AND a.status = ANY ($4)' END,
         CASE WHEN asked_module IS NOT NULL THEN
-            ' AND a.id IN (SELECT m.id FROM aggregate_modules AS m WHERE m.tenant = $1 AND m.kind = $2 AND m.module = $5)' END,
+            ' AND a.id IN (SELECT m.id FROM aggregate_modules AS m WHERE m.tenant = $1 AND m.kind = $2 AND m.module = $5 AND m.module <> '''')' END,
         CASE WHEN after IS NOT NULL THEN CASE WHEN newest_first THEN ' AND a.created < $6' ELSE ' AND a.created > $6' END END,
         ' ORDER BY a.created ', CASE WHEN newest_first THEN 'DESC' ELSE 'ASC' END, ' LIMIT $7'
     ) USING asked_tenant, asked_kind, asked_environment, asked_statuses, asked_module, after, most;

@@ -351,12 +351,13 @@ BEGIN
         'SELECT a.id, a.revision, a.sequence, a.schema, a.body, w.due_at, a.created FROM aggregates AS a
          LEFT JOIN work AS w ON w.tenant = a.tenant AND w.kind = a.kind AND w.id = a.id AND w.topic = ''work''
          WHERE a.tenant = $1 AND a.kind = $2',
-        -- Repeated, so that the index of what is due is known to fit.
+        -- What is repeated tells which indexes fit.
+        CASE WHEN ordering <> 'due' THEN ' AND a.created > 0' END,
         CASE WHEN ordering = 'due' THEN ' AND w.topic = ''work'' AND w.tenant = $1 AND w.kind = $2 AND w.due_at IS NOT NULL' END,
         CASE WHEN asked_environment IS NOT NULL THEN ' AND a.environment = $3' END,
         CASE WHEN asked_statuses IS NOT NULL THEN ' AND a.status = ANY ($4)' END,
         CASE WHEN asked_module IS NOT NULL THEN
-            ' AND a.id IN (SELECT m.id FROM aggregate_modules AS m WHERE m.tenant = $1 AND m.kind = $2 AND m.module = $5)' END,
+            ' AND a.id IN (SELECT m.id FROM aggregate_modules AS m WHERE m.tenant = $1 AND m.kind = $2 AND m.module = $5 AND m.module <> '''')' END,
         CASE WHEN due_from IS NOT NULL THEN ' AND w.due_at >= $6' END,
         CASE WHEN due_before IS NOT NULL THEN ' AND w.due_at < $7' END,
         CASE WHEN after IS NOT NULL THEN CASE ordering

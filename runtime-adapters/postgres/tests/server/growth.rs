@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use postgres_server::Server;
-use runtime_ports::store::Store;
+use runtime_domain::value::{ModuleId, Revision};
+use runtime_ports::store::{Commit, EvidenceCheck, Query, Store, Wanted};
 use runtime_testkit::sample::{self, Draft};
 
 use crate::{Site, key, rounds};
@@ -126,4 +127,41 @@ async fn a_commit_costs_no_more_than_its_indexes_depth_as_the_tables_grow() {
             }
         }
     }
+}
+
+/// A plan that is made before anything is known of a table is kept while the table grows: it must be the right one from the beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_knows_nothing_of_the_tables_looks_rows_up_by_their_whole_key() {
+    let settings = [
+        "fsync=off",
+        "autovacuum=off",
+        "session_preload_libraries=auto_explain",
+        "auto_explain.log_min_duration=0",
+        "auto_explain.log_nested_statements=on",
+    ];
+    let site = Site::start(Server::start_with(&settings)).await;
+    let store = site.open(&site.database()).await.unwrap();
+    let tenant = store.for_tenant(&sample::scope(1));
+    let modules = |names: &[&str]| names.iter().map(|name| ModuleId::new(name).unwrap()).collect::<Vec<_>>();
+    let first = Draft::create(1, key(1)).about(modules(&["api", "web"])).claiming([sample::exclusive("one")]);
+    tenant.commit(first.commit()).await.unwrap();
+    let evidence = vec![EvidenceCheck { key: key(1), wanted: Wanted::Exactly(Revision::FIRST) }];
+    let second = Draft::create(1, key(2)).publishing();
+    tenant.commit(Commit { evidence, ..second.commit() }).await.unwrap();
+    // Another module and claim: those that it had are looked up and given up.
+    let changed = first.next().about(modules(&["api"])).claiming([sample::exclusive("two")]);
+    tenant.commit(changed.commit()).await.unwrap();
+    tenant.commit(changed.commit()).await.unwrap_err();
+    tenant.load(&key(1)).await.unwrap().unwrap();
+    let plans = site.server.logged();
+    for index in ["aggregates_pkey", "aggregate_modules_pkey", "claims_by_holder", "work_pkey"] {
+        assert!(plans.contains(index), "nothing was looked up by {index}");
+    }
+    for index in ["aggregates_by_", "aggregate_modules_by_", "work_by_"] {
+        let by_a_part = plans.lines().find(|line| line.contains(index));
+        assert_eq!(by_a_part, None, "rows are looked up by a part of their key");
+    }
+    // Lists are what those are for.
+    tenant.query(&Query::all(key(1).kind)).await.unwrap();
+    assert!(site.server.logged().contains("aggregates_by_creation"));
 }
