@@ -1,4 +1,4 @@
--- What is kept for a time beside the aggregates, and lists by due time. Times are whole microseconds since 1970, UTC, rounded down.
+-- What is kept for a time beside the aggregates. Times are whole microseconds since 1970, UTC, rounded down.
 
 -- Health results lie in partitions of a day, which are made ahead and dropped whole. Nobody who is not their owner reaches a partition but
 -- through this table.
@@ -334,43 +334,8 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Lists of aggregates.
-
-DROP FUNCTION list(uuid, text, uuid, text[], text, bigint, boolean, bigint);
-
--- A page of one kind: filters that are NULL do not filter. `ordering` is `newest`, `oldest` or `due`; in the last, `after` is the place among
--- those due at `after_due`.
-CREATE FUNCTION list(
-    asked_tenant uuid, asked_kind text, asked_environment uuid, asked_statuses text[], asked_module text, due_from bigint, due_before bigint,
-    ordering text, after_due bigint, after bigint, most bigint
-) RETURNS TABLE (id uuid, revision bigint, sequence bigint, schema integer, body text, wake_at bigint, created bigint)
-    LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
-    RETURN QUERY EXECUTE concat(
-        'SELECT a.id, a.revision, a.sequence, a.schema, a.body, w.due_at, a.created FROM aggregates AS a
-         LEFT JOIN work AS w ON w.tenant = a.tenant AND w.kind = a.kind AND w.id = a.id AND w.topic = ''work''
-         WHERE a.tenant = $1 AND a.kind = $2',
-        -- What is repeated tells which indexes fit.
-        CASE WHEN ordering <> 'due' THEN ' AND a.created > 0' END,
-        CASE WHEN ordering = 'due' THEN ' AND w.topic = ''work'' AND w.tenant = $1 AND w.kind = $2 AND w.due_at IS NOT NULL' END,
-        CASE WHEN asked_environment IS NOT NULL THEN ' AND a.environment = $3' END,
-        CASE WHEN asked_statuses IS NOT NULL THEN ' AND a.status = ANY ($4)' END,
-        CASE WHEN asked_module IS NOT NULL THEN
-            ' AND a.id IN (SELECT m.id FROM aggregate_modules AS m WHERE m.tenant = $1 AND m.kind = $2 AND m.module = $5 AND m.module <> '''')' END,
-        CASE WHEN due_from IS NOT NULL THEN ' AND w.due_at >= $6' END,
-        CASE WHEN due_before IS NOT NULL THEN ' AND w.due_at < $7' END,
-        CASE WHEN after IS NOT NULL THEN CASE ordering
-            WHEN 'newest' THEN ' AND a.created < $9'
-            WHEN 'oldest' THEN ' AND a.created > $9'
-            ELSE ' AND w.due_at >= $8 AND (w.due_at, a.created) > ($8, $9)' END END,
-        ' ORDER BY ', CASE ordering WHEN 'newest' THEN 'a.created DESC' WHEN 'oldest' THEN 'a.created' ELSE 'w.due_at, a.created' END,
-        ' LIMIT $10'
-    ) USING asked_tenant, asked_kind, asked_environment, asked_statuses, asked_module, due_from, due_before, after_due, after, most;
-END $$;
-
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA factory_runtime FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION append_health_results, latest_health_result, latest_health_results, list_health_results, capture_snapshot,
-    read_snapshot, list_snapshots, store_artifact, read_artifact, list_artifacts, list TO factory_runtime_tenant;
+    read_snapshot, list_snapshots, store_artifact, read_artifact, list_artifacts TO factory_runtime_tenant;
 GRANT EXECUTE ON FUNCTION prepare_health_results, retire_health_results, prune_health_results, prune_snapshots, prune_artifacts
     TO factory_runtime_operator;

@@ -142,8 +142,9 @@ async fn sessions_that_end_in_the_middle_of_commits_lose_and_double_nothing() {
     let database = site.database();
     let store = site.open(&database).await.unwrap();
     let (mut lanes, done) = (JoinSet::new(), tokio_util::sync::CancellationToken::new());
+    let performed = tokio::sync::watch::Sender::new(0_u64);
     for lane in 0..LANES {
-        let (store, done) = (store.clone(), done.clone());
+        let (store, done, performed) = (store.clone(), done.clone(), performed.clone());
         lanes.spawn(async move {
             let (tenant, mut committed, mut unknown) = (store.for_tenant(&sample::scope(1)), 0, 0_u32);
             let mut draft = Draft::create(1, key(lane)).publishing();
@@ -151,6 +152,7 @@ async fn sessions_that_end_in_the_middle_of_commits_lose_and_double_nothing() {
                 match tenant.commit(draft.commit()).await {
                     Ok(_) => {
                         committed += 1;
+                        performed.send_modify(|count| *count += 1);
                         draft = draft.next().publishing();
                     }
                     Err(CommitError::Port(error)) => {
@@ -172,9 +174,13 @@ async fn sessions_that_end_in_the_middle_of_commits_lose_and_double_nothing() {
         });
     }
     let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'");
+    let mut seen = performed.subscribe();
     for _ in 0..15 {
+        let goal = *seen.borrow_and_update() + LANES;
         site.server.sql("postgres", &end);
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        // The sessions that follow are ended in the middle of commits as well.
+        let goes_on = seen.wait_for(|count| *count >= goal);
+        tokio::time::timeout(Duration::from_secs(60), goes_on).await.unwrap().unwrap();
     }
     done.cancel();
     let tenant = store.for_tenant(&sample::scope(1));
