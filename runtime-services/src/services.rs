@@ -84,7 +84,11 @@ impl Services {
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
         let tasks: [Arc<dyn Task>; 4] = [
-            Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
+            Arc::new(EnvironmentReconciler::new(
+                host.clone(),
+                self.deployments.clone(),
+                self.tenancy.clone(),
+            )),
             Arc::new(DeploymentReconciler::new(host.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
             Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),

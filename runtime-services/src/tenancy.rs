@@ -237,6 +237,20 @@ impl TenancyService {
         Ok(Done { aggregate: settled.aggregate, revision: settled.revision, ..released })
     }
 
+    /// Ends the tenant's binding to an environment that is being taken down, if there is one. Doing it again changes nothing.
+    pub(crate) async fn release_from(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        reason: &str,
+    ) -> Result<(), TenancyError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        if let Some(found) = current(&*store, environment).await? {
+            self.release(scope, found.aggregate.id(), reason.to_owned()).await?;
+        }
+        Ok(())
+    }
+
     async fn command(
         &self,
         scope: &TenantScope,

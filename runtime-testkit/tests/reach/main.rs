@@ -76,6 +76,8 @@ fn stories_of_environments_reach_every_status_event_and_refusal() {
         "EnvironmentChangeFailed",
         "EnvironmentProtected",
         "EnvironmentUnprotected",
+        "EnvironmentExpiryChanged",
+        "EnvironmentResourcesLost",
         "EnvironmentDecommissioningStarted",
         "EnvironmentDecommissioningFailed",
         "QuotaReserved",
