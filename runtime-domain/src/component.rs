@@ -17,10 +17,12 @@ use crate::time::Span;
 use crate::value::{ModuleId, Name, Replicas, TextError, parsed_text};
 
 mod image;
+mod resources;
 #[cfg(test)]
 mod tests;
 
 pub use image::{ImageDigest, ImageReference, PinnedImage};
+pub use resources::InstanceResources;
 
 /// The version that people know a component by, such as `1.4.2`: 1 to 64 of letters, digits, `.`, `-`, `_` and `+`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -278,6 +280,9 @@ pub struct ComponentSpec {
     pub surface: SurfaceKind,
     /// How many replicas serve when it is fully rolled out.
     pub replicas: Replicas,
+    /// What each instance needs, where it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<InstanceResources>,
     /// Arguments after the image's entry point; empty means the image's own.
     #[serde(default)]
     pub arguments: Vec<String>,

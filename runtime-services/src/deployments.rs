@@ -23,8 +23,11 @@ use crate::environments::{AdmissionError, EnvironmentService};
 use crate::error::CommandError;
 use crate::existing::{self, TRIES};
 use crate::host::Host;
+use crate::lane::{Lane, Turn};
 use crate::manifest::{ManifestError, ReleaseManifest};
-use crate::unit::{Done, Grounds, commit};
+use crate::tenancy::workloads::{Charge, demands, with_charge};
+use crate::tenancy::{TenancyError, TenancyService};
+use crate::unit::{Done, Grounds, prepare};
 
 mod standing;
 
@@ -92,8 +95,8 @@ impl DeploymentService {
     /// Asks for a rollout. Asking again for what is in flight or serves already gives that deployment and changes nothing.
     ///
     /// # Errors
-    /// The environment does not accept deployments (ENV-1, ENV-3), another deployment of a component is in flight (DEP-3), an image is
-    /// quarantined, or the plan cannot be made.
+    /// The environment does not accept deployments (ENV-1, ENV-3), another deployment of a component is in flight (DEP-3), the tenant's quota
+    /// has no room for it (TEN-2), an image is quarantined, or the plan cannot be made.
     pub async fn request(
         &self,
         scope: &TenantScope,
@@ -118,8 +121,10 @@ impl DeploymentService {
         let taken = |reason: String| BreakGlass { by: scope.actor().clone(), reason };
         let (break_glass, hold_released) =
             (exceptions.break_glass.map(taken), exceptions.release_hold.map(taken));
+        let store = self.host.ports().store.for_tenant(scope);
+        let lane = TenancyService::charging_lane(&self.host, &*store, environment).await?;
         for _ in 0..TRIES {
-            let store = self.host.ports().store.for_tenant(scope);
+            let _turn = in_turn(lane.as_deref()).await;
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
             if let Some(same) = standing.brings(&release) {
                 let explanation = "this release is in flight or serves already".to_owned();
@@ -135,10 +140,11 @@ impl DeploymentService {
             let clearance = self.clearance(scope, environment, break_glass.clone()).await?;
             let mut request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
             request.hold_released = hold_released.clone();
+            let charge = self.charge(&*store, &request.admission, request.deployment_id, &release).await?;
             let facts = request.evidence();
             let decided = RuntimeDeployment::request(request, self.host.now());
             let decision = decided.map_err(CommandError::Refused)?;
-            if let Some(done) = self.begin(&*store, &decision, &facts, &release).await? {
+            if let Some(done) = self.begin(&*store, &decision, &facts, &release, charge).await? {
                 return Ok(done);
             }
         }
@@ -160,6 +166,9 @@ impl DeploymentService {
         let admission = self.admission(scope, environment).await?;
         let clearance = self.clearance(scope, environment, None).await?;
         let request = self.rollout(&*store, release, admission, clearance, &standing).await?;
+        let demands = demands(&request.release);
+        let room = TenancyService::has_room(&self.host, &*store, &request.admission, demands).await;
+        room.map_err(no_room)?;
         let decision = RuntimeDeployment::request(request, self.host.now());
         let events = decision.map_err(CommandError::Refused)?.events;
         let planned = events.into_iter().find_map(|event| match event {
@@ -179,8 +188,10 @@ impl DeploymentService {
         environment: EnvironmentId,
         to: DeploymentId,
     ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let lane = TenancyService::charging_lane(&self.host, &*store, environment).await?;
         for _ in 0..TRIES {
-            let store = self.host.ports().store.for_tenant(scope);
+            let _turn = in_turn(lane.as_deref()).await;
             let loaded = find(&*store, to).await?;
             if loaded.aggregate.environment_id() != environment {
                 return Err(CommandError::NotFound { what: format!("deployment {to}") });
@@ -199,9 +210,10 @@ impl DeploymentService {
                 numbers: standing.numbers(),
                 surfaces: self.host.capabilities(),
             };
+            let charge = self.charge(&*store, &request.admission, request.deployment_id, &release).await?;
             let facts = request.evidence();
             let decision = RuntimeDeployment::request_rollback(request).map_err(CommandError::Refused)?;
-            if let Some(done) = self.begin(&*store, &decision, &facts, &release).await? {
+            if let Some(done) = self.begin(&*store, &decision, &facts, &release, charge).await? {
                 return Ok(done);
             }
         }
@@ -402,12 +414,16 @@ impl DeploymentService {
         decision: &Decision<DeploymentEvent>,
         facts: &[EvidenceRef],
         release: &Release,
+        charge: Option<Charge>,
     ) -> Result<Option<Done<RuntimeDeployment>>, DeploymentError> {
-        let now = self.host.now();
-        match commit::<RuntimeDeployment>(&self.host, store, None, decision, Grounds::exactly(facts), now)
-            .await
-        {
-            Ok(begun) => Ok(begun.map(|loaded| Done::of(loaded, decision))),
+        let (now, scope) = (self.host.now(), store.scope());
+        let grounds = Grounds::exactly(facts);
+        let (mut commit, begun) = prepare(&self.host, scope, None, decision, grounds, now)?;
+        if let Some(charge) = charge {
+            commit = with_charge(&self.host, scope, commit, charge)?;
+        }
+        match store.commit(commit).await {
+            Ok(_) => Ok(Some(Done::of(begun, decision))),
             Err(error) => retry_or_refuse(error, release).map(|()| None),
         }
     }
@@ -421,6 +437,18 @@ impl DeploymentService {
         let what = format!("deployment {deployment}");
         let decide = |found: &RuntimeDeployment, now| found.decide(command, now);
         existing::command(&self.host, scope, deployment.uuid(), &what, decide).await
+    }
+
+    /// What the deployment is charged to its tenant's quota (TEN-2), decided and not committed.
+    async fn charge(
+        &self,
+        store: &dyn TenantStore,
+        admission: &Admission,
+        deployment: DeploymentId,
+        release: &Release,
+    ) -> Result<Option<Charge>, DeploymentError> {
+        let demands = demands(release);
+        TenancyService::charge(&self.host, store, admission, deployment, demands).await.map_err(no_room)
     }
 
     async fn admission(
@@ -465,6 +493,24 @@ impl DeploymentService {
             numbers: standing.numbers(),
             surfaces: self.host.capabilities(),
         })
+    }
+}
+
+fn no_room(error: TenancyError) -> DeploymentError {
+    match error {
+        CommandError::Refused(refusal) => CommandError::Refused(DeploymentRefusal::NoRoom(refusal)),
+        CommandError::NotFound { what } => CommandError::NotFound { what },
+        CommandError::Contended => CommandError::Contended,
+        CommandError::Load(error) => CommandError::Load(error),
+        CommandError::Port(error) => CommandError::Port(error),
+    }
+}
+
+/// Deployments of one tenant and environment are charged one behind the other, so that many at once do not meet as conflicts.
+async fn in_turn(lane: Option<&Lane>) -> Option<Turn<'_>> {
+    match lane {
+        Some(lane) => Some(lane.turn().await),
+        None => None,
     }
 }
 

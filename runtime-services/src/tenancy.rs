@@ -1,6 +1,7 @@
 //! Tenant bindings: what callers may ask.
 
 mod settlement;
+pub(crate) mod workloads;
 
 use runtime_domain::claim::Claim;
 use runtime_domain::environment::{IsolationModel, QuotaCommand, RuntimeEnvironment};
@@ -246,6 +247,7 @@ impl TenancyService {
     ) -> Result<(), TenancyError> {
         let store = self.host.ports().store.for_tenant(scope);
         if let Some(found) = current(&*store, environment).await? {
+            self.command(scope, found.aggregate.id(), &TenancyCommand::RetireWorkloads).await?;
             self.release(scope, found.aggregate.id(), reason.to_owned()).await?;
         }
         Ok(())

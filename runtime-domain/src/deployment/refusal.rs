@@ -11,6 +11,7 @@ use crate::promotion::PromotionRefusal;
 use crate::refusal::{Refusal, Rule};
 use crate::rollout::PlanRefusal;
 use crate::scope::Actor;
+use crate::tenancy::TenancyRefusal;
 use crate::value::{ModuleId, Name};
 
 fn quoted(variable: Option<&VariableName>) -> String {
@@ -24,6 +25,9 @@ pub enum DeploymentRefusal {
     /// The plan cannot be made.
     #[error(transparent)]
     Plan(#[from] PlanRefusal),
+    /// The tenant's quota has no room for it.
+    #[error(transparent)]
+    NoRoom(TenancyRefusal),
     /// The environment does not accept deployments.
     #[error(transparent)]
     NotAdmitted(#[from] EnvironmentRefusal),
@@ -116,6 +120,7 @@ impl Refusal for DeploymentRefusal {
     fn rule(&self) -> Rule {
         match self {
             Self::Plan(refusal) => refusal.rule(),
+            Self::NoRoom(refusal) => refusal.rule(),
             Self::NotAdmitted(refusal) => refusal.rule(),
             Self::NotPromoted(refusal) => refusal.rule(),
             Self::NoReason => Rule::Content,
@@ -136,6 +141,7 @@ impl Refusal for DeploymentRefusal {
     fn remedy(&self) -> String {
         match self {
             Self::Plan(refusal) => refusal.remedy(),
+            Self::NoRoom(refusal) => refusal.remedy(),
             Self::NotAdmitted(refusal) => refusal.remedy(),
             Self::NotPromoted(refusal) => refusal.remedy(),
             Self::NoReason => "say why, in at most 2,000 bytes".to_string(),

@@ -38,6 +38,10 @@ impl Task for TenancyReconciler {
         let scope = super::scope_of(&self.host, "tenancy", lease).await?;
         let binding = TenantBindingId::from_uuid(lease.key.id);
         let settled = self.tenancy.settled(&scope, binding).await.map_err(PassError::failed)?;
+        let settled = match settled.aggregate.workloads().waits_since() {
+            Some(_) => self.tenancy.settle_workloads(&scope, binding).await.map_err(PassError::failed)?,
+            None => settled,
+        };
         // A move is carried out by who began it; there is nothing to do for it here.
         Ok(match settled.aggregate.relocation() {
             Some(_) => {

@@ -135,6 +135,7 @@ pub fn valid_component() -> BoxedStrategy<ComponentSpec> {
                 tuple,
                 surface,
                 replicas,
+                resources: None,
                 arguments,
                 variables,
                 readiness,
