@@ -169,6 +169,7 @@ impl Embedded {
             .surface(surface.clone())
             .metrics(surface.clone())
             .jobs(surface.clone())
+            .endpoint_handover(surface.clone())
             .infrastructure(Arc::new(DirectoryEngine::open(folder.join("environments"))?))
             .registry(Arc::new(registry.clone()))
             .prober(prober)

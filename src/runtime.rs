@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use runtime_ports::artifacts::ArtifactStore;
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::handover::EndpointHandover;
 use runtime_ports::health_results::HealthResultStore;
 use runtime_ports::infrastructure::InfrastructureEngine;
+use runtime_ports::isolation::WorkloadIsolation;
 use runtime_ports::job::JobRunner;
 use runtime_ports::metric::MetricSource;
 use runtime_ports::prober::HealthProber;
@@ -23,7 +25,7 @@ use runtime_services::health::HealthService;
 use runtime_services::inventory::InventoryService;
 use runtime_services::relay::{RelayService, SubscriberError};
 use runtime_services::tenancy::TenancyService;
-use runtime_services::{Host, HostOptions, Ports, Records, Services};
+use runtime_services::{Host, HostOptions, Ports, Records, Services, TenancyPorts};
 use runtime_system::{SystemClock, UuidV7Generator};
 use tokio_util::sync::CancellationToken;
 
@@ -122,6 +124,7 @@ pub struct RuntimeBuilder {
     records: Records,
     surfaces: Vec<Arc<dyn ComputeSurface>>,
     infrastructure: Option<Arc<dyn InfrastructureEngine>>,
+    tenancy: TenancyPorts,
     registry: Option<Arc<dyn ImageRegistry>>,
     prober: Option<Arc<dyn HealthProber>>,
     metrics: Option<Arc<dyn MetricSource>>,
@@ -202,6 +205,20 @@ impl RuntimeBuilder {
     #[must_use]
     pub fn infrastructure(mut self, engine: Arc<dyn InfrastructureEngine>) -> Self {
         self.infrastructure = Some(engine);
+        self
+    }
+
+    /// What hands endpoints over, so that tenants can be moved. Without it none can be.
+    #[must_use]
+    pub fn endpoint_handover(mut self, handover: Arc<dyn EndpointHandover>) -> Self {
+        self.tenancy.handover = Some(handover);
+        self
+    }
+
+    /// What tells how tenants are kept apart where workloads run. Without it nothing is said of that.
+    #[must_use]
+    pub fn workload_isolation(mut self, isolation: Arc<dyn WorkloadIsolation>) -> Self {
+        self.tenancy.isolation = Some(isolation);
         self
     }
 
@@ -289,6 +306,7 @@ impl RuntimeBuilder {
             records: self.records,
             surfaces,
             infrastructure: chosen(self.infrastructure, "the infrastructure engine", "infrastructure")?,
+            tenancy: self.tenancy,
             registry: chosen(self.registry, "the image registry", "registry")?,
             prober: chosen(self.prober, "the health prober", "prober")?,
             metrics: chosen(self.metrics, "the metric source", "metrics")?,

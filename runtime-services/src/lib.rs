@@ -16,6 +16,7 @@
 //! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
+//! | how a tenant moves into a silo of its own | [`relocation`] |
 //! | how events leave, who subscribes, what is parked | [`relay`] |
 //! | what is kept for a time, and how it goes | [`records`], `upkeep.rs`, `health/recorder.rs` |
 //! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
@@ -29,6 +30,7 @@ pub mod inventory;
 pub mod manifest;
 pub mod records;
 pub mod relay;
+pub mod relocation;
 pub mod services;
 pub mod tenancy;
 
@@ -45,5 +47,6 @@ mod worker;
 pub use error::CommandError;
 pub use host::{Host, HostOptions, Ports};
 pub use records::{Records, Retention};
+pub use relocation::TenancyPorts;
 pub use services::Services;
 pub use unit::Done;

@@ -91,7 +91,12 @@ impl Services {
             )),
             Arc::new(DeploymentReconciler::new(host.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
-            Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
+            Arc::new(TenancyReconciler::new(
+                host.clone(),
+                self.tenancy.clone(),
+                self.deployments.clone(),
+                self.inventory.clone(),
+            )),
         ];
         let mut workers = JoinSet::new();
         for task in tasks {

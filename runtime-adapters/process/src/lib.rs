@@ -1,6 +1,7 @@
 //! The embedded compute surface of Factory Runtime: operating-system processes behind a traffic-splitting reverse proxy.
 //!
-//! [`ProcessSurface`] implements three ports: `ComputeSurface`, `JobRunner`, and `MetricSource` from what its own proxies see.
+//! [`ProcessSurface`] implements `ComputeSurface`, `JobRunner`, `EndpointHandover`, `WorkloadIsolation`, and `MetricSource` from what its own
+//! proxies see.
 //!
 //! # What runs
 //! Each instance is a process of its own group, in the folder of its unpacked image, without input, with its output in a rotated log. Its
@@ -38,6 +39,7 @@
 //! | `component` | one component: effects, endpoint, observation |
 //! | `supervisor`, `probe`, `instance` | the life of one instance |
 //! | `proxy` | the data plane: routes, forwarding, connections, metrics |
+//! | `handover` | an endpoint that another component answers |
 //! | `adoption` | finding what an earlier host left |
 //! | `state`, `bundle`, `logs` | what is on disk |
 //! | `job` | jobs |
@@ -46,6 +48,7 @@
 mod adoption;
 mod bundle;
 mod component;
+mod handover;
 mod instance;
 mod job;
 mod logs;

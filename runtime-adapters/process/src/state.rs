@@ -47,6 +47,9 @@ pub(crate) struct ComponentRecord {
     pub(crate) endpoint_port: Option<u16>,
     pub(crate) revisions: BTreeMap<RevisionId, RevisionRecord>,
     pub(crate) traffic: Option<Traffic>,
+    /// The component that answers at its endpoint, where it is another.
+    #[serde(default)]
+    pub(crate) handed_to: Option<ComponentKey>,
     /// The effect that directed the traffic.
     pub(crate) traffic_effect: Option<EffectId>,
     /// The greatest fencing token seen.
@@ -103,6 +106,7 @@ impl ComponentRecord {
             endpoint_port: None,
             revisions: BTreeMap::new(),
             traffic: None,
+            handed_to: None,
             traffic_effect: None,
             fence: FencingToken(0),
             effects: VecDeque::new(),

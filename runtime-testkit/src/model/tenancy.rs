@@ -373,7 +373,7 @@ impl Life {
         if brought == [(module, amount)] {
             return Foreseen::Same;
         }
-        if self.works.get(&module).is_some_and(|(_, coming)| coming.is_some()) {
+        if !brought.is_empty() || self.works.get(&module).is_some_and(|(_, coming)| coming.is_some()) {
             return LIFECYCLE;
         }
         let mut works = self.works.clone();

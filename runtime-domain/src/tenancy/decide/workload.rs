@@ -26,8 +26,15 @@ impl RuntimeTenantBinding {
             };
             return Err(self.lifecycle("AdmitWorkloads", remedy));
         };
-        if demands.is_empty() || self.workloads.brought_by(deployment) == *demands {
+        let brought = self.workloads.brought_by(deployment);
+        if demands.is_empty() || brought == *demands {
             return Ok(Decision::unchanged("these workloads are charged for already"));
+        }
+        if !brought.is_empty() {
+            return Err(self.lifecycle(
+                "AdmitWorkloads",
+                "make another deployment: this one was charged for something else",
+            ));
         }
         let waiting = demands.keys().find_map(|module| self.workloads.entries().get(module)?.coming);
         if waiting.is_some() {
