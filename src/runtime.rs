@@ -17,6 +17,7 @@ use runtime_ports::snapshots::SnapshotStore;
 use runtime_ports::store::Store;
 use runtime_ports::subscriber::Subscriber;
 use runtime_ports::surface::ComputeSurface;
+use runtime_services::audit::AuditService;
 use runtime_services::deployments::DeploymentService;
 use runtime_services::environments::EnvironmentService;
 use runtime_services::health::HealthService;
@@ -76,6 +77,11 @@ impl Runtime {
     /// Tenant bindings.
     pub fn tenancy(&self) -> &TenancyService {
         self.services.tenancy()
+    }
+
+    /// Audits: whether the trail of who changed what is as it was written.
+    pub fn audit(&self) -> &AuditService {
+        self.services.audit()
     }
 
     /// The relay: which streams of events are parked and why, and how they go on.

@@ -6,6 +6,7 @@ use runtime_ports::subscriber::Subscriber;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::AuditService;
 use crate::deployments::DeploymentService;
 use crate::environments::EnvironmentService;
 use crate::health::HealthService;
@@ -27,6 +28,7 @@ pub struct Services {
     health: HealthService,
     tenancy: TenancyService,
     relay: RelayService,
+    audit: AuditService,
 }
 
 impl Services {
@@ -42,7 +44,8 @@ impl Services {
         let tenancy = TenancyService::new(host.clone());
         let contexts: [Arc<dyn Subscriber>; 2] = [Arc::new(inventory.clone()), Arc::new(health.clone())];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
-        Ok(Self { host, environments, deployments, inventory, health, tenancy, relay })
+        let audit = AuditService::new(host.clone());
+        Ok(Self { audit, host, environments, deployments, inventory, health, tenancy, relay })
     }
 
     /// The host.
@@ -73,6 +76,11 @@ impl Services {
     /// Tenant bindings.
     pub fn tenancy(&self) -> &TenancyService {
         &self.tenancy
+    }
+
+    /// Proof that the audit trail is what was written.
+    pub fn audit(&self) -> &AuditService {
+        &self.audit
     }
 
     /// The relay: what is parked, and how it goes on.
