@@ -13,8 +13,9 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::component::{ComponentSpec, ImageDigest, RevisionId};
+use crate::component::{ComponentSpec, ImageDigest, RevisionId, SecretVersionRef};
 use crate::id::{DeploymentId, EnvironmentId, TenantId};
+use crate::secrets::DeliveredSecret;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Percent, RangeError};
 
@@ -143,6 +144,9 @@ pub struct RevisionSpec {
     pub revision: RevisionId,
     /// What it runs.
     pub component: ComponentSpec,
+    /// The secrets that it is given, of those that the component's release tuple names.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<DeliveredSecret>,
 }
 
 /// Where a component's traffic goes.
@@ -253,6 +257,9 @@ pub struct InstanceObservation {
     pub restarts: u32,
     /// Where its probes and requests go: `127.0.0.1:40123`, where the surface has such an address.
     pub address: Option<String>,
+    /// The secret versions that it was given; none where it has none, or where that is not known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<SecretVersionRef>,
 }
 
 /// One revision of a component, as observed.

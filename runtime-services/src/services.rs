@@ -11,8 +11,11 @@ use crate::environments::EnvironmentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
-use crate::reconcile::{DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, TenancyReconciler};
+use crate::reconcile::{
+    DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, SecretReconciler, TenancyReconciler,
+};
 use crate::relay::{RelayService, SubscriberError};
+use crate::secrets::SecretService;
 use crate::tenancy::TenancyService;
 use crate::upkeep;
 use crate::worker::{self, Task};
@@ -26,6 +29,7 @@ pub struct Services {
     inventory: InventoryService,
     health: HealthService,
     tenancy: TenancyService,
+    secrets: SecretService,
     relay: RelayService,
 }
 
@@ -36,13 +40,14 @@ impl Services {
     /// A subscriber's name is not one, or taken: `bus`, `inventory` and `health` are.
     pub fn new(host: Host, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Self, SubscriberError> {
         let environments = EnvironmentService::new(host.clone());
-        let deployments = DeploymentService::new(host.clone(), environments.clone());
+        let secrets = SecretService::new(host.clone(), environments.clone());
+        let deployments = DeploymentService::new(host.clone(), environments.clone(), secrets.clone());
         let inventory = InventoryService::new(host.clone(), deployments.clone());
         let health = HealthService::new(host.clone(), inventory.clone());
         let tenancy = TenancyService::new(host.clone());
         let contexts: [Arc<dyn Subscriber>; 2] = [Arc::new(inventory.clone()), Arc::new(health.clone())];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
-        Ok(Self { host, environments, deployments, inventory, health, tenancy, relay })
+        Ok(Self { host, environments, deployments, inventory, health, tenancy, secrets, relay })
     }
 
     /// The host.
@@ -75,6 +80,11 @@ impl Services {
         &self.tenancy
     }
 
+    /// Secret bindings.
+    pub fn secrets(&self) -> &SecretService {
+        &self.secrets
+    }
+
     /// The relay: what is parked, and how it goes on.
     pub fn relay(&self) -> &RelayService {
         &self.relay
@@ -83,11 +93,17 @@ impl Services {
     /// Reconciles and relays until `stop` is cancelled, then drains what is in flight and returns.
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
-        let tasks: [Arc<dyn Task>; 4] = [
+        let tasks: [Arc<dyn Task>; 5] = [
             Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
-            Arc::new(DeploymentReconciler::new(host.clone())),
+            Arc::new(DeploymentReconciler::new(host.clone(), self.secrets.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
             Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
+            Arc::new(SecretReconciler::new(
+                host.clone(),
+                self.secrets.clone(),
+                self.deployments.clone(),
+                self.environments.clone(),
+            )),
         ];
         let mut workers = JoinSet::new();
         for task in tasks {

@@ -106,6 +106,7 @@ fn observed(version: &DeployedVersion) -> ComponentObservation {
         state: InstanceState::Ready,
         restarts: 0,
         address: None,
+        secrets: Default::default(),
     };
     let revision = RevisionObservation {
         image: ImageDigest::new(&format!("sha256:{:064x}", 1)).unwrap(),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runtime_domain::component::RevisionId;
+use runtime_domain::secrets::DeliveredSecret;
 use runtime_domain::surface::{InstanceObservation, InstanceState, RevisionSpec};
 use tokio_util::sync::CancellationToken;
 
@@ -105,6 +106,7 @@ impl Instance {
             state: view.state.clone(),
             restarts: view.restarts,
             address: view.upstream.as_ref().map(|upstream| upstream.address().to_string()),
+            secrets: self.spec.secrets.iter().map(DeliveredSecret::to_version_ref).collect(),
         }
     }
 }

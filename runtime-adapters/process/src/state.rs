@@ -370,6 +370,7 @@ mod tests {
                 key: record().key,
                 revision: revision(1),
                 component: crate::tests::component("cart"),
+                secrets: BTreeSet::new(),
             });
             for size in sizes {
                 let before = revision.instances.clone();

@@ -375,6 +375,7 @@ impl World {
                 state: state.clone(),
                 restarts,
                 address: None,
+                secrets: Default::default(),
             };
             let seen = RevisionObservation {
                 image: image.clone(),

@@ -75,6 +75,7 @@ pub(super) fn running(wanted: u16, states: &[InstanceState]) -> RevisionObservat
         state: state.clone(),
         restarts: 0,
         address: Some(format!("127.0.0.1:{}", 40_000 + index)),
+        secrets: Default::default(),
     });
     RevisionObservation { image: digest(1), wanted, instances: instances.collect(), trouble: None }
 }

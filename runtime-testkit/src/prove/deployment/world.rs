@@ -84,6 +84,7 @@ impl World {
                 state: state.clone(),
                 restarts,
                 address: None,
+                secrets: Default::default(),
             };
             let instances = (0..*replicas).map(instance).collect();
             let seen =
