@@ -40,6 +40,7 @@ fn an_observation_counts_instances_by_how_they_are() {
         state,
         restarts: 2,
         address: None,
+        configuration: None,
     });
     let image = ImageDigest::new(&["sha256:", &letters(64)].concat()).unwrap();
     let mut seen = RevisionObservation { image, wanted: 3, instances: instances.collect(), trouble: None };

@@ -8,7 +8,7 @@ use runtime_domain::metric::MetricQuery;
 use runtime_domain::rollout::gate::ProbeResult;
 use runtime_domain::rollout::{Action, Change, Effect, EffectChange, Look, Next};
 use runtime_domain::scope::TenantScope;
-use runtime_domain::surface::{ComponentKey, ComponentObservation, InstanceState};
+use runtime_domain::surface::{ComponentKey, ComponentObservation, InstanceState, RevisionSpec};
 use runtime_domain::time::Span;
 use runtime_domain::value::ModuleId;
 use runtime_ports::job::{JobRequest, JobState};
@@ -17,6 +17,7 @@ use runtime_ports::store::{CommitError, Lease, LeaseTopic, Loaded, Repository, T
 use runtime_ports::surface::{ComputeSurface, EffectContext};
 use runtime_ports::{PortError, PortErrorKind, Retry};
 
+use crate::configuration::Versions;
 use crate::host::Host;
 use crate::unit::{Grounds, commit};
 use crate::worker::{PassError, Passed, Task};
@@ -213,8 +214,14 @@ impl Round<'_> {
                         format!("{revision} is neither new nor what it goes back to"),
                     )
                 })?;
-                let spec =
-                    runtime_domain::surface::RevisionSpec { key, revision: revision.clone(), component };
+                let configuration = match &component.tuple.configuration {
+                    None => None,
+                    Some(named) => {
+                        let versions = Versions::new(self.store);
+                        Some(versions.delivered(self.scope, key.environment, named, module).await?)
+                    }
+                };
+                let spec = RevisionSpec { key, revision: revision.clone(), component, configuration };
                 surface.apply(context, &spec, *replicas).await
             }
             Change::Scale { revision, replicas } => surface.scale(context, &key, revision, *replicas).await,

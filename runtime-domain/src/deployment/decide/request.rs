@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 
 use crate::aggregate::Decision;
 use crate::calendar::{Activity, BreakGlass};
-use crate::component::{RevisionId, VariableName};
-use crate::configuration::secrecy;
+use crate::component::{ConfigurationReload, RevisionId, VariableName};
+use crate::configuration::{PublishedConfiguration, secrecy};
 use crate::deployment::command::{Release, RequestDeployment, RequestRollback, SeenRevisions};
 use crate::deployment::decide::Decided;
 use crate::deployment::event::{DeploymentEvent, Requested};
@@ -32,13 +32,15 @@ impl RuntimeDeployment {
     /// Decides whether a rollout begins, and plans it.
     ///
     /// # Errors
-    /// The plan cannot be made, evidence is about something else, or the environment asks for a promotion that the release has not earned.
+    /// The plan cannot be made, evidence is about something else, the configuration that the release names is not shown, or the environment
+    /// asks for a promotion that the release has not earned.
     pub fn request(command: RequestDeployment, now: Timestamp) -> Decided {
         let RequestDeployment {
             deployment_id,
             release,
             admission,
             clearance,
+            configuration,
             upstream,
             hold_released,
             previous,
@@ -53,6 +55,7 @@ impl RuntimeDeployment {
         if hold_released.as_ref().is_some_and(|released| !reason::is_kept(&released.reason)) {
             return Err(DeploymentRefusal::NoReason);
         }
+        check_configuration(&release, &admission, configuration.as_ref())?;
         if let Some(policy) = admission.promotion() {
             let candidate = Candidate {
                 tenant: admission.tenant(),
@@ -221,6 +224,40 @@ impl Beginning {
                 ))
             })
             .collect()
+    }
+}
+
+/// A release names one configuration version at most, which is shown to be in force here, and every tuple that names one names that.
+fn check_configuration(
+    release: &Release,
+    admission: &Admission,
+    shown: Option<&PublishedConfiguration>,
+) -> Result<(), DeploymentRefusal> {
+    let place = (admission.tenant(), admission.environment());
+    if shown.is_some_and(|shown| (shown.tenant(), shown.environment()) != place) {
+        return Err(DeploymentRefusal::ForeignEvidence);
+    }
+    if release.configuration_id != shown.map(PublishedConfiguration::configuration) {
+        return Err(DeploymentRefusal::UnprovenConfiguration { module: None });
+    }
+    // Who is told in place and cannot say that it understood would leave it unknown for ever what it runs with.
+    let silent = release.components.values().find(|component| {
+        let declared = &component.configuration;
+        declared.reload == ConfigurationReload::Signal && declared.report.is_none()
+    });
+    if let Some(component) = silent {
+        return Err(DeploymentRefusal::SilentReload { module: component.module.clone() });
+    }
+    let proven = shown.map(PublishedConfiguration::to_version_ref);
+    let stray = release
+        .components
+        .values()
+        .find(|component| component.tuple.configuration.is_some() && component.tuple.configuration != proven);
+    match stray {
+        Some(component) => {
+            Err(DeploymentRefusal::UnprovenConfiguration { module: Some(component.module.clone()) })
+        }
+        None => Ok(()),
     }
 }
 

@@ -84,6 +84,7 @@ impl World {
                 state: state.clone(),
                 restarts,
                 address: None,
+                configuration: None,
             };
             let instances = (0..*replicas).map(instance).collect();
             let seen =
