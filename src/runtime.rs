@@ -18,6 +18,7 @@ use runtime_ports::snapshots::SnapshotStore;
 use runtime_ports::store::Store;
 use runtime_ports::subscriber::Subscriber;
 use runtime_ports::surface::ComputeSurface;
+use runtime_services::configuration::ConfigurationService;
 use runtime_services::deployments::DeploymentService;
 use runtime_services::environments::EnvironmentService;
 use runtime_services::health::HealthService;
@@ -73,6 +74,11 @@ impl Runtime {
     /// Health of what runs.
     pub fn health(&self) -> &HealthService {
         self.services.health()
+    }
+
+    /// Configuration: publish, synchronise, who runs which.
+    pub fn configuration(&self) -> &ConfigurationService {
+        self.services.configuration()
     }
 
     /// Tenant bindings.

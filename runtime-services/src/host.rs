@@ -77,6 +77,8 @@ pub struct HostOptions {
     pub poll: Span,
     /// How often the inventory looks at a service that does not change.
     pub inventory_poll: Span,
+    /// How often a configuration in force that nobody is waited for is compared with what runs.
+    pub configuration_poll: Span,
     /// How long to look for new work at the most, where nothing announces it.
     pub idle: Span,
     /// How long one call of a port may take before its outcome counts as unknown. Unpacking a large image is one call.
@@ -100,6 +102,7 @@ impl Default for HostOptions {
             delivery_attempts: 5,
             poll: Span::from_millis(250),
             inventory_poll: Span::from_secs(1),
+            configuration_poll: Span::from_secs(5),
             idle: Span::from_secs(1),
             call_timeout: Span::from_secs(300),
             rotation_deadline: Span::from_secs(3_600),

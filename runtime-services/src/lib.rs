@@ -13,13 +13,14 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`], [`secrets`] |
+//! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
 //! | how events leave, who subscribes, what is parked | [`relay`] |
 //! | what is kept for a time, and how it goes | [`records`], `upkeep.rs`, `health/recorder.rs` |
 //! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
 
+pub mod configuration;
 pub mod deployments;
 pub mod environments;
 pub mod error;

@@ -1,11 +1,13 @@
 //! What happens by itself: one reconciler per kind of aggregate that acts on the world.
 
+mod configuration;
 mod deployment;
 mod environment;
 mod inventory;
 mod secrets;
 mod tenancy;
 
+pub(crate) use configuration::ConfigurationReconciler;
 pub(crate) use deployment::DeploymentReconciler;
 pub(crate) use environment::EnvironmentReconciler;
 pub(crate) use inventory::InventoryReconciler;

@@ -1,19 +1,18 @@
 //! Secrets within deployments: which versions a release is given, and rollouts that bring nothing but other versions.
 
-use std::collections::BTreeMap;
-
 use runtime_domain::aggregate::EvidenceRef;
 use runtime_domain::calendar::Activity;
-use runtime_domain::component::{ReleaseTuple, SecretVersionRef};
-use runtime_domain::deployment::{DeploymentStatus, Release, RuntimeDeployment};
-use runtime_domain::id::EnvironmentId;
+use runtime_domain::component::SecretVersionRef;
+use runtime_domain::deployment::{DeploymentStatus, Purpose, Release, RuntimeDeployment};
+use runtime_domain::id::{ConfigurationId, EnvironmentId};
 use runtime_domain::rollout::GateCheck;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::ModuleId;
-use runtime_ports::store::{LoadError, RuntimeDeploymentRepository};
+use runtime_ports::store::{LoadError, RuntimeDeploymentRepository, TenantStore};
 
-use super::{DeploymentError, DeploymentService, Standing, not_admitted};
+use super::{DeploymentError, DeploymentService, Standing, carrying, find, in_force, not_admitted};
+use crate::configuration::Versions;
 use crate::error::CommandError;
 use crate::existing::TRIES;
 
@@ -97,12 +96,15 @@ impl DeploymentService {
             if names(serving, module, named) {
                 return Ok(Brought::UnderWay);
             }
-            let release = only(serving.release(), module);
+            let mut release = only(serving.release(), &self.judged(&*store, serving).await?, module);
+            release.configuration_id = in_force_for(&*store, environment, release.configuration_id).await?;
+            let (release, carried) = carrying(&*store, environment, release).await?;
             let (release, secret_facts) = self.with_secrets(scope, environment, release).await?;
             let admission = self.admission(scope, environment).await?;
             let cleared = self.environments.clear(scope, environment, Activity::Rotation, None).await;
             let clearance = cleared.map_err(|error| not_admitted(environment, error))?;
-            let request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
+            let mut request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
+            request.configuration = in_force(carried)?;
             let facts = facts_of(request.evidence(), secret_facts);
             let decided = RuntimeDeployment::request(request, self.host.now());
             let decision = decided.map_err(CommandError::Refused)?;
@@ -112,6 +114,31 @@ impl DeploymentService {
         }
         Err(CommandError::Contended)
     }
+
+    /// What says how a component is rolled out and judged: going back is fast and asks for nothing but readiness, so what it went back to does.
+    async fn judged(
+        &self,
+        store: &dyn TenantStore,
+        serving: &RuntimeDeployment,
+    ) -> Result<Release, DeploymentError> {
+        let mut judged = serving.clone();
+        while let Purpose::Rollback { to } = judged.purpose() {
+            judged = find(store, to).await?.aggregate;
+        }
+        Ok(judged.release().clone())
+    }
+}
+
+/// The configuration version that a component serves with, while it is in force; else the newest that is.
+async fn in_force_for(
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+    serving: Option<ConfigurationId>,
+) -> Result<Option<ConfigurationId>, DeploymentError> {
+    let Some(serving) = serving else { return Ok(None) };
+    let in_force = Versions::new(store).in_force(environment).await?;
+    let ids = in_force.iter().map(|version| version.aggregate.id());
+    Ok(ids.clone().find(|id| *id == serving).or(ids.clone().next()))
 }
 
 /// All facts, each once.
@@ -126,18 +153,16 @@ pub(super) fn facts_of(mut facts: Vec<EvidenceRef>, more: Vec<EvidenceRef>) -> V
 
 fn names(deployment: &RuntimeDeployment, module: &ModuleId, named: &SecretVersionRef) -> bool {
     let component = deployment.release().components.get(module);
-    component.is_some_and(
-        |component| matches!(&component.tuple, ReleaseTuple { secrets, .. } if secrets.contains(named)),
-    )
+    component.is_some_and(|component| component.tuple.secrets.contains(named))
 }
 
-/// The part of a release that is about one component, judged by what judges without people and without jobs.
-fn only(release: &Release, module: &ModuleId) -> Release {
-    let component = release.components.get(module).cloned().map(|mut component| {
+/// The part of a release that is about one component, rolled out and judged as another says: by what judges without people and without jobs.
+fn only(serving: &Release, judged: &Release, module: &ModuleId) -> Release {
+    let component = serving.components.get(module).cloned().map(|mut component| {
         component.depends_on.clear();
         (module.clone(), component)
     });
-    let gates = release.gates.iter().filter(|gate| {
+    let gates = judged.gates.iter().filter(|gate| {
         let judges_it = gate.modules.is_empty() || gate.modules.contains(module);
         judges_it && matches!(gate.check, GateCheck::Probe(_) | GateCheck::Metric(_))
     });
@@ -146,8 +171,11 @@ fn only(release: &Release, module: &ModuleId) -> Release {
         gate
     });
     Release {
-        components: component.into_iter().collect::<BTreeMap<_, _>>(),
+        reference: serving.reference.clone(),
+        components: component.into_iter().collect(),
+        strategy: judged.strategy.clone(),
         gates: gates.collect(),
-        ..release.clone()
+        limits: judged.limits.clone(),
+        configuration_id: serving.configuration_id,
     }
 }

@@ -17,6 +17,7 @@ use runtime_ports::store::{CommitError, Lease, LeaseTopic, Loaded, Repository, T
 use runtime_ports::surface::{ComputeSurface, EffectContext};
 use runtime_ports::{PortError, PortErrorKind, Retry};
 
+use crate::configuration::Versions;
 use crate::host::Host;
 use crate::secrets::SecretService;
 use crate::unit::{Grounds, commit};
@@ -223,12 +224,20 @@ impl Round<'_> {
                         format!("{revision} is neither new nor what it goes back to"),
                     )
                 })?;
+                let configuration = match &component.tuple.configuration {
+                    None => None,
+                    Some(named) => {
+                        let versions = Versions::new(self.store);
+                        Some(versions.delivered(self.scope, key.environment, named, module).await?)
+                    }
+                };
                 // What a release names and its bindings know is all that a surface needs to ask a vault.
                 let secrets = self.secrets.delivered(self.scope, &component).await.map_err(|error| {
                     let message = "the component's secret bindings could not be loaded";
                     PortError::new(PortErrorKind::Unavailable, "reconcile.apply", message).caused_by(error)
                 })?;
-                let spec = RevisionSpec { key, revision: revision.clone(), component, secrets };
+                let spec =
+                    RevisionSpec { key, revision: revision.clone(), component, configuration, secrets };
                 surface.apply(context, &spec, *replicas).await
             }
             Change::Scale { revision, replicas } => surface.scale(context, &key, revision, *replicas).await,

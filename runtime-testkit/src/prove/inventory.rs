@@ -116,6 +116,7 @@ fn instance(number: usize, state: u8) -> InstanceObservation {
         restarts,
         address: None,
         secrets: Default::default(),
+        configuration: None,
     }
 }
 

@@ -97,6 +97,7 @@ fn instance() -> impl Strategy<Value = InstanceObservation> {
             restarts,
             address,
             secrets: BTreeSet::new(),
+            configuration: None,
         })
 }
 

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 
 use crate::aggregate::Decision;
 use crate::calendar::{Activity, BreakGlass};
-use crate::component::{ComponentSpec, RevisionId, VariableName};
-use crate::configuration::secrecy;
+use crate::component::{ComponentSpec, ConfigurationReload, RevisionId, VariableName};
+use crate::configuration::{PublishedConfiguration, secrecy};
 use crate::deployment::command::{Release, RequestDeployment, RequestRollback, SeenRevisions};
 use crate::deployment::decide::Decided;
 use crate::deployment::event::{DeploymentEvent, Requested};
@@ -32,13 +32,15 @@ impl RuntimeDeployment {
     /// Decides whether a rollout begins, and plans it.
     ///
     /// # Errors
-    /// The plan cannot be made, evidence is about something else, or the environment asks for a promotion that the release has not earned.
+    /// The plan cannot be made, evidence is about something else, the configuration that the release names is not shown, or the environment
+    /// asks for a promotion that the release has not earned.
     pub fn request(command: RequestDeployment, now: Timestamp) -> Decided {
         let RequestDeployment {
             deployment_id,
             release,
             admission,
             clearance,
+            configuration,
             upstream,
             hold_released,
             previous,
@@ -61,6 +63,7 @@ impl RuntimeDeployment {
         if hold_released.as_ref().is_some_and(|released| !reason::is_kept(&released.reason)) {
             return Err(DeploymentRefusal::NoReason);
         }
+        check_configuration(&release, &admission, configuration.as_ref())?;
         // What serves was promoted before, and agreed to.
         if let Some(policy) = admission.promotion().filter(|_| !is_rotation) {
             let candidate = Candidate {
@@ -237,11 +240,13 @@ fn newest<'p>(points: &'p [RollbackPoint], module: &ModuleId) -> Option<&'p Roll
     points.iter().filter(has_it).max_by_key(|point| point.completed_at)
 }
 
-/// Whether every component serves already, but for the versions of its secrets. What it depends on serves then, too.
+/// Whether every component serves already, but for the versions of its secrets. What it depends on serves then, too; and its configuration
+/// may be a later version, which was cleared when it was published, and is shown to be in force.
 fn differs_in_secrets_only(release: &Release, serving: &[RollbackPoint]) -> bool {
     let with_the_same_secrets = |component: &ComponentSpec| {
         let mut component = component.clone();
         component.tuple.secrets.clear();
+        component.tuple.configuration = None;
         component.depends_on.clear();
         component
     };
@@ -249,6 +254,40 @@ fn differs_in_secrets_only(release: &Release, serving: &[RollbackPoint]) -> bool
         let serves = newest(serving, module).and_then(|point| point.release.components.get(module));
         serves.is_some_and(|serves| with_the_same_secrets(serves) == with_the_same_secrets(component))
     })
+}
+
+/// A release names one configuration version at most, which is shown to be in force here, and every tuple that names one names that.
+fn check_configuration(
+    release: &Release,
+    admission: &Admission,
+    shown: Option<&PublishedConfiguration>,
+) -> Result<(), DeploymentRefusal> {
+    let place = (admission.tenant(), admission.environment());
+    if shown.is_some_and(|shown| (shown.tenant(), shown.environment()) != place) {
+        return Err(DeploymentRefusal::ForeignEvidence);
+    }
+    if release.configuration_id != shown.map(PublishedConfiguration::configuration) {
+        return Err(DeploymentRefusal::UnprovenConfiguration { module: None });
+    }
+    // Who is told in place and cannot say that it understood would leave it unknown for ever what it runs with.
+    let silent = release.components.values().find(|component| {
+        let declared = &component.configuration;
+        declared.reload == ConfigurationReload::Signal && declared.report.is_none()
+    });
+    if let Some(component) = silent {
+        return Err(DeploymentRefusal::SilentReload { module: component.module.clone() });
+    }
+    let proven = shown.map(PublishedConfiguration::to_version_ref);
+    let stray = release
+        .components
+        .values()
+        .find(|component| component.tuple.configuration.is_some() && component.tuple.configuration != proven);
+    match stray {
+        Some(component) => {
+            Err(DeploymentRefusal::UnprovenConfiguration { module: Some(component.module.clone()) })
+        }
+        None => Ok(()),
+    }
 }
 
 /// A plain variable is no place for a secret (CFG-2).

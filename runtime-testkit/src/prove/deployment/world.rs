@@ -85,6 +85,7 @@ impl World {
                 restarts,
                 address: None,
                 secrets: Default::default(),
+                configuration: None,
             };
             let instances = (0..*replicas).map(instance).collect();
             let seen =
