@@ -16,11 +16,13 @@ use crate::surface::SurfaceKind;
 use crate::time::Span;
 use crate::value::{ModuleId, Name, Replicas, TextError, parsed_text};
 
+mod delivery;
 mod image;
 mod resources;
 #[cfg(test)]
 mod tests;
 
+pub use delivery::{ConfigurationDelivery, ConfigurationReload};
 pub use image::{ImageDigest, ImageReference, PinnedImage};
 pub use resources::InstanceResources;
 
@@ -289,6 +291,9 @@ pub struct ComponentSpec {
     /// Plain environment variables. A secret never goes here (CFG-2, X-11).
     #[serde(default)]
     pub variables: BTreeMap<VariableName, String>,
+    /// How it gets its configuration, and how it takes a later version.
+    #[serde(default)]
+    pub configuration: ConfigurationDelivery,
     /// Tells whether an instance may be sent requests. Without one, an instance counts as ready once it runs and listens.
     #[serde(default)]
     pub readiness: Option<HttpProbeSpec>,

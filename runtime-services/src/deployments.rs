@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use runtime_domain::aggregate::{Decision, EvidenceRef};
 use runtime_domain::calendar::{Activity, BreakGlass, Clearance};
 use runtime_domain::component::ImageReference;
+use runtime_domain::configuration::{PublishedConfiguration, RuntimeConfiguration};
 use runtime_domain::deployment::{
     DeployedVersion, DeploymentCommand, DeploymentEvent, DeploymentRefusal, DeploymentStatus, Release,
     RequestDeployment, RequestRollback, RuntimeDeployment,
 };
 use runtime_domain::environment::Admission;
 use runtime_domain::id::{DeploymentId, EnvironmentId};
+use runtime_domain::promotion::PromotionPolicy;
 use runtime_domain::rollout::{HealthGate, PlanRefusal, RolloutPlan};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::{ModuleId, Name};
@@ -19,18 +21,26 @@ use runtime_ports::store::{
     TenantStore,
 };
 
+use crate::configuration::Versions;
 use crate::environments::{AdmissionError, EnvironmentService};
 use crate::error::CommandError;
 use crate::existing::{self, TRIES};
 use crate::host::Host;
-use crate::lane::{Lane, Turn};
 use crate::manifest::{ManifestError, ReleaseManifest};
+use crate::secrets::SecretService;
+use crate::tenancy::TenancyService;
 use crate::tenancy::workloads::{Charge, demands, with_charge};
-use crate::tenancy::{TenancyError, TenancyService};
 use crate::unit::{Done, Grounds, prepare};
 
+mod charging;
+mod promoted;
+mod secrets;
 mod standing;
 
+use charging::{in_turn, no_room};
+
+pub(crate) use secrets::Brought;
+use secrets::facts_of;
 use standing::{Standing, completed, retry_or_refuse};
 
 /// What goes wrong with a deployment's command.
@@ -59,12 +69,13 @@ pub struct Exceptions {
 pub struct DeploymentService {
     host: Host,
     environments: EnvironmentService,
+    secrets: SecretService,
 }
 
 impl DeploymentService {
-    /// The service of a host. `environments` answers whether an environment accepts deployments.
-    pub fn new(host: Host, environments: EnvironmentService) -> Self {
-        Self { host, environments }
+    /// The service of a host. `environments` answers whether an environment accepts deployments, `secrets` which versions components get.
+    pub fn new(host: Host, environments: EnvironmentService, secrets: SecretService) -> Self {
+        Self { host, environments, secrets }
     }
 
     /// Resolves a manifest's images, so that what is deployed is exactly what the registry holds now.
@@ -92,11 +103,13 @@ impl DeploymentService {
         })
     }
 
-    /// Asks for a rollout. Asking again for what is in flight or serves already gives that deployment and changes nothing.
+    /// Asks for a rollout. A release that carries a configuration version brings it with the code, to every one of its components.
+    ///
+    /// Asking again for what is in flight or serves already gives that deployment and changes nothing.
     ///
     /// # Errors
     /// The environment does not accept deployments (ENV-1, ENV-3), another deployment of a component is in flight (DEP-3), the tenant's quota
-    /// has no room for it (TEN-2), an image is quarantined, or the plan cannot be made.
+    /// has no room for it (TEN-2), an image is quarantined, the configuration that it carries is not in force, or the plan cannot be made.
     pub async fn request(
         &self,
         scope: &TenantScope,
@@ -125,6 +138,8 @@ impl DeploymentService {
         let lane = TenancyService::charging_lane(&self.host, &*store, environment).await?;
         for _ in 0..TRIES {
             let _turn = in_turn(lane.as_deref()).await;
+            let (release, carried) = carrying(&*store, environment, release.clone()).await?;
+            let (release, secret_facts) = self.with_secrets(scope, environment, release).await?;
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
             if let Some(same) = standing.brings(&release) {
                 let explanation = "this release is in flight or serves already".to_owned();
@@ -139,9 +154,10 @@ impl DeploymentService {
             let admission = self.admission(scope, environment).await?;
             let clearance = self.clearance(scope, environment, break_glass.clone()).await?;
             let mut request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
+            request.configuration = in_force(carried)?;
             request.hold_released = hold_released.clone();
             let charge = self.charge(&*store, &request.admission, request.deployment_id, &release).await?;
-            let facts = request.evidence();
+            let facts = facts_of(request.evidence(), secret_facts);
             let decided = RuntimeDeployment::request(request, self.host.now());
             let decision = decided.map_err(CommandError::Refused)?;
             if let Some(done) = self.begin(&*store, &decision, &facts, &release, charge).await? {
@@ -162,10 +178,13 @@ impl DeploymentService {
         release: Release,
     ) -> Result<DeploymentPreview, DeploymentError> {
         let store = self.host.ports().store.for_tenant(scope);
+        let (release, carried) = carrying(&*store, environment, release).await?;
+        let (release, _) = self.with_secrets(scope, environment, release).await?;
         let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
         let admission = self.admission(scope, environment).await?;
         let clearance = self.clearance(scope, environment, None).await?;
-        let request = self.rollout(&*store, release, admission, clearance, &standing).await?;
+        let mut request = self.rollout(&*store, release, admission, clearance, &standing).await?;
+        request.configuration = in_force(carried)?;
         let demands = demands(&request.release);
         let room = TenancyService::has_room(&self.host, &*store, &request.admission, demands).await;
         room.map_err(no_room)?;
@@ -223,13 +242,16 @@ impl DeploymentService {
     /// Agrees to a gate in the caller's name.
     ///
     /// # Errors
-    /// No such approval is waited for, or the caller is not an approver.
+    /// No such approval is waited for, the caller is not an approver, or asked for the promotion that is to be agreed to.
     pub async fn approve(
         &self,
         scope: &TenantScope,
         deployment: DeploymentId,
         gate: Name,
     ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
+        if gate.as_str() == PromotionPolicy::GATE {
+            self.must_be_anothers(scope, deployment).await?;
+        }
         let command = DeploymentCommand::Approve { gate, by: scope.actor().clone() };
         self.command(scope, deployment, &command).await
     }
@@ -439,18 +461,6 @@ impl DeploymentService {
         existing::command(&self.host, scope, deployment.uuid(), &what, decide).await
     }
 
-    /// What the deployment is charged to its tenant's quota (TEN-2), decided and not committed.
-    async fn charge(
-        &self,
-        store: &dyn TenantStore,
-        admission: &Admission,
-        deployment: DeploymentId,
-        release: &Release,
-    ) -> Result<Option<Charge>, DeploymentError> {
-        let demands = demands(release);
-        TenancyService::charge(&self.host, store, admission, deployment, demands).await.map_err(no_room)
-    }
-
     async fn admission(
         &self,
         scope: &TenantScope,
@@ -486,6 +496,7 @@ impl DeploymentService {
             release,
             admission,
             clearance,
+            configuration: None,
             upstream,
             hold_released: None,
             previous: standing.points()?,
@@ -496,22 +507,33 @@ impl DeploymentService {
     }
 }
 
-fn no_room(error: TenancyError) -> DeploymentError {
-    match error {
-        CommandError::Refused(refusal) => CommandError::Refused(DeploymentRefusal::NoRoom(refusal)),
-        CommandError::NotFound { what } => CommandError::NotFound { what },
-        CommandError::Contended => CommandError::Contended,
-        CommandError::Load(error) => CommandError::Load(error),
-        CommandError::Port(error) => CommandError::Port(error),
+/// The release with the configuration that it carries in every release tuple, and that version.
+async fn carrying(
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+    mut release: Release,
+) -> Result<(Release, Option<Loaded<RuntimeConfiguration>>), DeploymentError> {
+    let Some(id) = release.configuration_id else { return Ok((release, None)) };
+    let found = Versions::new(store).of(environment, id).await?;
+    let found = found.ok_or_else(|| CommandError::NotFound { what: format!("configuration {id}") })?;
+    for component in release.components.values_mut() {
+        let delivered = found.aggregate.delivered(&component.module, Some(store.scope().tenant()));
+        if component.configuration.variables
+            && let Err(why) = delivered.variables()
+        {
+            let module = component.module.clone();
+            return Err(CommandError::Refused(DeploymentRefusal::Undeliverable { module, why }));
+        }
+        component.tuple.configuration = Some(delivered.to_version_ref());
     }
+    Ok((release, Some(found)))
 }
 
-/// Deployments of one tenant and environment are charged one behind the other, so that many at once do not meet as conflicts.
-async fn in_turn(lane: Option<&Lane>) -> Option<Turn<'_>> {
-    match lane {
-        Some(lane) => Some(lane.turn().await),
-        None => None,
-    }
+fn in_force(
+    carried: Option<Loaded<RuntimeConfiguration>>,
+) -> Result<Option<PublishedConfiguration>, DeploymentError> {
+    let proof = carried.map(|loaded| loaded.aggregate.prove(loaded.revision)).transpose();
+    proof.map_err(|refusal| CommandError::Refused(refusal.into()))
 }
 
 fn not_admitted(environment: EnvironmentId, error: AdmissionError) -> DeploymentError {

@@ -13,14 +13,17 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`] |
+//! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`], [`promotion`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
 //! | how a tenant moves into a silo of its own | [`relocation`] |
+//! | whether the audit trail is what was written | [`audit`] |
 //! | how events leave, who subscribes, what is parked | [`relay`] |
 //! | what is kept for a time, and how it goes | [`records`], `upkeep.rs`, `health/recorder.rs` |
 //! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
 
+pub mod audit;
+pub mod configuration;
 pub mod deployments;
 pub mod environments;
 pub mod error;
@@ -28,9 +31,11 @@ pub mod health;
 pub mod host;
 pub mod inventory;
 pub mod manifest;
+pub mod promotion;
 pub mod records;
 pub mod relay;
 pub mod relocation;
+pub mod secrets;
 pub mod services;
 pub mod tenancy;
 

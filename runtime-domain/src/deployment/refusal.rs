@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 
 use crate::component::{ImageDigest, VariableName};
 use crate::configuration::secrecy::Suspicion;
+use crate::configuration::{ConfigurationRefusal, VariableError};
 use crate::environment::EnvironmentRefusal;
 use crate::id::DeploymentId;
 use crate::promotion::PromotionRefusal;
@@ -13,6 +14,10 @@ use crate::rollout::PlanRefusal;
 use crate::scope::Actor;
 use crate::tenancy::TenancyRefusal;
 use crate::value::{ModuleId, Name};
+
+fn names(module: Option<&ModuleId>) -> String {
+    module.map_or("the release names".to_string(), |module| format!("component `{module}` names"))
+}
 
 fn quoted(variable: Option<&VariableName>) -> String {
     variable.map(|name| format!(" `{}`", name.as_str())).unwrap_or_default()
@@ -34,6 +39,12 @@ pub enum DeploymentRefusal {
     /// The release has not earned its way here.
     #[error(transparent)]
     NotPromoted(#[from] PromotionRefusal),
+    /// Whoever asks for a promotion does not agree to it.
+    #[error("{actor} asked for this promotion, and does not agree to it as well")]
+    OwnPromotion {
+        /// Who.
+        actor: Actor,
+    },
     /// A hold is released without a reason.
     #[error("a hold is not released without a reason")]
     NoReason,
@@ -90,6 +101,29 @@ pub enum DeploymentRefusal {
         /// Which.
         gate: Name,
     },
+    /// The configuration version that the release carries is not in force.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationRefusal),
+    /// A component takes its configuration in place and cannot tell that it did.
+    #[error("component `{module}` takes its configuration by signal and does not tell what it runs with")]
+    SilentReload {
+        /// Which component.
+        module: ModuleId,
+    },
+    /// The configuration version that the release or a component names is not the one that is shown to be in force.
+    #[error("{} a configuration version that is not shown to be in force here", names(module.as_ref()))]
+    UnprovenConfiguration {
+        /// Which component; `None` where it is the release itself.
+        module: Option<ModuleId>,
+    },
+    /// A component cannot get the configuration in the way that it declares.
+    #[error("component `{module}` cannot get its configuration: {why}")]
+    Undeliverable {
+        /// Which component.
+        module: ModuleId,
+        /// Why.
+        why: VariableError,
+    },
     /// Another deployment of the component is in flight.
     #[error("another deployment of `{module}` is in flight in this environment")]
     InFlight {
@@ -123,6 +157,7 @@ impl Refusal for DeploymentRefusal {
             Self::NoRoom(refusal) => refusal.rule(),
             Self::NotAdmitted(refusal) => refusal.rule(),
             Self::NotPromoted(refusal) => refusal.rule(),
+            Self::OwnPromotion { .. } => Rule::Promotion,
             Self::NoReason => Rule::Content,
             Self::ForeignEvidence => Rule::X1,
             Self::NotCompleted { .. } | Self::AlreadyServing { .. } | Self::TargetMismatch { .. } => {
@@ -133,6 +168,9 @@ impl Refusal for DeploymentRefusal {
                 Rule::Dep1
             }
             Self::InFlight { .. } => Rule::Dep3,
+            Self::Configuration(refusal) => refusal.rule(),
+            Self::UnprovenConfiguration { .. } => Rule::X6,
+            Self::SilentReload { .. } | Self::Undeliverable { .. } => Rule::Content,
             Self::SecretVariable { .. } => Rule::Cfg2,
             Self::Quarantined { .. } => Rule::Quarantine,
         }
@@ -144,6 +182,9 @@ impl Refusal for DeploymentRefusal {
             Self::NoRoom(refusal) => refusal.remedy(),
             Self::NotAdmitted(refusal) => refusal.remedy(),
             Self::NotPromoted(refusal) => refusal.remedy(),
+            Self::OwnPromotion { .. } => {
+                "let another of the approvers agree, or name more of them".to_string()
+            }
             Self::NoReason => "say why, in at most 2,000 bytes".to_string(),
             Self::ForeignEvidence => "take the evidence from the same tenant and environment".to_string(),
             Self::NotCompleted { .. } => "choose a Completed deployment of this environment".to_string(),
@@ -156,6 +197,18 @@ impl Refusal for DeploymentRefusal {
             Self::NotAnApprover { gate, .. } => format!("ask one of the approvers that gate `{gate}` names"),
             Self::GateNotPassed { .. } => "wait until every gate has passed".to_string(),
             Self::InFlight { .. } => "wait until it has ended, or abort it".to_string(),
+            Self::UnprovenConfiguration { .. } => {
+                "carry a version of this environment that is in force, the same one in every component"
+                    .to_string()
+            }
+            Self::Configuration(refusal) => refusal.remedy(),
+            Self::SilentReload { .. } => {
+                "declare `report`, the path at which it answers whether it runs with a checksum".to_string()
+            }
+            Self::Undeliverable { .. } => {
+                "rename the key in a new version, or declare `configuration: { variables: false }`"
+                    .to_string()
+            }
             Self::SecretVariable { .. } => {
                 "keep it in a vault, bind it, and refer to the SecretBinding instead of the variable"
                     .to_string()

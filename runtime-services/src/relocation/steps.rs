@@ -1,6 +1,6 @@
 //! The steps of a move, each asked again and again until it is done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use runtime_domain::component::{ComponentSpec, RevisionId};
 use runtime_domain::deployment::{DeploymentStatus, Release, RuntimeDeployment};
@@ -14,13 +14,14 @@ use runtime_domain::tenancy::{MoveStep, RuntimeTenantBinding, TenantMove};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Measure, ModuleId};
 use runtime_ports::handover::EndpointHandover;
-use runtime_ports::store::{Lease, Query, Repository};
+use runtime_ports::store::Lease;
 use runtime_ports::surface::{ComputeSurface, EffectContext};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
 use crate::deployments::{DeploymentError, DeploymentService};
 use crate::error::CommandError;
 use crate::host::Host;
+use crate::promotion::own_nothing;
 use crate::records::chosen;
 use crate::worker::PassError;
 
@@ -79,28 +80,27 @@ impl Relocation<'_> {
         }
     }
 
-    /// What serves in the source: the newest Completed deployment of each component.
     async fn serving(&self) -> Result<Serving, StepError> {
-        let store = self.host.ports().store.for_tenant(self.scope);
-        let query = Query::all(runtime_domain::id::AggregateKind::RuntimeDeployment)
-            .in_environment(self.binding.environment_id())
-            .with_status(&[DeploymentStatus::Completed.name()]);
-        let newest_first = Repository::<RuntimeDeployment>::new(&*store).every(query).await?;
-        let mut serving = Serving::new();
-        for loaded in newest_first {
-            for module in loaded.aggregate.release().components.keys() {
-                serving.entry(module.clone()).or_insert_with(|| loaded.aggregate.clone());
-            }
-        }
-        Ok(serving)
+        Ok(self.deployments.serving(self.scope, self.binding.environment_id()).await?)
     }
 
     /// Deploys to the target exactly what serves in the source, and waits until it is ready there.
     async fn replicate(&self) -> Result<Progress, StepError> {
         let serving = self.serving().await?;
+        let target = self.relocation.target_environment;
+        let configuration = match self.deployments.configuration_in_force(self.scope, target).await {
+            Ok(configuration) => configuration,
+            Err(error) => return self.refused(error),
+        };
         let mut progress = Progress::Done;
-        for release in releases(&serving) {
-            let target = self.relocation.target_environment;
+        for mut release in releases(&serving) {
+            let is_configured = release.configuration_id.is_some();
+            if is_configured && configuration.is_none() {
+                let why = "what serves has configuration, and none is in force in the target: publish it there first";
+                return Ok(Progress::Failed(why.to_owned()));
+            }
+            own_nothing(&mut release);
+            release.configuration_id = configuration.filter(|_| is_configured);
             match self.deployments.request(self.scope, target, release).await {
                 Ok(done) if done.aggregate.status() == DeploymentStatus::Completed => {}
                 Ok(done) if done.aggregate.status().is_final() => {
@@ -327,10 +327,6 @@ fn releases(serving: &Serving) -> Vec<Release> {
         release
             .components
             .retain(|module, _| serving.get(module).is_some_and(|newest| newest.id() == deployment.id()));
-        let modules: BTreeSet<ModuleId> = release.components.keys().cloned().collect();
-        for component in release.components.values_mut() {
-            component.depends_on.retain(|module| modules.contains(module));
-        }
         release.gates.retain(|gate| !matches!(gate.check, GateCheck::Approval(_)));
         release
     };

@@ -137,6 +137,7 @@ pub(super) fn deployed(deployment: u128) -> DeployedVersion {
         resources: None,
         arguments: Vec::new(),
         variables: BTreeMap::new(),
+        configuration: Default::default(),
         readiness: None,
         liveness: None,
         termination_grace: Span::from_secs(1),

@@ -53,6 +53,7 @@ pub(super) fn deployed(number: u128, name: &str) -> DeployedVersion {
         resources: None,
         arguments: Vec::new(),
         variables: BTreeMap::new(),
+        configuration: Default::default(),
         readiness: None,
         liveness: None,
         termination_grace: Span::from_secs(1),
@@ -76,6 +77,8 @@ pub(super) fn running(wanted: u16, states: &[InstanceState]) -> RevisionObservat
         state: state.clone(),
         restarts: 0,
         address: Some(format!("127.0.0.1:{}", 40_000 + index)),
+        secrets: Default::default(),
+        configuration: None,
     });
     RevisionObservation { image: digest(1), wanted, instances: instances.collect(), trouble: None }
 }
