@@ -9,8 +9,10 @@
 
 mod audit;
 mod bench;
+mod environments;
 mod images;
 mod machine;
 mod manifests;
 mod rules;
+mod tenancy;
 mod workloads;
