@@ -13,6 +13,7 @@ use runtime_ports::metric::MetricSource;
 use runtime_ports::prober::HealthProber;
 use runtime_ports::publisher::EventPublisher;
 use runtime_ports::registry::ImageRegistry;
+use runtime_ports::scaling_signals::ScalingSignals;
 use runtime_ports::snapshots::SnapshotStore;
 use runtime_ports::store::Store;
 use runtime_ports::subscriber::Subscriber;
@@ -22,6 +23,7 @@ use runtime_services::environments::EnvironmentService;
 use runtime_services::health::HealthService;
 use runtime_services::inventory::InventoryService;
 use runtime_services::relay::{RelayService, SubscriberError};
+use runtime_services::scaling::ScalingService;
 use runtime_services::tenancy::TenancyService;
 use runtime_services::{Host, HostOptions, Ports, Records, Services};
 use runtime_system::{SystemClock, UuidV7Generator};
@@ -78,6 +80,11 @@ impl Runtime {
         self.services.tenancy()
     }
 
+    /// Scaling policies: apply, preview, suspend, explain.
+    pub fn scaling(&self) -> &ScalingService {
+        self.services.scaling()
+    }
+
     /// The relay: which streams of events are parked and why, and how they go on.
     pub fn relay(&self) -> &RelayService {
         self.services.relay()
@@ -125,6 +132,7 @@ pub struct RuntimeBuilder {
     registry: Option<Arc<dyn ImageRegistry>>,
     prober: Option<Arc<dyn HealthProber>>,
     metrics: Option<Arc<dyn MetricSource>>,
+    scaling_signals: Vec<Arc<dyn ScalingSignals>>,
     jobs: Option<Arc<dyn JobRunner>>,
     publisher: Option<Arc<dyn EventPublisher>>,
     clock: Option<Arc<dyn Clock>>,
@@ -226,6 +234,14 @@ impl RuntimeBuilder {
         self
     }
 
+    /// What services are scaled by. Each question goes to the first source that can answer it, in the order given; without a source no
+    /// policy is applied on this host.
+    #[must_use]
+    pub fn scaling_signals(mut self, source: Arc<dyn ScalingSignals>) -> Self {
+        self.scaling_signals.push(source);
+        self
+    }
+
     /// What runs jobs.
     #[must_use]
     pub fn jobs(mut self, jobs: Arc<dyn JobRunner>) -> Self {
@@ -292,6 +308,7 @@ impl RuntimeBuilder {
             registry: chosen(self.registry, "the image registry", "registry")?,
             prober: chosen(self.prober, "the health prober", "prober")?,
             metrics: chosen(self.metrics, "the metric source", "metrics")?,
+            scaling_signals: self.scaling_signals,
             jobs: chosen(self.jobs, "the job runner", "jobs")?,
             publisher: chosen(self.publisher, "the event publisher", "publisher")?,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),

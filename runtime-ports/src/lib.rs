@@ -14,6 +14,7 @@
 //! | [`registry`] | where images come from |
 //! | [`prober`] | asking a workload over HTTP |
 //! | [`metric`] | what the traffic shows |
+//! | [`scaling_signals`] | what services are scaled by |
 //! | [`job`] | short tasks such as migrations |
 //! | [`publisher`] | the event bus, outbound |
 //! | [`subscriber`] | consumers of events within the host |
@@ -32,6 +33,7 @@ pub mod prober;
 pub mod publisher;
 pub mod registry;
 pub mod retention;
+pub mod scaling_signals;
 pub mod snapshots;
 pub mod store;
 pub mod subject;

@@ -13,7 +13,7 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`] |
+//! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`], [`scaling`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
 //! | how events leave, who subscribes, what is parked | [`relay`] |
@@ -29,6 +29,7 @@ pub mod inventory;
 pub mod manifest;
 pub mod records;
 pub mod relay;
+pub mod scaling;
 pub mod services;
 pub mod tenancy;
 

@@ -3,11 +3,13 @@
 mod deployment;
 mod environment;
 mod inventory;
+mod scaling;
 mod tenancy;
 
 pub(crate) use deployment::DeploymentReconciler;
 pub(crate) use environment::EnvironmentReconciler;
 pub(crate) use inventory::InventoryReconciler;
+pub(crate) use scaling::ScalingReconciler;
 pub(crate) use tenancy::TenancyReconciler;
 
 use std::error::Error;

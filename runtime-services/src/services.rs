@@ -11,8 +11,11 @@ use crate::environments::EnvironmentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
-use crate::reconcile::{DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, TenancyReconciler};
+use crate::reconcile::{
+    DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, ScalingReconciler, TenancyReconciler,
+};
 use crate::relay::{RelayService, SubscriberError};
+use crate::scaling::{PolicyRestoration, ReplicaOwnership, ScalingService, activation};
 use crate::tenancy::TenancyService;
 use crate::upkeep;
 use crate::worker::{self, Task};
@@ -26,6 +29,7 @@ pub struct Services {
     inventory: InventoryService,
     health: HealthService,
     tenancy: TenancyService,
+    scaling: ScalingService,
     relay: RelayService,
 }
 
@@ -33,16 +37,24 @@ impl Services {
     /// The services of a host, whose events also go to these subscribers.
     ///
     /// # Errors
-    /// A subscriber's name is not one, or taken: `bus`, `inventory` and `health` are.
+    /// A subscriber's name is not one, or taken: `bus`, `inventory`, `health` and `scaling` are.
     pub fn new(host: Host, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Self, SubscriberError> {
         let environments = EnvironmentService::new(host.clone());
-        let deployments = DeploymentService::new(host.clone(), environments.clone());
+        let deployments = DeploymentService::new(
+            host.clone(),
+            environments.clone(),
+            ReplicaOwnership::new(host.clone()),
+        );
         let inventory = InventoryService::new(host.clone(), deployments.clone());
         let health = HealthService::new(host.clone(), inventory.clone());
         let tenancy = TenancyService::new(host.clone());
-        let contexts: [Arc<dyn Subscriber>; 2] = [Arc::new(inventory.clone()), Arc::new(health.clone())];
+        let scaling =
+            ScalingService::new(host.clone(), environments.clone(), deployments.clone(), health.clone());
+        let restoration = PolicyRestoration::new(host.clone(), scaling.clone());
+        let contexts: [Arc<dyn Subscriber>; 3] =
+            [Arc::new(inventory.clone()), Arc::new(health.clone()), Arc::new(restoration)];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
-        Ok(Self { host, environments, deployments, inventory, health, tenancy, relay })
+        Ok(Self { host, environments, deployments, inventory, health, tenancy, scaling, relay })
     }
 
     /// The host.
@@ -75,6 +87,11 @@ impl Services {
         &self.tenancy
     }
 
+    /// Scaling policies.
+    pub fn scaling(&self) -> &ScalingService {
+        &self.scaling
+    }
+
     /// The relay: what is parked, and how it goes on.
     pub fn relay(&self) -> &RelayService {
         &self.relay
@@ -83,13 +100,20 @@ impl Services {
     /// Reconciles and relays until `stop` is cancelled, then drains what is in flight and returns.
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
-        let tasks: [Arc<dyn Task>; 4] = [
+        let mut tasks: Vec<Arc<dyn Task>> = vec![
             Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
             Arc::new(DeploymentReconciler::new(host.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
             Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
         ];
+        let sources = host.ports().scaling_signals.clone();
+        if !sources.is_empty() {
+            tasks.push(Arc::new(ScalingReconciler::new(host.clone(), self.scaling.clone())));
+        }
         let mut workers = JoinSet::new();
+        for source in sources {
+            workers.spawn(activation::listen(host.clone(), self.scaling.clone(), source, stop.child_token()));
+        }
         for task in tasks {
             workers.spawn(worker::run(host.clone(), task, host.options().concurrency, stop.child_token()));
         }

@@ -327,7 +327,7 @@ mod tests {
     }
 
     fn effect(deployment: u128, ordinal: u32) -> EffectId {
-        EffectId { deployment: DeploymentId::from_uuid(Uuid::from_u128(deployment)), ordinal }
+        EffectId::of(DeploymentId::from_uuid(Uuid::from_u128(deployment)), ordinal)
     }
 
     fn revision(number: u128) -> RevisionId {

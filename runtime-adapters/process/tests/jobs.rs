@@ -28,7 +28,7 @@ fn request(ordinal: u32, variables: serde_json::Value) -> JobRequest {
     }))
     .expect("a job");
     JobRequest {
-        effect: EffectId { deployment: world::deployment(1), ordinal },
+        effect: EffectId::of(world::deployment(1), ordinal),
         fence: FencingToken(1),
         tenant: key().tenant,
         environment: key().environment,

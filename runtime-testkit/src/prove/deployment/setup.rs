@@ -99,6 +99,7 @@ fn bring(
         hold_released: None,
         previous: points(&stage.completed)?,
         seen: seen(stage),
+        scaled: BTreeMap::new(),
         numbers: numbers(setup, number)?,
         surfaces: surfaces(setup),
     };
@@ -125,6 +126,7 @@ fn decided(
             admission,
             previous,
             seen,
+            scaled: BTreeMap::new(),
             numbers,
             surfaces,
         }))
@@ -140,6 +142,7 @@ fn decided(
                 admission,
                 previous,
                 seen,
+                scaled: BTreeMap::new(),
                 numbers,
                 surfaces,
             },
@@ -176,6 +179,7 @@ pub(in crate::prove) fn brought_version(number: u8, whose: Whose, now: Timestamp
         hold_released: None,
         previous: Vec::new(),
         seen: BTreeMap::new(),
+        scaled: BTreeMap::new(),
         numbers: numbers(&setup, number)?,
         surfaces: surfaces(&setup),
     };
