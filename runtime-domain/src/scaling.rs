@@ -83,6 +83,6 @@ pub use spec::{
     Tolerance,
 };
 pub use state::{
-    ACTIVATE_EVERY, AppliedAction, EVALUATE_EVERY, FormerTerms, MOST_APPLIED, MOST_FORMER, PolicyState, PolicyStatus, Retired, SHORT_FOR,
-    ScalingPolicy, Suspended, Violated, Wanted, Watch,
+    ACTIVATE_EVERY, AppliedAction, EVALUATE_EVERY, FormerTerms, MOST_APPLIED, MOST_FORMER, PolicyState,
+    PolicyStatus, Retired, SHORT_FOR, ScalingPolicy, Suspended, Violated, Wanted, Watch,
 };

@@ -179,7 +179,7 @@ impl fmt::Display for EffectId {
 /// A lease's fencing token: greater than every one that the same store gave before. A surface that fences refuses an effect whose
 /// token is smaller than the greatest it has seen for the same component, of an owner that the effect's
 /// [gives way to](EffectOwner::gives_way_to), so a host that was paused and came back changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct FencingToken(pub u64);
 
 /// One revision of a component at a number of replicas: what a surface is asked to bring about.

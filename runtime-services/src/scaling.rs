@@ -156,8 +156,7 @@ impl ScalingService {
         self.reads_signals()?;
         let command = self.command_of(scope, &wanted).await?;
         let store = self.host.ports().store.for_tenant(scope);
-        let found =
-            ScalingPolicyRepository::new(&*store).current(wanted.environment, &wanted.module).await?;
+        let found = ScalingPolicyRepository::new(&*store).current(wanted.environment, &wanted.module).await?;
         let decided = match &found {
             Some(found) => found.aggregate.change_on(&wanted.policy, &command.surface, self.host.now()),
             None => ScalingPolicy::apply(&command),

@@ -40,11 +40,8 @@ impl Services {
     /// A subscriber's name is not one, or taken: `bus`, `inventory`, `health` and `scaling` are.
     pub fn new(host: Host, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Self, SubscriberError> {
         let environments = EnvironmentService::new(host.clone());
-        let deployments = DeploymentService::new(
-            host.clone(),
-            environments.clone(),
-            ReplicaOwnership::new(host.clone()),
-        );
+        let deployments =
+            DeploymentService::new(host.clone(), environments.clone(), ReplicaOwnership::new(host.clone()));
         let inventory = InventoryService::new(host.clone(), deployments.clone());
         let health = HealthService::new(host.clone(), inventory.clone());
         let tenancy = TenancyService::new(host.clone());

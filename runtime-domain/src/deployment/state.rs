@@ -464,7 +464,9 @@ impl RuntimeDeployment {
     }
 
     fn is_as_asked(&self, mut asked: Release) -> bool {
-        for (module, own) in self.release.components.iter().filter(|(_, own)| own.tuple.scaling_policy.is_some()) {
+        for (module, own) in
+            self.release.components.iter().filter(|(_, own)| own.tuple.scaling_policy.is_some())
+        {
             if let Some(component) = asked.components.get_mut(module) {
                 component.tuple.scaling_policy = own.tuple.scaling_policy;
                 component.replicas = own.replicas;

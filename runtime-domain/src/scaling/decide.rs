@@ -108,7 +108,8 @@ impl ScalingPolicy {
     /// [`ScalingPolicy::decide`].
     pub fn change_on(&self, policy: &PolicySpec, surface: &HostedSurface, now: Timestamp) -> Decided {
         let hosted = surface.environment();
-        if hosted.environment() != self.identity.environment_id || hosted.tenant() != self.identity.tenant_id {
+        if hosted.environment() != self.identity.environment_id || hosted.tenant() != self.identity.tenant_id
+        {
             return Err(ScalingRefusal::ForeignEvidence);
         }
         proven(policy, surface)?;
@@ -183,7 +184,9 @@ impl ScalingPolicy {
         }
         match watch.wanted {
             Some(Wanted { from: 0, to }) => Decision::unchanged(format!("{to} replicas are on their way")),
-            _ => Decision::of(vec![ScalingEvent::ScalingActivated], "something waits: it is evaluated at once"),
+            _ => {
+                Decision::of(vec![ScalingEvent::ScalingActivated], "something waits: it is evaluated at once")
+            }
         }
     }
 

@@ -8,8 +8,9 @@ use crate::aggregate::{Aggregate, DomainEvent, Misapplied, RecordError};
 use crate::claim::Claim;
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
 use crate::scaling::{
-    ACTIVATE_EVERY, AppliedAction, EVALUATE_EVERY, Findings, FormerTerms, History, MOST_APPLIED, MOST_FORMER, PolicyEffect, PolicySpec, PolicyState,
-    Retired, ScalingEvent, ScalingPolicy, ScalingPolicyRecord, Suspended, Violated, Wanted, Watch,
+    ACTIVATE_EVERY, AppliedAction, EVALUATE_EVERY, Findings, FormerTerms, History, MOST_APPLIED, MOST_FORMER,
+    PolicyEffect, PolicySpec, PolicyState, Retired, ScalingEvent, ScalingPolicy, ScalingPolicyRecord,
+    Suspended, Violated, Wanted, Watch,
 };
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -55,7 +56,8 @@ impl Aggregate for ScalingPolicy {
         let Some(last) = watch.history.evaluated_at() else { return Some(watch.since) };
         let regular = EVALUATE_EVERY.after(last);
         // Where the clock went back since the last evaluation, what waits is not held up until it has caught up.
-        let activated = watch.activated_at.map(|at| if last > at { at } else { at.max(ACTIVATE_EVERY.after(last)) });
+        let activated =
+            watch.activated_at.map(|at| if last > at { at } else { at.max(ACTIVATE_EVERY.after(last)) });
         Some(activated.map_or(regular, |activated| activated.min(regular)))
     }
 
@@ -97,7 +99,8 @@ impl ScalingPolicy {
             ScalingEvent::ScalingEvaluated { findings, .. } => {
                 let spec = &self.spec;
                 self.state.watch_mut()?.find(spec, findings, at);
-                self.intentions = self.intentions.saturating_add(u32::from(findings.desired != findings.current));
+                self.intentions =
+                    self.intentions.saturating_add(u32::from(findings.desired != findings.current));
                 Some(self)
             }
             ScalingEvent::ScalingActivated => {

@@ -10,8 +10,8 @@ use crate::aggregate::{Aggregate, RecordError};
 use crate::id::{EnvironmentId, ScalingPolicyId, ServiceId, TenantId};
 use crate::reason;
 use crate::scaling::{
-    AppliedAction, FormerTerms, MOST_APPLIED, MOST_FORMER, PolicyIdentity, PolicySpec, PolicyState, Retired, ScalingPolicy, Suspended,
-    Violated, Violation,
+    AppliedAction, FormerTerms, MOST_APPLIED, MOST_FORMER, PolicyIdentity, PolicySpec, PolicyState, Retired,
+    ScalingPolicy, Suspended, Violated, Violation,
 };
 use crate::time::Timestamp;
 use crate::value::ModuleId;

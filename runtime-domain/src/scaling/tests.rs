@@ -204,7 +204,11 @@ fn what_waits_at_no_replica_makes_the_policy_due_at_once_and_no_oftener_than_eve
     told.evaluate(reads(0, ScalingMetric::QueueLength, 3, at(21)), 21);
     let (effect, wanted) = told.now().effect().unwrap();
     assert_eq!((effect.ordinal, wanted), (1, Wanted { from: 0, to: 1 }));
-    assert_eq!(answer(&told.now().decide(&ScalingCommand::RecordActivation, at(22))), Answer::Same, "it comes");
+    assert_eq!(
+        answer(&told.now().decide(&ScalingCommand::RecordActivation, at(22))),
+        Answer::Same,
+        "it comes"
+    );
 }
 
 #[test]
@@ -236,9 +240,8 @@ fn a_policy_knows_what_it_said_at_a_time() {
     let mut told = applied(bare());
     told.command(&change(9), 100).unwrap();
     told.command(&change(8), 200).unwrap();
-    let most_at = |told: &Policy, seconds| {
-        told.now().said_at(at(seconds)).map(|policy| policy.bounds().most().get())
-    };
+    let most_at =
+        |told: &Policy, seconds| told.now().said_at(at(seconds)).map(|policy| policy.bounds().most().get());
     let said = [(0, 10), (99, 10), (100, 9), (199, 9), (200, 8), (900, 8)];
     assert!(said.iter().all(|(seconds, most)| most_at(&told, *seconds) == Some(*most)));
     told.command(&retire(), 300).unwrap();
@@ -323,9 +326,9 @@ fn only_the_environments_own_tenant_applies_a_policy() {
     let other = ApplyScalingPolicy {
         tenant_id: id(8),
         surface: HostedSurface {
-                environment: HostedEnvironment { tenant: id(8), ..given().surface.environment },
-                ..given().surface
-            },
+            environment: HostedEnvironment { tenant: id(8), ..given().surface.environment },
+            ..given().surface
+        },
         ..given()
     };
     let refused = told.now().apply_again(&other).unwrap_err();

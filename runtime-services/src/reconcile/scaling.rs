@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
-use runtime_domain::scaling::{PolicyState, ScalingCommand, ScalingPolicy, Wanted};
+use runtime_domain::scaling::{EVALUATE_EVERY, PolicyState, ScalingCommand, ScalingPolicy, Wanted};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::EffectId;
 use runtime_domain::time::Span;
@@ -20,7 +20,7 @@ use crate::scaling::senses::Standing;
 use crate::unit::{Grounds, commit};
 use crate::worker::{PassError, Passed, Task};
 
-/// How long to wait before a surface that failed is asked again, and before a service that cannot be seen is looked for again.
+/// How long to wait before a surface that failed is asked again, and before what is waited for and cannot be seen is looked for again.
 const TRY_AGAIN: Span = Span::from_secs(1);
 
 /// Scales services.
@@ -34,11 +34,7 @@ impl ScalingReconciler {
         Self { host, scaling }
     }
 
-    async fn look(
-        &self,
-        scope: &TenantScope,
-        policy: &ScalingPolicy,
-    ) -> Result<Option<Standing>, PassError> {
+    async fn look(&self, scope: &TenantScope, policy: &ScalingPolicy) -> Result<Option<Standing>, PassError> {
         let senses = self.scaling.senses();
         let looked =
             senses.standing(scope, policy.environment_id(), policy.module_id(), policy.target()).await;
@@ -127,7 +123,9 @@ impl Task for ScalingReconciler {
             return Ok(Passed::AsStored);
         }
         let Some(standing) = self.look(&scope, &loaded.aggregate).await? else {
-            return Ok(self.later(&loaded, TRY_AGAIN));
+            let is_waited_for =
+                loaded.aggregate.state().watch().is_some_and(|watch| watch.activated_at.is_some());
+            return Ok(self.later(&loaded, if is_waited_for { TRY_AGAIN } else { EVALUATE_EVERY }));
         };
         let is_due = loaded.aggregate.wake_at().is_some_and(|due| due <= self.host.now());
         let command = if is_due {

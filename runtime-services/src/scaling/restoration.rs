@@ -96,8 +96,7 @@ impl PolicyRestoration {
         let environment = ended.environment_id();
         let store = self.host.ports().store.for_tenant(scope);
         let policies = ScalingPolicyRepository::new(&*store);
-        let query =
-            Query::all(ScalingPolicy::KIND).in_environment(environment).about(back.module.clone());
+        let query = Query::all(ScalingPolicy::KIND).in_environment(environment).about(back.module.clone());
         let all: Vec<Loaded<ScalingPolicy>> = policies.every(query).await?;
         let said = all.iter().find_map(|loaded| loaded.aggregate.said_at(back.left_at));
         let Some(said) = said.cloned() else { return Ok(()) };
@@ -126,9 +125,9 @@ impl PolicyRestoration {
 /// Whether somebody ended a policy after the way back had ended.
 fn was_ended_since(policies: &[Loaded<ScalingPolicy>], at: Timestamp) -> bool {
     use runtime_domain::scaling::PolicyState;
-    policies.iter().any(|loaded| {
-        matches!(loaded.aggregate.state(), PolicyState::Retired(retired) if retired.since >= at)
-    })
+    policies.iter().any(
+        |loaded| matches!(loaded.aggregate.state(), PolicyState::Retired(retired) if retired.since >= at),
+    )
 }
 
 #[async_trait]

@@ -60,10 +60,6 @@ impl Senses {
         Self { host, deployments, health }
     }
 
-    pub(crate) fn deployments(&self) -> &DeploymentService {
-        &self.deployments
-    }
-
     /// What serves of a component; `None` where nothing does, or it cannot be told.
     pub(crate) async fn standing(
         &self,
@@ -102,12 +98,7 @@ impl Senses {
     }
 
     /// All that a policy asks for, as it is now.
-    pub(crate) async fn input(
-        &self,
-        scope: &TenantScope,
-        policy: &PolicySpec,
-        standing: &Standing,
-    ) -> Input {
+    pub(crate) async fn input(&self, scope: &TenantScope, policy: &PolicySpec, standing: &Standing) -> Input {
         let deadline = PATIENCE.after(self.host.now());
         let mut input = Input {
             ready: standing.ready,
@@ -144,13 +135,7 @@ impl Senses {
         Reading::Missing { why: unsupported.unwrap_or_else(no_source) }
     }
 
-    async fn burn(
-        &self,
-        standing: &Standing,
-        short: Span,
-        long: Span,
-        deadline: Timestamp,
-    ) -> BurnReading {
+    async fn burn(&self, standing: &Standing, short: Span, long: Span, deadline: Timestamp) -> BurnReading {
         let query = BurnQuery {
             key: standing.key.clone(),
             target: standing.target,

@@ -42,17 +42,16 @@ impl Driver<ScalingPolicy> for ScalingDriver {
                     Ok(spec) => spec,
                     Err(refused) => return Answer::Refused(refused),
                 };
-                let command =
-                    surface(*whose, spec.bounds().target(), now).zip(module_name(*module)).map(|(surface, module_id)| {
-                        ApplyScalingPolicy {
-                            scaling_policy_id: numbered(5),
-                            tenant_id: numbered(tenant(*whose)),
-                            environment_id: numbered(1),
-                            module_id,
-                            policy: spec,
-                            surface,
-                        }
-                    });
+                let command = surface(*whose, spec.bounds().target(), now).zip(module_name(*module)).map(
+                    |(surface, module_id)| ApplyScalingPolicy {
+                        scaling_policy_id: numbered(5),
+                        tenant_id: numbered(tenant(*whose)),
+                        environment_id: numbered(1),
+                        module_id,
+                        policy: spec,
+                        surface,
+                    },
+                );
                 match (command, state) {
                     (Some(command), None) => Answer::of(ScalingPolicy::apply(&command)),
                     (Some(command), Some(policy)) => Answer::of(policy.apply_again(&command)),

@@ -47,7 +47,9 @@ pub fn valid_component_key() -> BoxedStrategy<ComponentKey> {
 
 /// An intended effect.
 pub fn valid_effect_id() -> BoxedStrategy<EffectId> {
-    (valid_id(), 1..=u32::MAX).prop_map(|(deployment, ordinal): (DeploymentId, u32)| EffectId::of(deployment, ordinal)).boxed()
+    (valid_id(), 1..=u32::MAX)
+        .prop_map(|(deployment, ordinal): (DeploymentId, u32)| EffectId::of(deployment, ordinal))
+        .boxed()
 }
 
 /// A fencing token.
