@@ -15,6 +15,7 @@ use runtime_http_prober::HttpProber;
 use runtime_memory::InProcessBus;
 use runtime_oci_layout::OciLayout;
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::desired_state::DesiredStateSource;
 use runtime_ports::subscriber::Subscriber;
 use runtime_ports::{PortError, PortErrorKind};
 use runtime_process::{ProcessSurface, ProcessSurfaceOptions};
@@ -24,6 +25,7 @@ use runtime_system::{SystemClock, UuidV7Generator};
 
 use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
 
+pub use runtime_desired_state_directory::{DesiredStateDirectory, Tenants};
 pub use runtime_http_prober::AllowList;
 pub use runtime_sqlite::{Durability, SqliteOptions};
 
@@ -58,6 +60,7 @@ pub struct EmbeddedOptions {
     store: SqliteOptions,
     endpoint_ports: BTreeMap<ComponentKey, u16>,
     subscribers: Vec<Arc<dyn Subscriber>>,
+    desired_state: Option<Arc<dyn DesiredStateSource>>,
 }
 
 impl std::fmt::Debug for EmbeddedOptions {
@@ -71,6 +74,7 @@ impl std::fmt::Debug for EmbeddedOptions {
             .field("store", &self.store)
             .field("endpoint_ports", &self.endpoint_ports)
             .field("subscribers", &subscribers)
+            .field("desired_state", &self.desired_state.is_some())
             .finish()
     }
 }
@@ -87,6 +91,7 @@ impl EmbeddedOptions {
             store: SqliteOptions::default(),
             endpoint_ports: BTreeMap::new(),
             subscribers: Vec::new(),
+            desired_state: None,
         }
     }
 
@@ -115,6 +120,12 @@ impl EmbeddedOptions {
         self
     }
 
+    /// What should run, such as a [`DesiredStateDirectory`]: environments can be watched for drift from it.
+    #[must_use]
+    pub fn desired_state(self, source: Arc<dyn DesiredStateSource>) -> Self {
+        Self { desired_state: Some(source), ..self }
+    }
+
     /// The loopback port on which a component must be reachable. Without one a component gets a free port at first, and keeps it. Where
     /// another program has the port, deployments of the component wait for it and roll back at their progress deadline.
     #[must_use]
@@ -138,7 +149,8 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`].
     pub async fn open_with(options: EmbeddedOptions) -> Result<Self, OpenError> {
-        let EmbeddedOptions { folder, host, egress, store, endpoint_ports, subscribers } = options;
+        let EmbeddedOptions { folder, host, egress, store, endpoint_ports, subscribers, desired_state } =
+            options;
         std::fs::create_dir_all(&folder).map_err(|error| {
             let message =
                 format!("the folder {} cannot be created: choose one that can be written", folder.display());
@@ -161,6 +173,7 @@ impl Embedded {
         let surface = Arc::new(ProcessSurface::open(workloads).await?);
         let bus = InProcessBus::new();
         let builder = subscribers.into_iter().fold(Runtime::builder(), RuntimeBuilder::subscriber);
+        let builder = desired_state.into_iter().fold(builder, RuntimeBuilder::desired_state);
         let runtime = builder
             .store(Arc::new(store.clone()))
             .health_results(Arc::new(store.clone()))

@@ -13,7 +13,7 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`] |
+//! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`], [`drift`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
 //! | how events leave, who subscribes, what is parked | [`relay`] |
@@ -21,12 +21,12 @@
 //! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
 
 pub mod deployments;
+pub mod drift;
 pub mod environments;
 pub mod error;
 pub mod health;
 pub mod host;
 pub mod inventory;
-pub mod manifest;
 pub mod records;
 pub mod relay;
 pub mod services;
@@ -45,5 +45,6 @@ mod worker;
 pub use error::CommandError;
 pub use host::{Host, HostOptions, Ports};
 pub use records::{Records, Retention};
+pub use runtime_ports::manifest;
 pub use services::Services;
 pub use unit::Done;

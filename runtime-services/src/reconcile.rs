@@ -1,11 +1,13 @@
 //! What happens by itself: one reconciler per kind of aggregate that acts on the world.
 
 mod deployment;
+mod drift;
 mod environment;
 mod inventory;
 mod tenancy;
 
 pub(crate) use deployment::DeploymentReconciler;
+pub(crate) use drift::DriftReconciler;
 pub(crate) use environment::EnvironmentReconciler;
 pub(crate) use inventory::InventoryReconciler;
 pub(crate) use tenancy::TenancyReconciler;

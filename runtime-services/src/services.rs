@@ -7,11 +7,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::deployments::DeploymentService;
+use crate::drift::DriftService;
 use crate::environments::EnvironmentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
-use crate::reconcile::{DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, TenancyReconciler};
+use crate::reconcile::{
+    DeploymentReconciler, DriftReconciler, EnvironmentReconciler, InventoryReconciler, TenancyReconciler,
+};
 use crate::relay::{RelayService, SubscriberError};
 use crate::tenancy::TenancyService;
 use crate::upkeep;
@@ -26,6 +29,7 @@ pub struct Services {
     inventory: InventoryService,
     health: HealthService,
     tenancy: TenancyService,
+    drift: DriftService,
     relay: RelayService,
 }
 
@@ -40,9 +44,11 @@ impl Services {
         let inventory = InventoryService::new(host.clone(), deployments.clone());
         let health = HealthService::new(host.clone(), inventory.clone());
         let tenancy = TenancyService::new(host.clone());
+        let drift =
+            DriftService::new(host.clone(), environments.clone(), deployments.clone(), inventory.clone());
         let contexts: [Arc<dyn Subscriber>; 2] = [Arc::new(inventory.clone()), Arc::new(health.clone())];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
-        Ok(Self { host, environments, deployments, inventory, health, tenancy, relay })
+        Ok(Self { host, environments, deployments, inventory, health, tenancy, drift, relay })
     }
 
     /// The host.
@@ -75,6 +81,11 @@ impl Services {
         &self.tenancy
     }
 
+    /// Drift: what is watched, found and repaired.
+    pub fn drift(&self) -> &DriftService {
+        &self.drift
+    }
+
     /// The relay: what is parked, and how it goes on.
     pub fn relay(&self) -> &RelayService {
         &self.relay
@@ -83,11 +94,12 @@ impl Services {
     /// Reconciles and relays until `stop` is cancelled, then drains what is in flight and returns.
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
-        let tasks: [Arc<dyn Task>; 4] = [
+        let tasks: [Arc<dyn Task>; 5] = [
             Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
             Arc::new(DeploymentReconciler::new(host.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
             Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
+            Arc::new(DriftReconciler::new(host.clone(), self.drift.clone())),
         ];
         let mut workers = JoinSet::new();
         for task in tasks {

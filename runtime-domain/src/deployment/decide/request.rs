@@ -46,8 +46,10 @@ impl RuntimeDeployment {
             numbers,
             surfaces,
         } = command;
-        let cleared = (clearance.tenant(), clearance.environment(), clearance.activity());
-        if cleared != (admission.tenant(), admission.environment(), Activity::Deployment) {
+        // A deployment that repairs drift keeps to the windows for repairs.
+        let is_cleared = matches!(clearance.activity(), Activity::Deployment | Activity::Remediation)
+            && (clearance.tenant(), clearance.environment()) == (admission.tenant(), admission.environment());
+        if !is_cleared {
             return Err(DeploymentRefusal::ForeignEvidence);
         }
         if hold_released.as_ref().is_some_and(|released| !reason::is_kept(&released.reason)) {
