@@ -78,15 +78,17 @@ impl Git {
         folder: &[String],
         path: &DesiredStatePath,
     ) -> PortResult<String> {
-        let object = format!("{commit}:{}", folder.join("/"));
-        let answer = self
-            .run(&["rev-parse", "--verify", "--quiet", &format!("{object}^{{tree}}")], b"", 4_096)
-            .await?;
-        match object_name(&answer) {
-            Some(tree) => Ok(tree),
-            None => Err(not_found(format!(
+        let asked = format!("{commit}:{}\n", folder.join("/"));
+        let answer = self.run(&["cat-file", "--batch-check"], asked.as_bytes(), 4_096).await?;
+        // `<object> tree <size>`, or what there is else, or that there is nothing.
+        let told = String::from_utf8_lossy(&answer.output);
+        let mut told = told.split_ascii_whitespace();
+        match (answer.succeeded, told.next(), told.next()) {
+            (true, Some(tree), Some("tree")) if is_object(tree) => Ok(tree.to_owned()),
+            (true, ..) => Err(not_found(format!(
                 "there is no folder `{path}` in the commit (links are not followed): commit it, or watch another"
             ))),
+            (false, ..) => Err(unavailable("git could not read the commit: run `git fsck` there")),
         }
     }
 
@@ -260,6 +262,9 @@ fn contents(wanted: Vec<Blob>, mut output: &[u8]) -> PortResult<BTreeMap<String,
 
 fn object_name(answer: &Answer) -> Option<String> {
     let text = std::str::from_utf8(&answer.output).ok()?.trim_end();
-    let is_object = matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (answer.succeeded && is_object).then(|| text.to_owned())
+    (answer.succeeded && is_object(text)).then(|| text.to_owned())
+}
+
+fn is_object(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

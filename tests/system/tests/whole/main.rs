@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 mod bench;
+mod drift;
 mod images;
 mod machine;
 mod manifests;
