@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use runtime_ports::artifacts::ArtifactStore;
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::desired_state::DesiredStateSource;
 use runtime_ports::health_results::HealthResultStore;
 use runtime_ports::infrastructure::InfrastructureEngine;
 use runtime_ports::job::JobRunner;
@@ -22,6 +23,7 @@ use runtime_ports::surface::ComputeSurface;
 use runtime_services::audit::AuditService;
 use runtime_services::configuration::ConfigurationService;
 use runtime_services::deployments::DeploymentService;
+use runtime_services::drift::DriftService;
 use runtime_services::environments::EnvironmentService;
 use runtime_services::health::HealthService;
 use runtime_services::inventory::InventoryService;
@@ -104,6 +106,11 @@ impl Runtime {
         self.services.scaling()
     }
 
+    /// Drift: watch environments, findings, exceptions, comparisons.
+    pub fn drift(&self) -> &DriftService {
+        self.services.drift()
+    }
+
     /// The relay: which streams of events are parked and why, and how they go on.
     pub fn relay(&self) -> &RelayService {
         self.services.relay()
@@ -149,6 +156,7 @@ pub struct RuntimeBuilder {
     surfaces: Vec<Arc<dyn ComputeSurface>>,
     infrastructure: Option<Arc<dyn InfrastructureEngine>>,
     registry: Option<Arc<dyn ImageRegistry>>,
+    desired_state: Option<Arc<dyn DesiredStateSource>>,
     prober: Option<Arc<dyn HealthProber>>,
     metrics: Option<Arc<dyn MetricSource>>,
     scaling_signals: Vec<Arc<dyn ScalingSignals>>,
@@ -243,6 +251,13 @@ impl RuntimeBuilder {
     #[must_use]
     pub fn registry(mut self, registry: Arc<dyn ImageRegistry>) -> Self {
         self.registry = Some(registry);
+        self
+    }
+
+    /// What should run, by the word of an authority. Without it nothing is watched for drift.
+    #[must_use]
+    pub fn desired_state(mut self, source: Arc<dyn DesiredStateSource>) -> Self {
+        self.desired_state = Some(source);
         self
     }
 
@@ -346,6 +361,7 @@ impl RuntimeBuilder {
             surfaces,
             infrastructure: chosen(self.infrastructure, "the infrastructure engine", "infrastructure")?,
             registry: chosen(self.registry, "the image registry", "registry")?,
+            desired_state: self.desired_state,
             prober: chosen(self.prober, "the health prober", "prober")?,
             metrics: chosen(self.metrics, "the metric source", "metrics")?,
             scaling_signals: self.scaling_signals,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::{ComponentSpec, ConfigurationVersionRef, ImageDigest, RevisionId, SecretVersionRef};
 use crate::configuration::{ConfigVersion, DeliveredConfiguration};
-use crate::id::{DeploymentId, EnvironmentId, ScalingPolicyId, TenantId};
+use crate::id::{DeploymentId, DriftFindingId, EnvironmentId, ScalingPolicyId, TenantId};
 use crate::secrets::DeliveredSecret;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Percent, RangeError};
@@ -122,6 +122,8 @@ pub enum EffectOwner {
     Deployment(DeploymentId),
     /// A scaling policy.
     ScalingPolicy(ScalingPolicyId),
+    /// A drift finding, whose repair takes down what nothing desires.
+    DriftFinding(DriftFindingId),
 }
 
 impl EffectOwner {
@@ -129,7 +131,7 @@ impl EffectOwner {
     /// several work on one component: a rollout goes on whatever a scaling policy did meanwhile, while a policy's effect that was decided
     /// before a rollout's latest is decided again.
     pub const fn gives_way_to(self, other: Self) -> bool {
-        !matches!((self, other), (Self::Deployment(_), Self::ScalingPolicy(_)))
+        !matches!((self, other), (Self::Deployment(_) | Self::DriftFinding(_), Self::ScalingPolicy(_)))
     }
 }
 
@@ -138,6 +140,7 @@ impl fmt::Display for EffectOwner {
         match self {
             Self::Deployment(deployment) => deployment.fmt(formatter),
             Self::ScalingPolicy(policy) => policy.fmt(formatter),
+            Self::DriftFinding(finding) => finding.fmt(formatter),
         }
     }
 }
@@ -149,6 +152,12 @@ impl From<DeploymentId> for EffectOwner {
 impl From<ScalingPolicyId> for EffectOwner {
     fn from(policy: ScalingPolicyId) -> Self {
         Self::ScalingPolicy(policy)
+    }
+}
+
+impl From<DriftFindingId> for EffectOwner {
+    fn from(finding: DriftFindingId) -> Self {
+        Self::DriftFinding(finding)
     }
 }
 

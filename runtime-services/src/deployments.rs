@@ -16,8 +16,8 @@ use runtime_domain::rollout::{HealthGate, PlanRefusal, RolloutPlan};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::{ModuleId, Name};
 use runtime_ports::store::{
-    HistoryEntry, LoadError, Loaded, Page, PageRequest, Query, Repository, RuntimeDeploymentRepository,
-    TenantStore,
+    CommitError, HistoryEntry, Lease, LoadError, Loaded, Page, PageRequest, Query, Repository,
+    RuntimeDeploymentRepository, TenantStore,
 };
 
 use crate::configuration::Versions;
@@ -56,6 +56,17 @@ pub struct Exceptions {
     pub break_glass: Option<String>,
     /// Why an image may come again that the environment went back from.
     pub release_hold: Option<String>,
+}
+
+/// Why a deployment that repairs drift was not begun.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RepairError {
+    /// Another host has taken over.
+    #[error("another host has taken over")]
+    LeaseLost,
+    /// It was refused, or a port failed.
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
 }
 
 /// Rolls releases out, and back.
@@ -163,6 +174,47 @@ impl DeploymentService {
             }
         }
         Err(CommandError::Contended)
+    }
+
+    /// Begins the deployment that repairs drift, under the lease of who found it. Repeating it gives the one that was begun. It brings the
+    /// release whether or not it serves by the record already, since what runs is not what the record says.
+    ///
+    /// # Errors
+    /// The lease is lost; else as [`DeploymentService::request`], where the calendar is asked about repairs.
+    pub(crate) async fn repair(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        deployment: DeploymentId,
+        release: Release,
+        lease: &Lease,
+    ) -> Result<RuntimeDeployment, RepairError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        for _ in 0..TRIES {
+            let begun = Repository::<RuntimeDeployment>::new(&*store).load(deployment.uuid()).await;
+            if let Some(begun) = begun.map_err(DeploymentError::from)? {
+                return Ok(begun.aggregate);
+            }
+            let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await;
+            let standing = standing.map_err(DeploymentError::from)?;
+            standing.nothing_in_flight()?;
+            let admission = self.admission(scope, environment).await?;
+            let cleared = self.environments.clear(scope, environment, Activity::Remediation, None).await;
+            let clearance = cleared.map_err(|error| not_admitted(environment, error))?;
+            let request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
+            let request = RequestDeployment { deployment_id: deployment, ..request };
+            let facts = request.evidence();
+            let now = self.host.now();
+            let decision = RuntimeDeployment::request(request, now).map_err(DeploymentError::Refused)?;
+            let grounds = Grounds { lease: Some(lease), ..Grounds::exactly(&facts) };
+            match commit::<RuntimeDeployment>(&self.host, &*store, None, &decision, grounds, now).await {
+                Ok(Some(begun)) => return Ok(begun.aggregate),
+                Ok(None) => {}
+                Err(CommitError::LeaseLost { .. }) => return Err(RepairError::LeaseLost),
+                Err(error) => retry_or_refuse(error, &release)?,
+            }
+        }
+        Err(DeploymentError::Contended.into())
     }
 
     /// What a rollout would do and would have to pass, without asking for it.

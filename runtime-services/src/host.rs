@@ -9,6 +9,7 @@ use runtime_domain::secrets::VaultKind;
 use runtime_domain::surface::{SurfaceCapabilities, SurfaceKind};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::desired_state::DesiredStateSource;
 use runtime_ports::infrastructure::InfrastructureEngine;
 use runtime_ports::job::JobRunner;
 use runtime_ports::metric::MetricSource;
@@ -37,6 +38,8 @@ pub struct Ports {
     pub infrastructure: Arc<dyn InfrastructureEngine>,
     /// Where images come from.
     pub registry: Arc<dyn ImageRegistry>,
+    /// What should run, by the word of an authority. Without it nothing is watched for drift.
+    pub desired_state: Option<Arc<dyn DesiredStateSource>>,
     /// Asks workloads over HTTP.
     pub prober: Arc<dyn HealthProber>,
     /// What the traffic shows.

@@ -13,7 +13,7 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`], [`scaling`] |
+//! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`], [`scaling`], [`drift`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
 //! | whether the audit trail is what was written | [`audit`] |
@@ -24,12 +24,12 @@
 pub mod audit;
 pub mod configuration;
 pub mod deployments;
+pub mod drift;
 pub mod environments;
 pub mod error;
 pub mod health;
 pub mod host;
 pub mod inventory;
-pub mod manifest;
 pub mod records;
 pub mod relay;
 pub mod scaling;
@@ -50,5 +50,6 @@ mod worker;
 pub use error::CommandError;
 pub use host::{Host, HostOptions, Ports};
 pub use records::{Records, Retention};
+pub use runtime_ports::manifest;
 pub use services::Services;
 pub use unit::Done;

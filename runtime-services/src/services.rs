@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::AuditService;
 use crate::configuration::ConfigurationService;
 use crate::deployments::DeploymentService;
+use crate::drift::DriftService;
 use crate::environments::EnvironmentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
 use crate::reconcile::{
-    ConfigurationReconciler, DeploymentReconciler, EnvironmentReconciler, InventoryReconciler,
-    ScalingReconciler, SecretReconciler, TenancyReconciler,
+    ConfigurationReconciler, DeploymentReconciler, DriftReconciler, EnvironmentReconciler,
+    InventoryReconciler, ScalingReconciler, SecretReconciler, TenancyReconciler,
 };
 use crate::relay::{RelayService, SubscriberError};
 use crate::scaling::{PolicyRestoration, ReplicaOwnership, ScalingService, activation};
@@ -34,6 +35,7 @@ pub struct Services {
     health: HealthService,
     configuration: ConfigurationService,
     tenancy: TenancyService,
+    drift: DriftService,
     scaling: ScalingService,
     secrets: SecretService,
     relay: RelayService,
@@ -66,6 +68,8 @@ impl Services {
             Arc::new(restoration),
         ];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
+        let drift =
+            DriftService::new(host.clone(), environments.clone(), deployments.clone(), inventory.clone());
         let audit = AuditService::new(host.clone());
         Ok(Self {
             host,
@@ -77,6 +81,7 @@ impl Services {
             configuration,
             tenancy,
             scaling,
+            drift,
             secrets,
             relay,
         })
@@ -132,6 +137,11 @@ impl Services {
         &self.scaling
     }
 
+    /// Drift: what is watched, found and repaired.
+    pub fn drift(&self) -> &DriftService {
+        &self.drift
+    }
+
     /// The relay: what is parked, and how it goes on.
     pub fn relay(&self) -> &RelayService {
         &self.relay
@@ -152,6 +162,7 @@ impl Services {
                 self.deployments.clone(),
                 self.environments.clone(),
             )),
+            Arc::new(DriftReconciler::new(host.clone(), self.drift.clone())),
         ];
         let sources = host.ports().scaling_signals.clone();
         if !sources.is_empty() {

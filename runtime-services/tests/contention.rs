@@ -122,6 +122,7 @@ fn service(store: &SlowStore) -> EnvironmentService {
         surfaces: BTreeMap::new(),
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
         registry: Arc::new(MockImageRegistry::new()),
+        desired_state: None,
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
         scaling_signals: Vec::new(),

@@ -56,7 +56,7 @@ pub(crate) struct ComponentRecord {
     pub(crate) traffic: Option<Traffic>,
     /// The effect that directed the traffic.
     pub(crate) traffic_effect: Option<EffectId>,
-    /// The greatest fencing token seen of a deployment.
+    /// The greatest fencing token seen of a deployment, or of whatever else takes workloads down.
     fence: FencingToken,
     /// The greatest fencing token seen with a delivery: whoever delivers holds another lease than whoever rolls out.
     #[serde(default = "ComponentRecord::unfenced")]
@@ -178,7 +178,7 @@ impl ComponentRecord {
             return Err(outdated(operation, fence, first));
         }
         match own {
-            EffectOwner::Deployment(_) => self.fence = fence,
+            EffectOwner::Deployment(_) | EffectOwner::DriftFinding(_) => self.fence = fence,
             EffectOwner::ScalingPolicy(_) => self.scaling_fence = fence,
         }
         let done = (effect, change.to_owned());

@@ -98,6 +98,7 @@ pub(crate) fn host(
         surfaces: BTreeMap::new(),
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
         registry: Arc::new(MockImageRegistry::new()),
+        desired_state: None,
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
         scaling_signals: Vec::new(),
