@@ -17,8 +17,8 @@ use runtime_domain::rollout::{HealthGate, PlanRefusal, RolloutPlan};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::{ModuleId, Name};
 use runtime_ports::store::{
-    HistoryEntry, LoadError, Loaded, Page, PageRequest, Query, Repository, RuntimeDeploymentRepository,
-    TenantStore,
+    CommitError, HistoryEntry, Lease, LoadError, Loaded, Page, PageRequest, Query, Repository,
+    RuntimeDeploymentRepository, TenantStore,
 };
 
 use crate::configuration::Versions;
@@ -27,6 +27,7 @@ use crate::error::CommandError;
 use crate::existing::{self, TRIES};
 use crate::host::Host;
 use crate::manifest::{ManifestError, ReleaseManifest};
+use crate::scaling::ReplicaOwnership;
 use crate::secrets::SecretService;
 use crate::tenancy::TenancyService;
 use crate::tenancy::workloads::{Charge, demands, with_charge};
@@ -64,18 +65,36 @@ pub struct Exceptions {
     pub release_hold: Option<String>,
 }
 
+/// Why a deployment that repairs drift was not begun.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RepairError {
+    /// Another host has taken over.
+    #[error("another host has taken over")]
+    LeaseLost,
+    /// It was refused, or a port failed.
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+}
+
 /// Rolls releases out, and back.
 #[derive(Debug, Clone)]
 pub struct DeploymentService {
     host: Host,
     environments: EnvironmentService,
     secrets: SecretService,
+    ownership: ReplicaOwnership,
 }
 
 impl DeploymentService {
-    /// The service of a host. `environments` answers whether an environment accepts deployments, `secrets` which versions components get.
-    pub fn new(host: Host, environments: EnvironmentService, secrets: SecretService) -> Self {
-        Self { host, environments, secrets }
+    /// The service of a host. `environments` answers whether an environment accepts deployments, `secrets` which versions components get,
+    /// `ownership` which components scale by a policy.
+    pub fn new(
+        host: Host,
+        environments: EnvironmentService,
+        secrets: SecretService,
+        ownership: ReplicaOwnership,
+    ) -> Self {
+        Self { host, environments, secrets, ownership }
     }
 
     /// Resolves a manifest's images, so that what is deployed is exactly what the registry holds now.
@@ -167,6 +186,52 @@ impl DeploymentService {
         Err(CommandError::Contended)
     }
 
+    /// Begins the deployment that repairs drift, under the lease of who found it. Repeating it gives the one that was begun. It brings the
+    /// release whether or not it serves by the record already, since what runs is not what the record says.
+    ///
+    /// # Errors
+    /// The lease is lost; else as [`DeploymentService::request`], where the calendar is asked about repairs.
+    pub(crate) async fn repair(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        deployment: DeploymentId,
+        release: Release,
+        lease: &Lease,
+    ) -> Result<RuntimeDeployment, RepairError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        for _ in 0..TRIES {
+            let begun = Repository::<RuntimeDeployment>::new(&*store).load(deployment.uuid()).await;
+            if let Some(begun) = begun.map_err(DeploymentError::from)? {
+                return Ok(begun.aggregate);
+            }
+            let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await;
+            let standing = standing.map_err(DeploymentError::from)?;
+            standing.nothing_in_flight()?;
+            let admission = self.admission(scope, environment).await?;
+            let cleared = self.environments.clear(scope, environment, Activity::Remediation, None).await;
+            let clearance = cleared.map_err(|error| not_admitted(environment, error))?;
+            let request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
+            let request = RequestDeployment { deployment_id: deployment, ..request };
+            let charge = self.charge(&*store, &request.admission, deployment, &release).await?;
+            let facts = request.evidence();
+            let now = self.host.now();
+            let decision = RuntimeDeployment::request(request, now).map_err(DeploymentError::Refused)?;
+            let grounds = Grounds { lease: Some(lease), ..Grounds::exactly(&facts) };
+            let (mut commit, begun) =
+                prepare(&self.host, scope, None, &decision, grounds, now).map_err(DeploymentError::from)?;
+            if let Some(charge) = charge {
+                commit = with_charge(&self.host, scope, commit, charge).map_err(DeploymentError::from)?;
+            }
+            match store.commit(commit).await {
+                Ok(_) => return Ok(begun.aggregate),
+                Err(CommitError::LeaseLost { .. }) => return Err(RepairError::LeaseLost),
+                Err(error) => retry_or_refuse(error, &release)?,
+            }
+        }
+        Err(DeploymentError::Contended.into())
+    }
+
     /// What a rollout would do and would have to pass, without asking for it.
     ///
     /// # Errors
@@ -220,12 +285,14 @@ impl DeploymentService {
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
             standing.nothing_in_flight()?;
             let admission = self.admission(scope, environment).await?;
+            let scaled = self.ownership.of(scope, environment, release.components.keys()).await?;
             let request = RequestRollback {
                 deployment_id: DeploymentId::from_uuid(self.host.ports().ids.next()),
                 target,
                 admission,
                 previous: standing.points()?,
                 seen: standing.seen.clone(),
+                scaled,
                 numbers: standing.numbers(),
                 surfaces: self.host.capabilities(),
             };
@@ -393,6 +460,21 @@ impl DeploymentService {
         Ok(completed.and_then(|loaded| loaded.aggregate.deployed_version(module, loaded.revision)))
     }
 
+    /// The deployment of a component that is in flight, if one is (DEP-3).
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn in_flight_of(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        module: &ModuleId,
+    ) -> Result<Option<RuntimeDeployment>, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let newest = RuntimeDeploymentRepository::new(&*store).newest_of(environment, module, &[]).await?;
+        Ok(newest.map(|loaded| loaded.aggregate).filter(|deployment| !deployment.status().is_final()))
+    }
+
     /// Whether any deployment of the environment is in flight.
     ///
     /// # Errors
@@ -491,6 +573,8 @@ impl DeploymentService {
         for environment in admission.promotion().into_iter().flat_map(|policy| policy.upstream()) {
             upstream.extend(completed(store, *environment, release.components.keys()).await?);
         }
+        let environment = admission.environment();
+        let scaled = self.ownership.of(store.scope(), environment, release.components.keys()).await?;
         Ok(RequestDeployment {
             deployment_id: DeploymentId::from_uuid(self.host.ports().ids.next()),
             release,
@@ -501,6 +585,7 @@ impl DeploymentService {
             hold_released: None,
             previous: standing.points()?,
             seen: standing.seen.clone(),
+            scaled,
             numbers: standing.numbers(),
             surfaces: self.host.capabilities(),
         })

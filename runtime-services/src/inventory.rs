@@ -107,6 +107,33 @@ impl InventoryService {
         Err(CommandError::Contended)
     }
 
+    /// A component is gone on purpose. One that has no record, or is retired, stays so.
+    ///
+    /// # Errors
+    /// The store failed, or others kept changing the record.
+    pub(crate) async fn retire(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        module: &ModuleId,
+        reason: &str,
+    ) -> Result<(), InventoryError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let id = ServiceId::of(environment, module);
+        for _ in 0..TRIES {
+            let recorded = Repository::<RuntimeService>::new(&*store).load(id.uuid()).await?;
+            let Some(loaded) = recorded else { return Ok(()) };
+            let now = self.host.now();
+            let command = InventoryCommand::RetireService { reason: reason.to_owned() };
+            let decision = loaded.aggregate.decide(command, now).map_err(CommandError::Refused)?;
+            match commit(&self.host, &*store, Some(loaded), &decision, Grounds::default(), now).await {
+                Ok(_) => return Ok(()),
+                Err(error) => retry(error)?,
+            }
+        }
+        Err(CommandError::Contended)
+    }
+
     /// Nothing of the tenant runs in the environment any more.
     pub(crate) async fn retire_all(
         &self,

@@ -5,7 +5,7 @@ use runtime_domain::aggregate::Decision;
 use runtime_domain::environment::{
     EnvironmentCommand, EnvironmentEvent, ProvisioningStatus, QuotaCommand, RuntimeEnvironment,
 };
-use runtime_domain::id::{AggregateKind, DeploymentId};
+use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::EffectId;
 use runtime_domain::time::{Span, Timestamp};
@@ -28,8 +28,7 @@ const DESTROY: u32 = 2;
 
 /// An effect on an environment: identified by it and by what is done, fenced by the lease.
 fn effect(lease: &Lease, environment: &RuntimeEnvironment, ordinal: u32) -> EffectContext {
-    let deployment = DeploymentId::from_uuid(environment.id().uuid());
-    EffectContext { effect: EffectId { deployment, ordinal }, fence: lease.token }
+    EffectContext { effect: EffectId::of(environment.id(), ordinal), fence: lease.token }
 }
 
 /// A refused or failed command with its causes, for people.
@@ -116,7 +115,7 @@ impl EnvironmentReconciler {
             for component in surface.list(scope.tenant(), id).await? {
                 for revision in component.revisions.keys() {
                     is_empty = false;
-                    let effect = EffectId { deployment: revision.deployment, ordinal: u32::MAX };
+                    let effect = EffectId::of(revision.deployment, u32::MAX);
                     let context = EffectContext { effect, fence: lease.token };
                     surface.retire(context, &component.key, revision).await?;
                 }

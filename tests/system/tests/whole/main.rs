@@ -9,6 +9,7 @@
 
 mod audit;
 mod bench;
+mod drift;
 mod environments;
 mod images;
 mod machine;

@@ -1,7 +1,8 @@
 //! Release manifests: what people and pipelines write down to be rolled out.
 //!
-//! A manifest names images by reference; [`DeploymentService::resolve`](crate::deployments::DeploymentService::resolve) pins each to the digest
-//! that the registry holds, so that what is deployed cannot change under it. Unknown fields are refused: a misspelt one must not be lost.
+//! A manifest names images by reference; a service pins each to the digest that the registry holds, so that what is deployed cannot change
+//! under it. Unknown fields are refused: a misspelt one must not be lost. Callers bring manifests, and so does the
+//! [source of desired state](crate::desired_state).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +17,9 @@ use runtime_domain::rollout::{DeploymentStrategy, GateCheck, GatePoint, GateSpec
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::time::Span;
 use runtime_domain::value::{ModuleId, Name, Replicas};
-use runtime_ports::PortError;
 use serde::{Deserialize, Serialize};
+
+use crate::PortError;
 
 /// A release as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
