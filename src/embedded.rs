@@ -226,6 +226,8 @@ impl Embedded {
             .surface(functions.clone())
             .metrics(Arc::new(WhicheverHas(surface.clone(), functions.clone())))
             .jobs(surface.clone())
+            .workload_isolation(SurfaceKind::Process, surface.clone())
+            .workload_isolation(SurfaceKind::Functions, functions.clone())
             .endpoint_handover(SurfaceKind::Process, surface.clone())
             .endpoint_handover(SurfaceKind::Functions, functions.clone())
             .infrastructure(Arc::new(engine.with_surfaces([SurfaceKind::Process, SurfaceKind::Functions])))

@@ -201,7 +201,7 @@ pub enum BuildError {
     #[error("two surfaces are of kind `{kind}`: give one of each")]
     TwoSurfaces {
         /// The kind.
-        kind: runtime_domain::surface::SurfaceKind,
+        kind: SurfaceKind,
     },
     /// Two vaults are of one kind.
     #[error("two vaults are of kind {kind:?}: give one of each")]

@@ -13,6 +13,8 @@ use runtime_ports::clock::{Clock, IdGenerator};
 use runtime_ports::prober::HealthProber;
 use runtime_ports::registry::ImageRegistry;
 
+use crate::isolation::IsolationOptions;
+
 /// What a [`ProcessSurface`](crate::ProcessSurface) is opened with. Begin with [`ProcessSurfaceOptions::new`] and change what should differ.
 #[non_exhaustive]
 #[derive(Clone)]
@@ -36,6 +38,8 @@ pub struct ProcessSurfaceOptions {
     pub endpoint_ports: BTreeMap<ComponentKey, u16>,
     /// The ports that instances may get; without a range the system chooses a free one.
     pub instance_ports: Option<RangeInclusive<u16>>,
+    /// How tenants are kept apart beyond what is always done.
+    pub isolation: IsolationOptions,
     /// From which size a log file is rotated, in bytes; 4 MiB by default. Looked at once a second.
     pub log_limit: u64,
     /// How many rotated log files are kept of each instance; 2 by default.
@@ -91,6 +95,7 @@ impl ProcessSurfaceOptions {
             identifiers,
             endpoint_ports: BTreeMap::new(),
             instance_ports: None,
+            isolation: IsolationOptions::default(),
             log_limit: 4 * 1024 * 1024,
             log_files: 2,
             restart_delay: Span::from_millis(500),

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::adoption::{self, Remains};
 use crate::bundle::Bundles;
 use crate::component::{CONCURRENT_REVISIONS, Change, Component, Shared};
+use crate::isolation::Isolation;
 use crate::job::Jobs;
 use crate::ports::Ports;
 use crate::proxy::metrics::Metrics;
@@ -212,19 +213,22 @@ impl ProcessSurface {
 async fn begin(options: ProcessSurfaceOptions, stop: CancellationToken) -> PortResult<Shared> {
     let root = options.root.clone();
     let fresh = options.identifiers.next().as_simple().to_string();
-    let (locked, surface, lock) = blocking(move || {
+    let (isolation, instance_ports) = (options.isolation.clone(), options.instance_ports.clone());
+    let (locked, surface, lock, isolation) = blocking(move || {
         // What workloads print and are given is nobody else's business.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         let lock = File::options().create(true).append(true).open(root.join("surface.lock"))?;
         let locked = lock_file(&lock);
         // The identifier is read, and made, by nobody but who holds the lock.
         let surface = if locked.is_ok() { surface_identifier(&root, fresh)? } else { fresh };
-        Ok((locked, surface, lock))
+        let isolation = Isolation::open(&isolation, &root, instance_ports)?;
+        Ok((locked, surface, lock, isolation))
     })
     .await
     .map_err(|error| failed(OPEN, "the surface's folder could not be used", error))?;
     locked?;
     Ok(Shared {
+        isolation,
         bundles: Bundles::new(&options.root, Arc::clone(&options.registry)),
         ports: Arc::new(Ports::new(options.instance_ports.clone())),
         options,
