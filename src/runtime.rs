@@ -18,6 +18,7 @@ use runtime_ports::snapshots::SnapshotStore;
 use runtime_ports::store::Store;
 use runtime_ports::subscriber::Subscriber;
 use runtime_ports::surface::ComputeSurface;
+use runtime_services::audit::AuditService;
 use runtime_services::configuration::ConfigurationService;
 use runtime_services::deployments::DeploymentService;
 use runtime_services::environments::EnvironmentService;
@@ -84,6 +85,11 @@ impl Runtime {
     /// Tenant bindings.
     pub fn tenancy(&self) -> &TenancyService {
         self.services.tenancy()
+    }
+
+    /// Audits: whether the trail of who changed what is as it was written.
+    pub fn audit(&self) -> &AuditService {
+        self.services.audit()
     }
 
     /// Secret bindings: bind, rotate, abort, unbind.

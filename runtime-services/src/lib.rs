@@ -16,10 +16,12 @@
 //! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
+//! | whether the audit trail is what was written | [`audit`] |
 //! | how events leave, who subscribes, what is parked | [`relay`] |
 //! | what is kept for a time, and how it goes | [`records`], `upkeep.rs`, `health/recorder.rs` |
 //! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
 
+pub mod audit;
 pub mod configuration;
 pub mod deployments;
 pub mod environments;

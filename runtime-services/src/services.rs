@@ -6,6 +6,7 @@ use runtime_ports::subscriber::Subscriber;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::AuditService;
 use crate::configuration::ConfigurationService;
 use crate::deployments::DeploymentService;
 use crate::environments::EnvironmentService;
@@ -34,6 +35,7 @@ pub struct Services {
     tenancy: TenancyService,
     secrets: SecretService,
     relay: RelayService,
+    audit: AuditService,
 }
 
 impl Services {
@@ -53,8 +55,10 @@ impl Services {
         let contexts: [Arc<dyn Subscriber>; 3] =
             [Arc::new(inventory.clone()), Arc::new(health.clone()), Arc::new(configuration.clone())];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
+        let audit = AuditService::new(host.clone());
         Ok(Self {
             host,
+            audit,
             environments,
             deployments,
             inventory,
@@ -99,6 +103,11 @@ impl Services {
     /// Tenant bindings.
     pub fn tenancy(&self) -> &TenancyService {
         &self.tenancy
+    }
+
+    /// Proof that the audit trail is what was written.
+    pub fn audit(&self) -> &AuditService {
+        &self.audit
     }
 
     /// Secret bindings.
