@@ -1,6 +1,6 @@
 //! The whole on one machine, with nothing installed but Rust.
 //!
-//! A folder holds everything: the SQLite store, artifacts, an OCI layout as registry, unpacked images, workloads' logs, environments.
+//! A folder holds everything: the SQLite store, an encrypted vault, artifacts, an OCI layout as registry, unpacked images, workloads' logs, environments.
 //! Workloads are operating-system processes behind a traffic-splitting proxy; they outlive the host and are adopted by the next
 //! [`Embedded::open`].
 
@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use runtime_artifact_directory::ArtifactDirectory;
 use runtime_directory::DirectoryEngine;
+use runtime_domain::secrets::VaultKind;
 use runtime_domain::surface::ComponentKey;
 use runtime_http_prober::HttpProber;
+use runtime_local_vault::{LocalVault, LocalVaultOptions};
 use runtime_memory::InProcessBus;
 use runtime_oci_layout::OciLayout;
 use runtime_ports::clock::{Clock, IdGenerator};
@@ -25,6 +27,7 @@ use runtime_system::{SystemClock, UuidV7Generator};
 use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
 
 pub use runtime_http_prober::AllowList;
+pub use runtime_local_vault::SecretRotator;
 pub use runtime_sqlite::{Durability, SqliteOptions};
 
 /// A runtime on the embedded adapters, and the adapters themselves. Cheap to clone.
@@ -34,6 +37,7 @@ pub struct Embedded {
     store: SqliteStore,
     registry: OciLayout,
     surface: Arc<ProcessSurface>,
+    vault: LocalVault,
     bus: InProcessBus,
 }
 
@@ -58,6 +62,8 @@ pub struct EmbeddedOptions {
     store: SqliteOptions,
     endpoint_ports: BTreeMap<ComponentKey, u16>,
     subscribers: Vec<Arc<dyn Subscriber>>,
+    vault_key: Option<PathBuf>,
+    rotator: Option<Arc<dyn SecretRotator>>,
 }
 
 impl std::fmt::Debug for EmbeddedOptions {
@@ -71,6 +77,8 @@ impl std::fmt::Debug for EmbeddedOptions {
             .field("store", &self.store)
             .field("endpoint_ports", &self.endpoint_ports)
             .field("subscribers", &subscribers)
+            .field("vault_key", &self.vault_key)
+            .field("rotator", &self.rotator.is_some())
             .finish()
     }
 }
@@ -87,6 +95,8 @@ impl EmbeddedOptions {
             store: SqliteOptions::default(),
             endpoint_ports: BTreeMap::new(),
             subscribers: Vec::new(),
+            vault_key: None,
+            rotator: None,
         }
     }
 
@@ -115,6 +125,19 @@ impl EmbeddedOptions {
         self
     }
 
+    /// Where the vault's key lies, with its anchor beside it; `vault/key` in the folder without one. On another medium than the folder, a stolen
+    /// folder's secrets are unreadable, and a vault that is put back to an earlier state is noticed.
+    #[must_use]
+    pub fn vault_key(self, key: impl Into<PathBuf>) -> Self {
+        Self { vault_key: Some(key.into()), ..self }
+    }
+
+    /// What makes the next values of secrets that others must know too, such as a database's passwords. Without it the vault makes random ones.
+    #[must_use]
+    pub fn secret_rotator(self, rotator: Arc<dyn SecretRotator>) -> Self {
+        Self { rotator: Some(rotator), ..self }
+    }
+
     /// The loopback port on which a component must be reachable. Without one a component gets a free port at first, and keeps it. Where
     /// another program has the port, deployments of the component wait for it and roll back at their progress deadline.
     #[must_use]
@@ -138,7 +161,8 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`].
     pub async fn open_with(options: EmbeddedOptions) -> Result<Self, OpenError> {
-        let EmbeddedOptions { folder, host, egress, store, endpoint_ports, subscribers } = options;
+        let EmbeddedOptions { folder, host, egress, store, endpoint_ports, subscribers, vault_key, rotator } =
+            options;
         std::fs::create_dir_all(&folder).map_err(|error| {
             let message =
                 format!("the folder {} cannot be created: choose one that can be written", folder.display());
@@ -150,6 +174,12 @@ impl Embedded {
         let artifacts = ArtifactDirectory::open(folder.join("artifacts"))?;
         let registry = OciLayout::create(folder.join("images"))?;
         let prober = Arc::new(HttpProber::new(egress));
+        let mut vault = LocalVaultOptions::new(folder.join("vault"), clock.clone());
+        vault.rotator = rotator;
+        if let Some(key) = vault_key {
+            vault.key = key;
+        }
+        let vault = LocalVault::open(vault)?;
         let mut workloads = ProcessSurfaceOptions::new(
             folder.join("workloads"),
             Arc::new(registry.clone()),
@@ -158,6 +188,7 @@ impl Embedded {
             ids.clone(),
         );
         workloads.endpoint_ports = endpoint_ports;
+        workloads.secret_stores = BTreeMap::from([(VaultKind::Local, Arc::new(vault.clone()) as _)]);
         let surface = Arc::new(ProcessSurface::open(workloads).await?);
         let bus = InProcessBus::new();
         let builder = subscribers.into_iter().fold(Runtime::builder(), RuntimeBuilder::subscriber);
@@ -172,12 +203,13 @@ impl Embedded {
             .infrastructure(Arc::new(DirectoryEngine::open(folder.join("environments"))?))
             .registry(Arc::new(registry.clone()))
             .prober(prober)
+            .secret_store(Arc::new(vault.clone()))
             .publisher(Arc::new(bus.clone()))
             .clock(clock)
             .ids(ids)
             .options(host)
             .build()?;
-        Ok(Self { runtime, store, registry, surface, bus })
+        Ok(Self { runtime, store, registry, surface, vault, bus })
     }
 
     /// The runtime.
@@ -195,6 +227,11 @@ impl Embedded {
         &self.surface
     }
 
+    /// The vault, for operators to put values into; secrets are bound through [`Runtime::secrets`].
+    pub fn vault(&self) -> &LocalVault {
+        &self.vault
+    }
+
     /// The bus, to observe. What must not be lost is handled by a [subscriber](EmbeddedOptions::subscriber).
     pub fn bus(&self) -> &InProcessBus {
         &self.bus
@@ -204,6 +241,7 @@ impl Embedded {
     /// [`Embedded::open`]. Stop [`Runtime::run`] first.
     pub async fn close(&self) {
         self.surface.shutdown().await;
+        self.vault.close().await;
         self.store.close().await;
     }
 }

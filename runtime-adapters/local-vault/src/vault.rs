@@ -28,7 +28,8 @@ use crate::seal::random;
 #[derive(Clone)]
 pub struct LocalVault {
     options: LocalVaultOptions,
-    open: Arc<Mutex<Open>>,
+    /// Nothing once it is closed.
+    open: Arc<Mutex<Option<Open>>>,
 }
 
 impl fmt::Debug for LocalVault {
@@ -48,7 +49,7 @@ impl LocalVault {
 
     pub(crate) fn open_on(options: LocalVaultOptions, disk: Disk) -> PortResult<Self> {
         let open = Open::new(&options.root, &options.key, disk).map_err(|fault| fault.at("vault.open"))?;
-        Ok(Self { options, open: Arc::new(Mutex::new(open)) })
+        Ok(Self { options, open: Arc::new(Mutex::new(Some(open))) })
     }
 
     /// Puts a value in, as the secret's next version, for these identities of a tenant besides those that were let in before. For operators:
@@ -99,6 +100,17 @@ impl LocalVault {
         .await
     }
 
+    /// Closes the vault for every clone: the key is wiped from memory, and another process may open it. Closing twice is not an error.
+    pub async fn close(&self) {
+        let open = Arc::clone(&self.open);
+        let closed = tokio::task::spawn_blocking(move || {
+            open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        });
+        if closed.await.is_err() {
+            tracing::warn!("closing the vault was cut off");
+        }
+    }
+
     /// Does one thing to the vault, off the threads that serve others.
     async fn with<T: Send + 'static>(
         &self,
@@ -107,8 +119,10 @@ impl LocalVault {
     ) -> PortResult<T> {
         let open = Arc::clone(&self.open);
         let done = tokio::task::spawn_blocking(move || {
-            let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut open)
+            match &mut *open.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(open) => work(open),
+                None => Err(Fault::new(PortErrorKind::Unavailable, "the vault was closed: open it again")),
+            }
         });
         match done.await {
             Ok(outcome) => outcome.map_err(|fault| fault.at(operation)),

@@ -236,7 +236,8 @@ async fn one_process_at_a_time_has_it_open() {
     let root = tempfile::tempdir().unwrap();
     let vault = open(root.path()).unwrap();
     assert_eq!(open(root.path()).unwrap_err().kind(), PortErrorKind::Unavailable);
-    drop(vault);
+    vault.clone().close().await;
+    assert_eq!(vault.check().await.unwrap_err().kind(), PortErrorKind::Unavailable);
     open(root.path()).unwrap();
 }
 

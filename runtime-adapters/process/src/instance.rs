@@ -1,10 +1,10 @@
 //! One replica of a revision, as the surface sees it now.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use runtime_domain::component::{ConfigurationVersionRef, RevisionId};
+use runtime_domain::component::{ConfigurationVersionRef, RevisionId, SecretVersionRef};
 use runtime_domain::configuration::DeliveredConfiguration;
-use runtime_domain::secrets::DeliveredSecret;
 use runtime_domain::surface::{InstanceObservation, InstanceState, RevisionSpec};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,13 +37,21 @@ struct View {
     upstream: Option<Arc<Upstream>>,
     /// The configuration version that its process was seen to run with.
     consumed: Option<ConfigurationVersionRef>,
+    /// What its process was started with.
+    secrets: BTreeSet<SecretVersionRef>,
 }
 
 impl Instance {
     pub(crate) fn new(spec: Arc<RevisionSpec>, number: u64, restarts: u32) -> Self {
         let name = instance_name(&spec.revision, number);
-        let view =
-            View { state: InstanceState::Starting, restarts, trouble: None, upstream: None, consumed: None };
+        let view = View {
+            state: InstanceState::Starting,
+            restarts,
+            trouble: None,
+            upstream: None,
+            consumed: None,
+            secrets: BTreeSet::new(),
+        };
         let wanted = watch::Sender::new(spec.configuration.clone().map(Arc::new));
         Self {
             name,
@@ -98,8 +106,14 @@ impl Instance {
     }
 
     /// A process runs, and is reached there.
-    pub(crate) fn set_running(&self, upstream: Arc<Upstream>, consumed: Option<ConfigurationVersionRef>) {
+    pub(crate) fn set_running(
+        &self,
+        upstream: Arc<Upstream>,
+        consumed: Option<ConfigurationVersionRef>,
+        secrets: BTreeSet<SecretVersionRef>,
+    ) {
         let mut view = self.view();
+        view.secrets = secrets;
         view.consumed = consumed;
         view.state = InstanceState::Starting;
         view.upstream = Some(upstream);
@@ -112,6 +126,7 @@ impl Instance {
         view.restarts = restarts;
         view.upstream = None;
         view.consumed = None;
+        view.secrets.clear();
         view.trouble = Some(bounded(&trouble));
     }
 
@@ -138,7 +153,7 @@ impl Instance {
             state: view.state.clone(),
             restarts: view.restarts,
             address: view.upstream.as_ref().map(|upstream| upstream.address().to_string()),
-            secrets: self.spec.secrets.iter().map(DeliveredSecret::to_version_ref).collect(),
+            secrets: view.secrets.clone(),
             configuration: view.consumed.clone(),
         }
     }
