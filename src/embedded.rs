@@ -2,23 +2,28 @@
 //!
 //! A folder holds everything: the SQLite store, an encrypted vault, artifacts, an OCI layout as registry, unpacked images, workloads' logs, environments.
 //! Workloads are operating-system processes behind a traffic-splitting proxy; they outlive the host and are adopted by the next
-//! [`Embedded::open`].
+//! [`Embedded::open`]. Those of the surface `functions` may run no replica, and are started by requests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use runtime_artifact_directory::ArtifactDirectory;
 use runtime_directory::DirectoryEngine;
+use runtime_domain::metric::{MetricQuery, MetricReading};
 use runtime_domain::secrets::VaultKind;
-use runtime_domain::surface::ComponentKey;
+use runtime_domain::surface::{ComponentKey, SurfaceKind};
 use runtime_http_prober::HttpProber;
 use runtime_local_vault::{LocalVault, LocalVaultOptions};
 use runtime_memory::InProcessBus;
 use runtime_oci_layout::OciLayout;
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::desired_state::DesiredStateSource;
+use runtime_ports::metric::MetricSource;
+use runtime_ports::scaling_signals::ScalingSignals;
 use runtime_ports::subscriber::Subscriber;
-use runtime_ports::{PortError, PortErrorKind};
+use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_process::{ProcessSurface, ProcessSurfaceOptions};
 use runtime_services::HostOptions;
 use runtime_sqlite::SqliteStore;
@@ -26,6 +31,7 @@ use runtime_system::{SystemClock, UuidV7Generator};
 
 use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
 
+pub use runtime_desired_state_directory::{DesiredStateDirectory, Tenants};
 pub use runtime_http_prober::AllowList;
 pub use runtime_local_vault::SecretRotator;
 pub use runtime_sqlite::{Durability, SqliteOptions};
@@ -38,6 +44,7 @@ pub struct Embedded {
     registry: OciLayout,
     surface: Arc<ProcessSurface>,
     vault: LocalVault,
+    functions: Arc<ProcessSurface>,
     bus: InProcessBus,
 }
 
@@ -64,6 +71,8 @@ pub struct EmbeddedOptions {
     subscribers: Vec<Arc<dyn Subscriber>>,
     vault_key: Option<PathBuf>,
     rotator: Option<Arc<dyn SecretRotator>>,
+    desired_state: Option<Arc<dyn DesiredStateSource>>,
+    scaling_signals: Vec<Arc<dyn ScalingSignals>>,
 }
 
 impl std::fmt::Debug for EmbeddedOptions {
@@ -79,6 +88,7 @@ impl std::fmt::Debug for EmbeddedOptions {
             .field("subscribers", &subscribers)
             .field("vault_key", &self.vault_key)
             .field("rotator", &self.rotator.is_some())
+            .field("desired_state", &self.desired_state.is_some())
             .finish()
     }
 }
@@ -97,6 +107,8 @@ impl EmbeddedOptions {
             subscribers: Vec::new(),
             vault_key: None,
             rotator: None,
+            desired_state: None,
+            scaling_signals: Vec::new(),
         }
     }
 
@@ -138,12 +150,37 @@ impl EmbeddedOptions {
         Self { rotator: Some(rotator), ..self }
     }
 
+    /// A source of what the surfaces cannot tell and services are scaled by, such as the length of a queue. The surfaces are asked first.
+    #[must_use]
+    pub fn scaling_signals(mut self, source: Arc<dyn ScalingSignals>) -> Self {
+        self.scaling_signals.push(source);
+        self
+    }
+
+    /// What should run, such as a [`DesiredStateDirectory`]: environments can be watched for drift from it.
+    #[must_use]
+    pub fn desired_state(self, source: Arc<dyn DesiredStateSource>) -> Self {
+        Self { desired_state: Some(source), ..self }
+    }
+
     /// The loopback port on which a component must be reachable. Without one a component gets a free port at first, and keeps it. Where
     /// another program has the port, deployments of the component wait for it and roll back at their progress deadline.
     #[must_use]
     pub fn endpoint_port(mut self, component: ComponentKey, port: u16) -> Self {
         self.endpoint_ports.insert(component, port);
         self
+    }
+}
+
+/// The metrics of two surfaces: a component runs on one of them.
+struct WhicheverHas(Arc<ProcessSurface>, Arc<ProcessSurface>);
+
+#[async_trait]
+impl MetricSource for WhicheverHas {
+    async fn read(&self, query: &MetricQuery) -> PortResult<MetricReading> {
+        let Self(one, other) = self;
+        let chosen = if other.has(&query.key) { other } else { one };
+        MetricSource::read(&**chosen, query).await
     }
 }
 
@@ -161,8 +198,18 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`].
     pub async fn open_with(options: EmbeddedOptions) -> Result<Self, OpenError> {
-        let EmbeddedOptions { folder, host, egress, store, endpoint_ports, subscribers, vault_key, rotator } =
-            options;
+        let EmbeddedOptions {
+            folder,
+            host,
+            egress,
+            store,
+            endpoint_ports,
+            subscribers,
+            scaling_signals,
+            desired_state,
+            vault_key,
+            rotator,
+        } = options;
         std::fs::create_dir_all(&folder).map_err(|error| {
             let message =
                 format!("the folder {} cannot be created: choose one that can be written", folder.display());
@@ -189,18 +236,30 @@ impl Embedded {
         );
         workloads.endpoint_ports = endpoint_ports;
         workloads.secret_stores = BTreeMap::from([(VaultKind::Local, Arc::new(vault.clone()) as _)]);
+        let mut events = workloads.clone();
+        events.root = folder.join("functions");
+        events.kind = SurfaceKind::Functions;
         let surface = Arc::new(ProcessSurface::open(workloads).await?);
+        let functions = Arc::new(ProcessSurface::open(events).await?);
+        let engine = DirectoryEngine::open(folder.join("environments"))?;
         let bus = InProcessBus::new();
         let builder = subscribers.into_iter().fold(Runtime::builder(), RuntimeBuilder::subscriber);
+        let builder = scaling_signals.into_iter().fold(
+            builder.scaling_signals(surface.clone()).scaling_signals(functions.clone()),
+            RuntimeBuilder::scaling_signals,
+        );
+        let builder = desired_state.into_iter().fold(builder, RuntimeBuilder::desired_state);
         let runtime = builder
             .store(Arc::new(store.clone()))
             .health_results(Arc::new(store.clone()))
             .snapshots(Arc::new(store.clone()))
             .artifacts(Arc::new(artifacts))
             .surface(surface.clone())
-            .metrics(surface.clone())
+            .surface(functions.clone())
+            .metrics(Arc::new(WhicheverHas(surface.clone(), functions.clone())))
             .jobs(surface.clone())
-            .infrastructure(Arc::new(DirectoryEngine::open(folder.join("environments"))?))
+            .endpoint_handover(surface.clone())
+            .infrastructure(Arc::new(engine.with_surfaces([SurfaceKind::Process, SurfaceKind::Functions])))
             .registry(Arc::new(registry.clone()))
             .prober(prober)
             .secret_store(Arc::new(vault.clone()))
@@ -209,7 +268,7 @@ impl Embedded {
             .ids(ids)
             .options(host)
             .build()?;
-        Ok(Self { runtime, store, registry, surface, vault, bus })
+        Ok(Self { runtime, store, registry, surface, functions, vault, bus })
     }
 
     /// The runtime.
@@ -232,6 +291,12 @@ impl Embedded {
         &self.vault
     }
 
+    /// The event-driven surface, which plays [`SurfaceKind::Functions`] with processes that requests start: its components may have no
+    /// replica (SCL-2).
+    pub fn functions(&self) -> &ProcessSurface {
+        &self.functions
+    }
+
     /// The bus, to observe. What must not be lost is handled by a [subscriber](EmbeddedOptions::subscriber).
     pub fn bus(&self) -> &InProcessBus {
         &self.bus
@@ -240,7 +305,7 @@ impl Embedded {
     /// Ends the host's part: proxies and supervision stop, the store is closed. Workloads keep running, to be adopted by the next
     /// [`Embedded::open`]. Stop [`Runtime::run`] first.
     pub async fn close(&self) {
-        self.surface.shutdown().await;
+        tokio::join!(self.surface.shutdown(), self.functions.shutdown());
         self.vault.close().await;
         self.store.close().await;
     }

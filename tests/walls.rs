@@ -110,7 +110,8 @@ fn no_secrets_value_passes_through_domain_services_or_facade() {
         for file in rust_files(&root().join(folder)) {
             let text = std::fs::read_to_string(&file).expect("a source file");
             // The reconciler's test has a vault of its own, which gives nothing away.
-            let named = ["SecretValue", "SecretSink", ".deliver(&access"].iter().find(|name| text.contains(**name));
+            let named =
+                ["SecretValue", "SecretSink", ".deliver(&access"].iter().find(|name| text.contains(**name));
             let is_test = file.ends_with("reconcile/secrets/tests.rs");
             assert!(named.is_none() || is_test, "{} knows {named:?}", file.display());
         }

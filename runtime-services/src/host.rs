@@ -9,12 +9,14 @@ use runtime_domain::secrets::VaultKind;
 use runtime_domain::surface::{SurfaceCapabilities, SurfaceKind};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::desired_state::DesiredStateSource;
 use runtime_ports::infrastructure::InfrastructureEngine;
 use runtime_ports::job::JobRunner;
 use runtime_ports::metric::MetricSource;
 use runtime_ports::prober::HealthProber;
 use runtime_ports::publisher::EventPublisher;
 use runtime_ports::registry::ImageRegistry;
+use runtime_ports::scaling_signals::ScalingSignals;
 use runtime_ports::secret_store::SecretStore;
 use runtime_ports::store::Store;
 use runtime_ports::surface::ComputeSurface;
@@ -22,6 +24,7 @@ use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 
 use crate::lane::Lanes;
 use crate::records::{Records, Retention};
+use crate::relocation::TenancyPorts;
 
 /// The adapters that a host has chosen.
 #[derive(Clone)]
@@ -34,12 +37,18 @@ pub struct Ports {
     pub surfaces: BTreeMap<SurfaceKind, Arc<dyn ComputeSurface>>,
     /// The engine that creates environments.
     pub infrastructure: Arc<dyn InfrastructureEngine>,
+    /// What only tenancy needs.
+    pub tenancy: TenancyPorts,
     /// Where images come from.
     pub registry: Arc<dyn ImageRegistry>,
+    /// What should run, by the word of an authority. Without it nothing is watched for drift.
+    pub desired_state: Option<Arc<dyn DesiredStateSource>>,
     /// Asks workloads over HTTP.
     pub prober: Arc<dyn HealthProber>,
     /// What the traffic shows.
     pub metrics: Arc<dyn MetricSource>,
+    /// What services are scaled by, each question answered by the first that can; empty where the host scales none.
+    pub scaling_signals: Vec<Arc<dyn ScalingSignals>>,
     /// Runs jobs.
     pub jobs: Arc<dyn JobRunner>,
     /// The vaults, by kind; a host may have none, and then binds no secrets.

@@ -2,15 +2,19 @@
 
 mod configuration;
 mod deployment;
+mod drift;
 mod environment;
 mod inventory;
+mod scaling;
 mod secrets;
 mod tenancy;
 
 pub(crate) use configuration::ConfigurationReconciler;
 pub(crate) use deployment::DeploymentReconciler;
+pub(crate) use drift::DriftReconciler;
 pub(crate) use environment::EnvironmentReconciler;
 pub(crate) use inventory::InventoryReconciler;
+pub(crate) use scaling::ScalingReconciler;
 pub(crate) use secrets::SecretReconciler;
 pub(crate) use tenancy::TenancyReconciler;
 

@@ -38,6 +38,7 @@ fn component(module: &ModuleId, version: u64) -> ComponentSpec {
         tuple: ReleaseTuple { image, configuration: None, secrets: BTreeSet::new(), scaling_policy: None },
         surface: SurfaceKind::Process,
         replicas: Replicas::new(3).unwrap(),
+        resources: None,
         arguments: Vec::new(),
         variables: BTreeMap::new(),
         configuration: Default::default(),
@@ -74,6 +75,7 @@ fn request() -> RequestDeployment {
         hold_released: None,
         previous: Vec::new(),
         seen: BTreeMap::new(),
+        scaled: BTreeMap::new(),
         numbers: BTreeMap::from([(module, 1)]),
         surfaces: BTreeMap::from([(SurfaceKind::Process, capabilities)]),
     }

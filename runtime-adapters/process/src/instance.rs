@@ -2,17 +2,31 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use runtime_domain::component::{ConfigurationVersionRef, RevisionId, SecretVersionRef};
 use runtime_domain::configuration::DeliveredConfiguration;
 use runtime_domain::surface::{InstanceObservation, InstanceState, RevisionSpec};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::os::ProcessIdentity;
 use crate::proxy::upstream::Upstream;
 
 /// The longest text of trouble that an observation carries, in characters.
 const TROUBLE_LIMIT: usize = 600;
+
+/// For how long a sample of used processor time is kept to measure by.
+const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
+/// The shortest time that used processor time says something over: it is counted in hundredths of a second.
+const SHORTEST_SAMPLE: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Clone, Copy)]
+struct CpuSample {
+    at: Instant,
+    used: Duration,
+}
 
 /// One replica. Its task alone changes the view; everybody else reads it.
 #[derive(Debug)]
@@ -39,6 +53,9 @@ struct View {
     consumed: Option<ConfigurationVersionRef>,
     /// What its process was started with.
     secrets: BTreeSet<SecretVersionRef>,
+    process: Option<ProcessIdentity>,
+    /// What its process had used of the processors, and when that was looked at.
+    sample: Option<CpuSample>,
 }
 
 impl Instance {
@@ -51,6 +68,8 @@ impl Instance {
             upstream: None,
             consumed: None,
             secrets: BTreeSet::new(),
+            process: None,
+            sample: None,
         };
         let wanted = watch::Sender::new(spec.configuration.clone().map(Arc::new));
         Self {
@@ -111,10 +130,13 @@ impl Instance {
         upstream: Arc<Upstream>,
         consumed: Option<ConfigurationVersionRef>,
         secrets: BTreeSet<SecretVersionRef>,
+        process: Option<ProcessIdentity>,
     ) {
         let mut view = self.view();
         view.secrets = secrets;
         view.consumed = consumed;
+        view.process = process;
+        view.sample = None;
         view.state = InstanceState::Starting;
         view.upstream = Some(upstream);
     }
@@ -127,6 +149,7 @@ impl Instance {
         view.upstream = None;
         view.consumed = None;
         view.secrets.clear();
+        view.process = None;
         view.trouble = Some(bounded(&trouble));
     }
 
@@ -144,6 +167,26 @@ impl Instance {
     pub(crate) fn ready_upstream(&self) -> Option<Arc<Upstream>> {
         let view = self.view();
         view.upstream.clone().filter(|_| view.state == InstanceState::Ready)
+    }
+
+    /// Its process, while it is ready for requests.
+    pub(crate) fn ready_process(&self) -> Option<ProcessIdentity> {
+        let view = self.view();
+        view.process.clone().filter(|_| view.state == InstanceState::Ready)
+    }
+
+    /// How much of one processor its process has used since it was last asked, in thousandths of one; `None` at the first time. What was
+    /// looked at a moment ago is kept, so that several who ask are all answered.
+    pub(crate) fn load(&self, used: Duration, now: Instant) -> Option<u64> {
+        let mut view = self.view();
+        let before = view.sample;
+        if before.is_none_or(|before| now.duration_since(before.at) >= SAMPLE_PERIOD) {
+            view.sample = Some(CpuSample { at: now, used });
+        }
+        let before = before.filter(|before| now.duration_since(before.at) >= SHORTEST_SAMPLE)?;
+        let spent = used.saturating_sub(before.used).as_millis();
+        let passed = now.duration_since(before.at).as_millis().max(1);
+        u64::try_from(spent * 1_000 / passed).ok()
     }
 
     pub(crate) fn observation(&self) -> InstanceObservation {

@@ -163,8 +163,8 @@ impl Life {
     fn attended(&self, running: Running, port: PortLease) -> Attended {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.port()));
         let upstream = Arc::new(Upstream::new(self.instance.revision().clone(), address));
-        let secrets = self.record.secrets.clone();
-        self.instance.set_running(Arc::clone(&upstream), self.started_with(), secrets);
+        let (secrets, process) = (self.record.secrets.clone(), running.identity().cloned());
+        self.instance.set_running(Arc::clone(&upstream), self.started_with(), secrets, process);
         Attended { running, upstream, port, since: Instant::now() }
     }
 

@@ -13,8 +13,8 @@ use runtime_domain::configuration::DeliveredConfiguration;
 use runtime_domain::id::{EnvironmentId, TenantId};
 use runtime_domain::metric::{MetricQuery, MetricReading};
 use runtime_domain::surface::{
-    ComponentKey, ComponentObservation, EffectClass, EffectId, RevisionSpec, SurfaceCapabilities,
-    SurfaceKind, Traffic, TrafficControl,
+    ComponentKey, ComponentObservation, EffectClass, EffectId, RevisionSpec, SurfaceCapabilities, Traffic,
+    TrafficControl,
 };
 use runtime_ports::job::{JobRequest, JobRunner, JobState};
 use runtime_ports::metric::MetricSource;
@@ -31,7 +31,7 @@ use crate::job::Jobs;
 use crate::ports::Ports;
 use crate::proxy::metrics::Metrics;
 use crate::state::{self, ComponentRecord, SurfaceRecord, blocking, failed};
-use crate::{ProcessSurfaceOptions, logs};
+use crate::{ProcessSurfaceOptions, handover, logs};
 
 const OPEN: &str = "surface.open";
 const TEAR_DOWN: &str = "surface.tear_down";
@@ -47,7 +47,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// stay, as they do after [`shutdown`](Self::shutdown).
 #[derive(Debug)]
 pub struct ProcessSurface {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     components: Arc<Components>,
     jobs: Arc<Jobs>,
     _stops_tasks: DropGuard,
@@ -87,6 +87,7 @@ impl ProcessSurface {
         // Opening goes on without those that do not answer: they become ready when they do.
         let _ = tokio::time::timeout(JUDGE_PATIENCE, judged).await;
         for component in components.values() {
+            handover::link(component, |key| components.get(key).cloned());
             component.open_endpoint().await;
         }
         let surface = Self {
@@ -146,6 +147,11 @@ impl ProcessSurface {
         self.component(key).and_then(|component| component.proxy.table().effect)
     }
 
+    /// Whether anything of this component was applied here.
+    pub fn has(&self, key: &ComponentKey) -> bool {
+        self.component(key).is_some()
+    }
+
     /// After a shutdown the folder may be another host's.
     fn is_open(&self, operation: &'static str) -> PortResult<()> {
         if self.shared.stop.is_cancelled() {
@@ -171,11 +177,11 @@ impl ProcessSurface {
         first_error
     }
 
-    fn component(&self, key: &ComponentKey) -> Option<Arc<Component>> {
+    pub(crate) fn component(&self, key: &ComponentKey) -> Option<Arc<Component>> {
         self.components.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn components_where(&self, wanted: impl Fn(&ComponentKey) -> bool) -> Vec<Arc<Component>> {
+    pub(crate) fn components_where(&self, wanted: impl Fn(&ComponentKey) -> bool) -> Vec<Arc<Component>> {
         let components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         components.iter().filter(|(key, _)| wanted(key)).map(|(_, component)| Arc::clone(component)).collect()
     }
@@ -183,10 +189,19 @@ impl ProcessSurface {
     fn component_or_new(&self, key: &ComponentKey) -> Arc<Component> {
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Component::new(Arc::clone(&self.shared), ComponentRecord::new(key.clone())));
-        Arc::clone(components.entry(key.clone()).or_insert_with(new))
+        if let Some(known) = components.get(key) {
+            return Arc::clone(known);
+        }
+        let component = new();
+        components.insert(key.clone(), Arc::clone(&component));
+        // What was handed over to a component of this name that is gone is answered by this one.
+        for from in components.values().filter(|from| from.handed_to().as_ref() == Some(key)) {
+            handover::link(from, |key| components.get(key).cloned());
+        }
+        component
     }
 
-    fn existing(&self, operation: &'static str, key: &ComponentKey) -> PortResult<Arc<Component>> {
+    pub(crate) fn existing(&self, operation: &'static str, key: &ComponentKey) -> PortResult<Arc<Component>> {
         self.component(key).ok_or_else(|| {
             let message =
                 format!("nothing of {} was applied to this environment: apply a revision first", key.module);
@@ -219,6 +234,7 @@ async fn begin(options: ProcessSurfaceOptions, stop: CancellationToken) -> PortR
         ports: Arc::new(Ports::new(options.instance_ports.clone())),
         options,
         surface,
+        something_waits: Arc::default(),
         tasks: TaskTracker::new(),
         stop,
         lock,
@@ -293,7 +309,7 @@ async fn tend(shared: Arc<Shared>, components: Arc<Components>, jobs: Arc<Jobs>)
 impl ComputeSurface for ProcessSurface {
     fn capabilities(&self) -> SurfaceCapabilities {
         SurfaceCapabilities {
-            kind: SurfaceKind::Process,
+            kind: self.shared.options.kind,
             traffic: TrafficControl::Weighted,
             concurrent_revisions: CONCURRENT_REVISIONS,
             metrics_by_revision: true,

@@ -37,6 +37,12 @@ pub enum EnvironmentRefusal {
         /// The stage of this environment.
         own: EnvironmentStage,
     },
+    /// A tenant has a place in it that is to stay.
+    #[error("a tenant's binding to the environment is protected from release, or moving")]
+    TenantStays,
+    /// Prod does not end by itself.
+    #[error("a prod environment does not end by itself")]
+    EndlessStage,
     /// It takes no deployments now.
     #[error("the environment is {status}, and only a Provisioned one takes deployments")]
     NotProvisioned {
@@ -159,6 +165,12 @@ pub enum EnvironmentRefusal {
     /// Too many bindings hold something.
     #[error("{} bindings hold a quota, and no more can", crate::environment::QuotaLedger::MOST_BINDINGS)]
     LedgerFull,
+    /// The environment has no such surface.
+    #[error("the environment has no surface {surface}")]
+    SurfaceAbsent {
+        /// Which.
+        surface: SurfaceKind,
+    },
     /// The command does not fit the present state.
     #[error("{command} is not possible while the environment is {status}")]
     Lifecycle {
@@ -186,14 +198,18 @@ impl Refusal for EnvironmentRefusal {
             | Self::StillHeld { .. } => Rule::Ten2,
             Self::Fixed { .. } => Rule::Env2,
             Self::NameTaken { .. } | Self::Different { .. } => Rule::X3,
-            Self::SurfaceRemoved { .. } => Rule::Capability,
+            Self::SurfaceRemoved { .. } | Self::SurfaceAbsent { .. } => Rule::Capability,
             Self::NoSurface
             | Self::BadDestination { .. }
             | Self::BadReason
             | Self::Misfit { .. }
             | Self::BadExpiry
             | Self::LedgerFull => Rule::Content,
-            Self::TenantCordoned { .. } | Self::Protected | Self::Lifecycle { .. } => Rule::Lifecycle,
+            Self::EndlessStage
+            | Self::TenantStays
+            | Self::TenantCordoned { .. }
+            | Self::Protected
+            | Self::Lifecycle { .. } => Rule::Lifecycle,
         }
     }
 
@@ -224,6 +240,9 @@ impl Refusal for EnvironmentRefusal {
                 format!("ask for exactly what `{name}` is, change it, or choose another name")
             }
             Self::SurfaceRemoved { surface, .. } => format!("keep {surface} among the surfaces"),
+            Self::SurfaceAbsent { surface } => {
+                format!("name a surface of the environment, or add {surface} to its surfaces")
+            }
             Self::NoSurface => "name at least one surface, such as process".to_string(),
             Self::BadDestination { .. } => {
                 "write `host` or `host:port`: a host name or an IP address, and a port from 1 to 65535"
@@ -252,6 +271,8 @@ impl Refusal for EnvironmentRefusal {
                 format!("reserve it for at most {}", crate::environment::QuotaLedger::LONGEST_RESERVATION)
             }
             Self::LedgerFull => "release tenants that have left, or choose another environment".to_string(),
+            Self::TenantStays => "unprotect the binding, or let its move end".to_string(),
+            Self::EndlessStage => "decommission it on purpose, or let it be of an earlier stage".to_string(),
             Self::Protected => "unprotect it first, on purpose".to_string(),
             Self::Lifecycle { remedy, .. } => (*remedy).to_string(),
         }

@@ -1,4 +1,4 @@
-//! The workload of the system's tests: answers `/` with `$VERSION` and `/pid` with its process, on `$PORT`.
+//! The workload of the system's tests: answers `/` with `$VERSION`, `/pid` with its process and `/variable/NAME` with `$NAME`, on `$PORT`.
 //!
 //! `MODE` makes it misbehave: `never-ready` answers `/ready` with 503, `exits` ends at once with code 3, `stubborn` ignores `SIGTERM`;
 //! several are separated by commas.
@@ -49,6 +49,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let (status, text) = match request.uri().path() {
         "/ready" if is("never-ready") => (StatusCode::SERVICE_UNAVAILABLE, "not yet".to_owned()),
         "/ready" => (StatusCode::OK, "ready".to_owned()),
+        path if path.starts_with("/variable/") => {
+            (StatusCode::OK, variable(path.trim_start_matches("/variable/")))
+        }
         "/pid" => (StatusCode::OK, std::process::id().to_string()),
         _ => (StatusCode::OK, variable("VERSION")),
     };

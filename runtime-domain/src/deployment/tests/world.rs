@@ -60,6 +60,7 @@ pub(crate) fn component(name: &str, version: u64, replicas: u16) -> ComponentSpe
         tuple: ReleaseTuple { image, configuration: None, secrets: BTreeSet::new(), scaling_policy: None },
         surface: SurfaceKind::Process,
         replicas: Replicas::new(replicas).unwrap(),
+        resources: None,
         arguments: Vec::new(),
         variables: BTreeMap::new(),
         configuration: Default::default(),
@@ -154,6 +155,7 @@ pub(crate) fn request(number: u128, release: Release, previous: &[&RuntimeDeploy
         hold_released: None,
         previous: points,
         seen: BTreeMap::new(),
+        scaled: BTreeMap::new(),
         numbers,
         surfaces: surfaces(),
     }

@@ -214,6 +214,9 @@ impl World {
             records: Records::default(),
             surfaces: BTreeMap::from([(SurfaceKind::Process, surface)]),
             infrastructure: Arc::new(MockInfrastructureEngine::new()),
+            tenancy: crate::TenancyPorts::default(),
+            desired_state: None,
+            scaling_signals: Vec::new(),
             registry: Arc::new(MockImageRegistry::new()),
             prober: Arc::new(MockHealthProber::new()),
             metrics: Arc::new(MockMetricSource::new()),
@@ -228,10 +231,9 @@ impl World {
 
     fn reconciler(&self) -> SecretReconciler {
         let host = self.host();
-        let environments = EnvironmentService::new(host.clone());
-        let secrets = SecretService::new(host.clone(), environments.clone());
-        let deployments = DeploymentService::new(host.clone(), environments.clone(), secrets.clone());
-        SecretReconciler::new(host, secrets, deployments, environments)
+        let all = crate::Services::new(host.clone(), Vec::new()).unwrap();
+        let (secrets, deployments) = (all.secrets().clone(), all.deployments().clone());
+        SecretReconciler::new(host, secrets, deployments, all.environments().clone())
     }
 
     fn service(&self) -> SecretService {
