@@ -16,6 +16,7 @@
 //! | `FACTORY_TENANT`, `FACTORY_ENVIRONMENT`, `FACTORY_MODULE`, `FACTORY_REVISION` | what it belongs to |
 //! | `FACTORY_CONFIGURATION`, `FACTORY_CONFIGURATION_CHECKSUM`, `FACTORY_CONFIGURATION_VERSION` | where its configuration has one: the JSON file, and which version it was started with |
 //! | `FACTORY_INSTANCE`, `FACTORY_START` | its name, and how often it was started |
+//! | `FACTORY_SECRETS` | the folder of its secrets' files, where it has some |
 //! | `FACTORY_JOB` | for a job, its effect; a job has no `PORT`, module, revision or instance |
 //! | `FACTORY_SURFACE` | marks the processes of this surface, so that no host loses one |
 //!
