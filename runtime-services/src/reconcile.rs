@@ -5,6 +5,7 @@ mod deployment;
 mod drift;
 mod environment;
 mod inventory;
+mod scaling;
 mod secrets;
 mod tenancy;
 
@@ -13,6 +14,7 @@ pub(crate) use deployment::DeploymentReconciler;
 pub(crate) use drift::DriftReconciler;
 pub(crate) use environment::EnvironmentReconciler;
 pub(crate) use inventory::InventoryReconciler;
+pub(crate) use scaling::ScalingReconciler;
 pub(crate) use secrets::SecretReconciler;
 pub(crate) use tenancy::TenancyReconciler;
 

@@ -16,9 +16,10 @@ use crate::host::Host;
 use crate::inventory::InventoryService;
 use crate::reconcile::{
     ConfigurationReconciler, DeploymentReconciler, DriftReconciler, EnvironmentReconciler,
-    InventoryReconciler, SecretReconciler, TenancyReconciler,
+    InventoryReconciler, ScalingReconciler, SecretReconciler, TenancyReconciler,
 };
 use crate::relay::{RelayService, SubscriberError};
+use crate::scaling::{PolicyRestoration, ReplicaOwnership, ScalingService, activation};
 use crate::secrets::SecretService;
 use crate::tenancy::TenancyService;
 use crate::upkeep;
@@ -35,6 +36,7 @@ pub struct Services {
     configuration: ConfigurationService,
     tenancy: TenancyService,
     drift: DriftService,
+    scaling: ScalingService,
     secrets: SecretService,
     relay: RelayService,
     audit: AuditService,
@@ -44,21 +46,30 @@ impl Services {
     /// The services of a host, whose events also go to these subscribers.
     ///
     /// # Errors
-    /// A subscriber's name is not one, or taken: `bus`, `inventory`, `health` and `configuration` are.
+    /// A subscriber's name is not one, or taken: the host's own are.
     pub fn new(host: Host, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Self, SubscriberError> {
         let environments = EnvironmentService::new(host.clone());
         let secrets = SecretService::new(host.clone(), environments.clone());
-        let deployments = DeploymentService::new(host.clone(), environments.clone(), secrets.clone());
+        let ownership = ReplicaOwnership::new(host.clone());
+        let deployments =
+            DeploymentService::new(host.clone(), environments.clone(), secrets.clone(), ownership);
         let inventory = InventoryService::new(host.clone(), deployments.clone());
         let health = HealthService::new(host.clone(), inventory.clone());
         let configuration =
             ConfigurationService::new(host.clone(), environments.clone(), deployments.clone());
         let tenancy = TenancyService::new(host.clone());
+        let scaling =
+            ScalingService::new(host.clone(), environments.clone(), deployments.clone(), health.clone());
+        let restoration = PolicyRestoration::new(host.clone(), scaling.clone());
+        let contexts: [Arc<dyn Subscriber>; 4] = [
+            Arc::new(inventory.clone()),
+            Arc::new(health.clone()),
+            Arc::new(configuration.clone()),
+            Arc::new(restoration),
+        ];
+        let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
         let drift =
             DriftService::new(host.clone(), environments.clone(), deployments.clone(), inventory.clone());
-        let contexts: [Arc<dyn Subscriber>; 3] =
-            [Arc::new(inventory.clone()), Arc::new(health.clone()), Arc::new(configuration.clone())];
-        let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
         let audit = AuditService::new(host.clone());
         Ok(Self {
             host,
@@ -69,8 +80,9 @@ impl Services {
             health,
             configuration,
             tenancy,
-            secrets,
+            scaling,
             drift,
+            secrets,
             relay,
         })
     }
@@ -110,11 +122,6 @@ impl Services {
         &self.tenancy
     }
 
-    /// Drift: what is watched, found and repaired.
-    pub fn drift(&self) -> &DriftService {
-        &self.drift
-    }
-
     /// Proof that the audit trail is what was written.
     pub fn audit(&self) -> &AuditService {
         &self.audit
@@ -125,6 +132,16 @@ impl Services {
         &self.secrets
     }
 
+    /// Scaling policies.
+    pub fn scaling(&self) -> &ScalingService {
+        &self.scaling
+    }
+
+    /// Drift: what is watched, found and repaired.
+    pub fn drift(&self) -> &DriftService {
+        &self.drift
+    }
+
     /// The relay: what is parked, and how it goes on.
     pub fn relay(&self) -> &RelayService {
         &self.relay
@@ -133,21 +150,28 @@ impl Services {
     /// Reconciles and relays until `stop` is cancelled, then drains what is in flight and returns.
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
-        let tasks: [Arc<dyn Task>; 7] = [
+        let mut tasks: Vec<Arc<dyn Task>> = vec![
             Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
             Arc::new(DeploymentReconciler::new(host.clone(), self.secrets.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
             Arc::new(ConfigurationReconciler::new(host.clone(), self.configuration.clone())),
             Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
-            Arc::new(DriftReconciler::new(host.clone(), self.drift.clone())),
             Arc::new(SecretReconciler::new(
                 host.clone(),
                 self.secrets.clone(),
                 self.deployments.clone(),
                 self.environments.clone(),
             )),
+            Arc::new(DriftReconciler::new(host.clone(), self.drift.clone())),
         ];
+        let sources = host.ports().scaling_signals.clone();
+        if !sources.is_empty() {
+            tasks.push(Arc::new(ScalingReconciler::new(host.clone(), self.scaling.clone())));
+        }
         let mut workers = JoinSet::new();
+        for source in sources {
+            workers.spawn(activation::listen(host.clone(), self.scaling.clone(), source, stop.child_token()));
+        }
         for task in tasks {
             workers.spawn(worker::run(host.clone(), task, host.options().concurrency, stop.child_token()));
         }

@@ -54,6 +54,7 @@ pub(crate) fn host(clock: &DrivenClock, records: Records) -> Host {
         desired_state: None,
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
+        scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
         secret_stores: BTreeMap::new(),
         publisher: Arc::new(InProcessBus::new()),

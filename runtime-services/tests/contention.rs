@@ -125,6 +125,7 @@ fn service(store: &SlowStore) -> EnvironmentService {
         desired_state: None,
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
+        scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
         secret_stores: Default::default(),
         publisher: Arc::new(MockEventPublisher::new()),

@@ -101,6 +101,7 @@ pub(crate) fn host(
         desired_state: None,
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
+        scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
         secret_stores: Default::default(),
         publisher,

@@ -252,8 +252,7 @@ impl Pass<'_> {
         // What is done under a finding's name is numbered by attempt and revision: the same intention has the same number on every host.
         let first = attempt.saturating_mul(1_000);
         for (ordinal, (kind, key, revision)) in (first..).zip(retired) {
-            let effect =
-                EffectId { deployment: DeploymentId::from_uuid(finding.aggregate.id().uuid()), ordinal };
+            let effect = EffectId::of(finding.aggregate.id(), ordinal);
             let context = EffectContext { effect, fence: self.lease.token };
             let Some(surface) = self.host.surface(kind) else { continue };
             match self.host.bounded("surface.retire", surface.retire(context, key, revision)).await {
