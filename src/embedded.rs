@@ -226,6 +226,7 @@ impl Embedded {
             .surface(functions.clone())
             .metrics(Arc::new(WhicheverHas(surface.clone(), functions.clone())))
             .jobs(surface.clone())
+            .endpoint_handover(surface.clone())
             .infrastructure(Arc::new(engine.with_surfaces([SurfaceKind::Process, SurfaceKind::Functions])))
             .registry(Arc::new(registry.clone()))
             .prober(prober)

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use runtime_ports::artifacts::ArtifactStore;
 use runtime_ports::clock::{Clock, IdGenerator};
 use runtime_ports::desired_state::DesiredStateSource;
+use runtime_ports::handover::EndpointHandover;
 use runtime_ports::health_results::HealthResultStore;
 use runtime_ports::infrastructure::InfrastructureEngine;
+use runtime_ports::isolation::WorkloadIsolation;
 use runtime_ports::job::JobRunner;
 use runtime_ports::metric::MetricSource;
 use runtime_ports::prober::HealthProber;
@@ -27,11 +29,12 @@ use runtime_services::drift::DriftService;
 use runtime_services::environments::EnvironmentService;
 use runtime_services::health::HealthService;
 use runtime_services::inventory::InventoryService;
+use runtime_services::promotion::PromotionService;
 use runtime_services::relay::{RelayService, SubscriberError};
 use runtime_services::scaling::ScalingService;
 use runtime_services::secrets::SecretService;
 use runtime_services::tenancy::TenancyService;
-use runtime_services::{Host, HostOptions, Ports, Records, Services};
+use runtime_services::{Host, HostOptions, Ports, Records, Services, TenancyPorts};
 use runtime_system::{SystemClock, UuidV7Generator};
 use tokio_util::sync::CancellationToken;
 
@@ -86,7 +89,12 @@ impl Runtime {
         self.services.configuration()
     }
 
-    /// Tenant bindings.
+    /// Promotion: what serves in one environment comes to the next, as it is.
+    pub fn promotion(&self) -> &PromotionService {
+        self.services.promotion()
+    }
+
+    /// Tenant bindings: bind, cordon, move to a silo, release.
     pub fn tenancy(&self) -> &TenancyService {
         self.services.tenancy()
     }
@@ -155,6 +163,7 @@ pub struct RuntimeBuilder {
     records: Records,
     surfaces: Vec<Arc<dyn ComputeSurface>>,
     infrastructure: Option<Arc<dyn InfrastructureEngine>>,
+    tenancy: TenancyPorts,
     registry: Option<Arc<dyn ImageRegistry>>,
     desired_state: Option<Arc<dyn DesiredStateSource>>,
     prober: Option<Arc<dyn HealthProber>>,
@@ -244,6 +253,20 @@ impl RuntimeBuilder {
     #[must_use]
     pub fn infrastructure(mut self, engine: Arc<dyn InfrastructureEngine>) -> Self {
         self.infrastructure = Some(engine);
+        self
+    }
+
+    /// What hands endpoints over, so that tenants can be moved. Without it none can be.
+    #[must_use]
+    pub fn endpoint_handover(mut self, handover: Arc<dyn EndpointHandover>) -> Self {
+        self.tenancy.handover = Some(handover);
+        self
+    }
+
+    /// What tells how tenants are kept apart where workloads run. Without it nothing is said of that.
+    #[must_use]
+    pub fn workload_isolation(mut self, isolation: Arc<dyn WorkloadIsolation>) -> Self {
+        self.tenancy.isolation = Some(isolation);
         self
     }
 
@@ -360,6 +383,7 @@ impl RuntimeBuilder {
             records: self.records,
             surfaces,
             infrastructure: chosen(self.infrastructure, "the infrastructure engine", "infrastructure")?,
+            tenancy: self.tenancy,
             registry: chosen(self.registry, "the image registry", "registry")?,
             desired_state: self.desired_state,
             prober: chosen(self.prober, "the health prober", "prober")?,

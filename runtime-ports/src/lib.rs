@@ -10,6 +10,8 @@
 //! | [`snapshots`] | what was observed, and when |
 //! | [`artifacts`] | step logs, plans, evidence |
 //! | [`surface`] | where workloads run |
+//! | [`handover`] | one component's endpoint answered by another |
+//! | [`isolation`] | what keeps tenants apart, and how much they use |
 //! | [`infrastructure`] | the engine that creates an environment's resources |
 //! | [`registry`] | where images come from |
 //! | [`desired_state`] | what should run, and at which revision that is said |
@@ -30,8 +32,10 @@ pub mod artifacts;
 pub mod clock;
 pub mod desired_state;
 pub mod error;
+pub mod handover;
 pub mod health_results;
 pub mod infrastructure;
+pub mod isolation;
 pub mod job;
 pub mod manifest;
 pub mod metric;

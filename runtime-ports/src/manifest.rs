@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use runtime_domain::component::{
-    ComponentSpec, ComponentType, ConfigurationDelivery, HttpProbeSpec, ImageReference, JobSpec, PinnedImage,
-    ReleaseReference, ReleaseTuple, VariableName, Version,
+    ComponentSpec, ComponentType, ConfigurationDelivery, HttpProbeSpec, ImageReference, InstanceResources,
+    JobSpec, PinnedImage, ReleaseReference, ReleaseTuple, VariableName, Version,
 };
 use runtime_domain::deployment::Release;
 use runtime_domain::id::ConfigurationId;
@@ -59,6 +59,9 @@ pub struct ComponentManifest {
     /// How many replicas serve; one where it is not said.
     #[serde(default = "one")]
     pub replicas: Replicas,
+    /// What each instance needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<InstanceResources>,
     /// Arguments after the image's entry point.
     #[serde(default)]
     pub arguments: Vec<String>,
@@ -235,6 +238,7 @@ impl ComponentManifest {
             },
             surface: self.surface,
             replicas: self.replicas,
+            resources: self.resources,
             arguments: self.arguments.clone(),
             variables: self.variables.clone(),
             configuration: self.configuration.clone(),

@@ -85,9 +85,9 @@ fn manifest(first: usize, count: usize) -> ReleaseManifest {
 }
 
 fn documents(count: usize) -> DesiredReleases {
-    let documents = (0..count).step_by(DOCUMENT).map(|first| {
-        (format!("{first:06}.yaml"), manifest(first, DOCUMENT.min(count - first)))
-    });
+    let documents = (0..count)
+        .step_by(DOCUMENT)
+        .map(|first| (format!("{first:06}.yaml"), manifest(first, DOCUMENT.min(count - first))));
     DesiredReleases::new(documents.collect()).unwrap()
 }
 
@@ -166,7 +166,8 @@ fn states(count: usize) -> (Authoritative<DesiredState>, ActualState) {
     }
     let desired = DesiredState { components: desired, resources: BTreeMap::new() };
     let revision = "pulumi:shop@1".parse().unwrap();
-    let actual = ActualState { tenant, environment, listed_at: now, components: actual, resources: BTreeMap::new() };
+    let actual =
+        ActualState { tenant, environment, listed_at: now, components: actual, resources: BTreeMap::new() };
     (Authoritative::from_revision(revision, tenant, environment, desired), actual)
 }
 
@@ -257,6 +258,7 @@ async fn watched(count: usize) -> (Services, TenantScope, EnvironmentId) {
         records: Records::default(),
         surfaces: [(SurfaceKind::Process, surface)].into(),
         infrastructure: Arc::new(engine),
+        tenancy: Default::default(),
         registry: Arc::new(MockImageRegistry::new()),
         desired_state: Some(Arc::new(Said(Arc::clone(&desired)))),
         prober: Arc::new(MockHealthProber::new()),

@@ -24,6 +24,7 @@ use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 
 use crate::lane::Lanes;
 use crate::records::{Records, Retention};
+use crate::relocation::TenancyPorts;
 
 /// The adapters that a host has chosen.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ pub struct Ports {
     pub surfaces: BTreeMap<SurfaceKind, Arc<dyn ComputeSurface>>,
     /// The engine that creates environments.
     pub infrastructure: Arc<dyn InfrastructureEngine>,
+    /// What only tenancy needs.
+    pub tenancy: TenancyPorts,
     /// Where images come from.
     pub registry: Arc<dyn ImageRegistry>,
     /// What should run, by the word of an authority. Without it nothing is watched for drift.

@@ -14,6 +14,7 @@ use crate::environments::EnvironmentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
+use crate::promotion::PromotionService;
 use crate::reconcile::{
     ConfigurationReconciler, DeploymentReconciler, DriftReconciler, EnvironmentReconciler,
     InventoryReconciler, ScalingReconciler, SecretReconciler, TenancyReconciler,
@@ -38,6 +39,7 @@ pub struct Services {
     drift: DriftService,
     scaling: ScalingService,
     secrets: SecretService,
+    promotion: PromotionService,
     relay: RelayService,
     audit: AuditService,
 }
@@ -70,6 +72,7 @@ impl Services {
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
         let drift =
             DriftService::new(host.clone(), environments.clone(), deployments.clone(), inventory.clone());
+        let promotion = PromotionService::new(host.clone(), environments.clone(), deployments.clone());
         let audit = AuditService::new(host.clone());
         Ok(Self {
             host,
@@ -83,6 +86,7 @@ impl Services {
             scaling,
             drift,
             secrets,
+            promotion,
             relay,
         })
     }
@@ -122,6 +126,11 @@ impl Services {
         &self.tenancy
     }
 
+    /// Promotion from environment to environment.
+    pub fn promotion(&self) -> &PromotionService {
+        &self.promotion
+    }
+
     /// Proof that the audit trail is what was written.
     pub fn audit(&self) -> &AuditService {
         &self.audit
@@ -151,11 +160,20 @@ impl Services {
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
         let mut tasks: Vec<Arc<dyn Task>> = vec![
-            Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
+            Arc::new(EnvironmentReconciler::new(
+                host.clone(),
+                self.deployments.clone(),
+                self.tenancy.clone(),
+            )),
             Arc::new(DeploymentReconciler::new(host.clone(), self.secrets.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
             Arc::new(ConfigurationReconciler::new(host.clone(), self.configuration.clone())),
-            Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
+            Arc::new(TenancyReconciler::new(
+                host.clone(),
+                self.tenancy.clone(),
+                self.deployments.clone(),
+                self.inventory.clone(),
+            )),
             Arc::new(SecretReconciler::new(
                 host.clone(),
                 self.secrets.clone(),

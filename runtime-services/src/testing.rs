@@ -50,6 +50,7 @@ pub(crate) fn host(clock: &DrivenClock, records: Records) -> Host {
         records,
         surfaces: BTreeMap::new(),
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
+        tenancy: crate::TenancyPorts::default(),
         registry: Arc::new(MockImageRegistry::new()),
         desired_state: None,
         prober: Arc::new(MockHealthProber::new()),

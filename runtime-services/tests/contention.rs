@@ -121,6 +121,7 @@ fn service(store: &SlowStore) -> EnvironmentService {
         records: Records::default(),
         surfaces: BTreeMap::new(),
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
+        tenancy: runtime_services::TenancyPorts::default(),
         registry: Arc::new(MockImageRegistry::new()),
         desired_state: None,
         prober: Arc::new(MockHealthProber::new()),

@@ -97,6 +97,7 @@ pub(crate) fn host(
         records: runtime_services::Records::default(),
         surfaces: BTreeMap::new(),
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
+        tenancy: runtime_services::TenancyPorts::default(),
         registry: Arc::new(MockImageRegistry::new()),
         desired_state: None,
         prober: Arc::new(MockHealthProber::new()),

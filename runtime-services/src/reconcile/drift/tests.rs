@@ -64,7 +64,10 @@ async fn what_diverges_is_repaired_by_one_deployment_of_what_diverges() {
     assert!(repaired.iter().all(|finding| finding.remediation_deployment_id() == Some(by)), "{repaired:?}");
     let deployment = world.one.services.deployments().deployment(&world.scope, by).await.unwrap();
     let modules: Vec<String> = deployment.release().components.keys().map(Name::to_string).collect();
-    assert_eq!((modules, deployment.status()), (vec!["cart".to_owned(), "web".to_owned()], DeploymentStatus::Completed));
+    assert_eq!(
+        (modules, deployment.status()),
+        (vec!["cart".to_owned(), "web".to_owned()], DeploymentStatus::Completed)
+    );
 }
 
 /// argo-cd#18038: what really differed was compared as equal, and nobody was told. Here whatever a manifest states is compared, the variables too.
@@ -94,7 +97,8 @@ async fn argo_cd_18442_a_repair_that_failed_is_tried_again() {
     assert_eq!(statuses(&world.open().await), [(DriftKind::ReplicaMismatch, DriftStatus::RemediationFailed)]);
     world.settles().await;
     assert_eq!(world.serving("web"), Some((digest(1), 3)), "argo-cd leaves it as it is");
-    let finding = world.findings().await.into_iter().find(|it| it.kind() == DriftKind::ReplicaMismatch).unwrap();
+    let finding =
+        world.findings().await.into_iter().find(|it| it.kind() == DriftKind::ReplicaMismatch).unwrap();
     assert_eq!((finding.state().status(), finding.attempts().len()), (DriftStatus::Resolved, 2));
 }
 
@@ -142,7 +146,11 @@ async fn flagger_1407_drift_does_not_fight_the_autoscaler() {
     assert!(report.suppressed.iter().any(|it| matches!(it.owner, Owner::Scaling { .. })), "{report:?}");
     world.scale_by_hand("web", 9);
     world.pass(&world.one).await;
-    assert_eq!(statuses(&world.open().await), [(DriftKind::ReplicaMismatch, DriftStatus::Remediating)], "beyond its bounds");
+    assert_eq!(
+        statuses(&world.open().await),
+        [(DriftKind::ReplicaMismatch, DriftStatus::Remediating)],
+        "beyond its bounds"
+    );
 }
 
 /// Shows DRF-3.
@@ -160,9 +168,17 @@ async fn what_cannot_be_read_or_seen_finds_closes_and_repairs_nothing() {
     let deployments = world.deployments().await;
     let untouched = async |why: &str| {
         world.settles().await;
-        assert_eq!(statuses(&world.open().await), [(DriftKind::ReplicaMismatch, DriftStatus::Detected)], "{why}");
+        assert_eq!(
+            statuses(&world.open().await),
+            [(DriftKind::ReplicaMismatch, DriftStatus::Detected)],
+            "{why}"
+        );
         assert!(matches!(world.outlook().await, Outlook::NotCompared { .. }), "{why}");
-        assert_eq!((world.deployments().await, world.serving("miner").is_some()), (deployments, true), "{why}");
+        assert_eq!(
+            (world.deployments().await, world.serving("miner").is_some()),
+            (deployments, true),
+            "{why}"
+        );
     };
     world.cannot_be_read();
     untouched("the source is away").await;
@@ -187,7 +203,10 @@ async fn the_prune_guard_keeps_what_too_little_is_left_to_desire() {
     let detected = (DriftKind::UnmanagedResource, DriftStatus::Detected);
     assert_eq!(statuses(&world.open().await), [detected, detected], "two of three are more than half");
     let report = world.one.services.drift().compare(&world.scope, world.environment).await.unwrap();
-    assert!(report.divergences.iter().all(|it| !matches!(it.remedy, crate::drift::Remedy::Prune)), "{report:?}");
+    assert!(
+        report.divergences.iter().all(|it| !matches!(it.remedy, crate::drift::Remedy::Prune)),
+        "{report:?}"
+    );
     assert!(world.serving("cart").is_some() && world.serving("mail").is_some());
     world.says(4, release(&all[..2]));
     world.clock.advance(Span::from_secs(900));
@@ -249,12 +268,8 @@ async fn one_story(stop: Stop, is_other: bool, wakes_up: bool) -> bool {
     assert_eq!(world.serving("web"), Some((digest(1), 3)), "{told}");
     assert_eq!(world.serving("miner"), None, "{told}");
     assert_eq!(world.deployments().await, deployments + 1, "{told}");
-    let repaired: Vec<_> = world
-        .findings()
-        .await
-        .into_iter()
-        .filter(|it| it.kind() != DriftKind::MissingResource)
-        .collect();
+    let repaired: Vec<_> =
+        world.findings().await.into_iter().filter(|it| it.kind() != DriftKind::MissingResource).collect();
     assert_eq!(repaired.len(), 2, "{told}");
     assert!(repaired.iter().all(|it| it.state().status() == DriftStatus::Resolved), "{told}: {repaired:?}");
     assert!(repaired.iter().all(|it| it.attempts().len() == 1), "{told}: {repaired:?}");

@@ -15,9 +15,8 @@ use runtime_domain::environment::{
 use runtime_domain::id::{AggregateKind, DeploymentId, EnvironmentId, ProjectId, TenantId};
 use runtime_domain::scope::{Actor, OperatorScope, TenantScope};
 use runtime_domain::surface::{
-    ComponentKey, ComponentObservation, EffectClass, FencingToken, InstanceObservation,
-    InstanceState, RevisionObservation, RevisionSpec, SurfaceCapabilities, SurfaceKind, Traffic,
-    TrafficControl,
+    ComponentKey, ComponentObservation, EffectClass, FencingToken, InstanceObservation, InstanceState,
+    RevisionObservation, RevisionSpec, SurfaceCapabilities, SurfaceKind, Traffic, TrafficControl,
 };
 use runtime_domain::tenancy::ResourceQuota;
 use runtime_domain::time::{Span, Timestamp};
@@ -316,7 +315,11 @@ impl ComputeSurface for FatefulSurface {
         Ok(seen(key, &shown, self.clock.now()))
     }
 
-    async fn list(&self, tenant: TenantId, environment: EnvironmentId) -> PortResult<Vec<ComponentObservation>> {
+    async fn list(
+        &self,
+        tenant: TenantId,
+        environment: EnvironmentId,
+    ) -> PortResult<Vec<ComponentObservation>> {
         let stage = lock(&self.stage);
         if stage.is_dark {
             return Err(refused(PortErrorKind::Unavailable));
@@ -489,7 +492,8 @@ impl World {
         let mut stage = lock(&self.stage);
         let mut shown = stage.components.get(&self.key(like)).unwrap().clone();
         let name = Name::new(module).unwrap();
-        let revision = RevisionId::new(name.clone(), DeploymentId::from_uuid(self.one.host.ports().ids.next()));
+        let revision =
+            RevisionId::new(name.clone(), DeploymentId::from_uuid(self.one.host.ports().ids.next()));
         let (mut spec, wanted) = shown.revisions.values().next().unwrap().clone();
         spec.key = self.key(module);
         spec.revision = revision.clone();
@@ -664,6 +668,7 @@ fn one_host(
         records: Records::default(),
         surfaces: [(SurfaceKind::Process, surface)].into(),
         infrastructure: Arc::new(engine),
+        tenancy: Default::default(),
         registry: Arc::new(MockImageRegistry::new()),
         desired_state: Some(Arc::new(Said(Arc::clone(said)))),
         prober: Arc::new(MockHealthProber::new()),
