@@ -122,12 +122,12 @@ pub enum EffectOwner {
     Deployment(DeploymentId),
     /// A scaling policy.
     ScalingPolicy(ScalingPolicyId),
+    /// An environment, which takes down whatever runs in it.
+    RuntimeEnvironment(EnvironmentId),
+    /// A tenant's binding, which moves where its clients are answered.
+    RuntimeTenantBinding(TenantBindingId),
     /// A drift finding, whose repair takes down what nothing desires.
     DriftFinding(DriftFindingId),
-    /// A tenant's binding, whose move takes its workloads from one environment to another.
-    TenantBinding(TenantBindingId),
-    /// An environment, which is brought about and removed as a whole.
-    Environment(EnvironmentId),
 }
 
 impl EffectOwner {
@@ -135,7 +135,7 @@ impl EffectOwner {
     /// several work on one component: a rollout goes on whatever a scaling policy did meanwhile, while a policy's effect that was decided
     /// before a rollout's latest is decided again.
     pub const fn gives_way_to(self, other: Self) -> bool {
-        !matches!(other, Self::ScalingPolicy(_)) || matches!(self, Self::ScalingPolicy(_))
+        !matches!((self, other), (own, Self::ScalingPolicy(_)) if !matches!(own, Self::ScalingPolicy(_)))
     }
 }
 
@@ -144,9 +144,9 @@ impl fmt::Display for EffectOwner {
         match self {
             Self::Deployment(deployment) => deployment.fmt(formatter),
             Self::ScalingPolicy(policy) => policy.fmt(formatter),
+            Self::RuntimeEnvironment(environment) => environment.fmt(formatter),
+            Self::RuntimeTenantBinding(binding) => binding.fmt(formatter),
             Self::DriftFinding(finding) => finding.fmt(formatter),
-            Self::TenantBinding(binding) => binding.fmt(formatter),
-            Self::Environment(environment) => environment.fmt(formatter),
         }
     }
 }
@@ -161,18 +161,16 @@ impl From<ScalingPolicyId> for EffectOwner {
     }
 }
 
-impl From<TenantBindingId> for EffectOwner {
-    fn from(binding: TenantBindingId) -> Self {
-        Self::TenantBinding(binding)
-    }
-}
-
 impl From<EnvironmentId> for EffectOwner {
     fn from(environment: EnvironmentId) -> Self {
-        Self::Environment(environment)
+        Self::RuntimeEnvironment(environment)
     }
 }
-
+impl From<TenantBindingId> for EffectOwner {
+    fn from(binding: TenantBindingId) -> Self {
+        Self::RuntimeTenantBinding(binding)
+    }
+}
 impl From<DriftFindingId> for EffectOwner {
     fn from(finding: DriftFindingId) -> Self {
         Self::DriftFinding(finding)

@@ -41,7 +41,7 @@ mod standing;
 use charging::{in_turn, no_room};
 
 pub(crate) use secrets::Brought;
-use secrets::facts_of;
+use secrets::{facts_of, in_force_for};
 use standing::{Standing, completed, retry_or_refuse};
 
 /// What goes wrong with a deployment's command.
@@ -200,7 +200,10 @@ impl DeploymentService {
         lease: &Lease,
     ) -> Result<RuntimeDeployment, RepairError> {
         let store = self.host.ports().store.for_tenant(scope);
+        let lane = TenancyService::charging_lane(&self.host, &*store, environment).await;
+        let lane = lane.map_err(DeploymentError::from)?;
         for _ in 0..TRIES {
+            let _turn = in_turn(lane.as_deref()).await;
             let begun = Repository::<RuntimeDeployment>::new(&*store).load(deployment.uuid()).await;
             if let Some(begun) = begun.map_err(DeploymentError::from)? {
                 return Ok(begun.aggregate);
@@ -208,23 +211,28 @@ impl DeploymentService {
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await;
             let standing = standing.map_err(DeploymentError::from)?;
             standing.nothing_in_flight()?;
+            let mut release = release.clone();
+            if release.configuration_id.is_none() {
+                // What the desired release leaves open stays as it serves.
+                let serving = standing.serving.values().find_map(|it| it.aggregate.configuration_id());
+                release.configuration_id = in_force_for(&*store, environment, serving).await?;
+            }
+            let (release, carried) = carrying(&*store, environment, release).await?;
+            let given = self.with_secrets(scope, environment, release).await;
+            let (release, secret_facts) = given.map_err(DeploymentError::from)?;
             let admission = self.admission(scope, environment).await?;
             let cleared = self.environments.clear(scope, environment, Activity::Remediation, None).await;
             let clearance = cleared.map_err(|error| not_admitted(environment, error))?;
             let request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
-            let request = RequestDeployment { deployment_id: deployment, ..request };
+            let configuration = in_force(carried)?;
+            let request = RequestDeployment { deployment_id: deployment, configuration, ..request };
             let charge = self.charge(&*store, &request.admission, deployment, &release).await?;
-            let facts = request.evidence();
-            let now = self.host.now();
-            let decision = RuntimeDeployment::request(request, now).map_err(DeploymentError::Refused)?;
+            let facts = facts_of(request.evidence(), secret_facts);
+            let decided = RuntimeDeployment::request(request, self.host.now());
+            let decision = decided.map_err(DeploymentError::Refused)?;
             let grounds = Grounds { lease: Some(lease), ..Grounds::exactly(&facts) };
-            let (mut commit, begun) =
-                prepare(&self.host, scope, None, &decision, grounds, now).map_err(DeploymentError::from)?;
-            if let Some(charge) = charge {
-                commit = with_charge(&self.host, scope, commit, charge).map_err(DeploymentError::from)?;
-            }
-            match store.commit(commit).await {
-                Ok(_) => return Ok(begun.aggregate),
+            match self.attempt(&*store, &decision, grounds, charge).await {
+                Ok(begun) => return Ok(begun.aggregate),
                 Err(CommitError::LeaseLost { .. }) => return Err(RepairError::LeaseLost),
                 Err(error) => retry_or_refuse(error, &release)?,
             }
@@ -520,16 +528,25 @@ impl DeploymentService {
         release: &Release,
         charge: Option<Charge>,
     ) -> Result<Option<Done<RuntimeDeployment>>, DeploymentError> {
+        match self.attempt(store, decision, Grounds::exactly(facts), charge).await {
+            Ok(begun) => Ok(Some(Done::of(begun, decision))),
+            Err(error) => retry_or_refuse(error, release).map(|()| None),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        store: &dyn TenantStore,
+        decision: &Decision<DeploymentEvent>,
+        grounds: Grounds<'_>,
+        charge: Option<Charge>,
+    ) -> Result<Loaded<RuntimeDeployment>, CommitError> {
         let (now, scope) = (self.host.now(), store.scope());
-        let grounds = Grounds::exactly(facts);
         let (mut commit, begun) = prepare(&self.host, scope, None, decision, grounds, now)?;
         if let Some(charge) = charge {
             commit = with_charge(&self.host, scope, commit, charge)?;
         }
-        match store.commit(commit).await {
-            Ok(_) => Ok(Some(Done::of(begun, decision))),
-            Err(error) => retry_or_refuse(error, release).map(|()| None),
-        }
+        store.commit(commit).await.map(|_receipt| begun)
     }
 
     async fn command(
@@ -593,7 +610,7 @@ impl DeploymentService {
 }
 
 /// The release with the configuration that it carries in every release tuple, and that version.
-async fn carrying(
+pub(crate) async fn carrying(
     store: &dyn TenantStore,
     environment: EnvironmentId,
     mut release: Release,

@@ -70,9 +70,9 @@ impl Services {
             Arc::new(restoration),
         ];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
-        let promotion = PromotionService::new(host.clone(), environments.clone(), deployments.clone());
         let drift =
             DriftService::new(host.clone(), environments.clone(), deployments.clone(), inventory.clone());
+        let promotion = PromotionService::new(host.clone(), environments.clone(), deployments.clone());
         let audit = AuditService::new(host.clone());
         Ok(Self {
             host,

@@ -98,7 +98,7 @@ impl Surface {
         let (done, dies) = {
             let mut world = self.0.lock().unwrap();
             let of_the_move =
-                matches!(context.effect.owner, runtime_domain::surface::EffectOwner::TenantBinding(_));
+                matches!(context.effect.owner, runtime_domain::surface::EffectOwner::RuntimeTenantBinding(_));
             if of_the_move {
                 world.effects.push(format!("{what} of {}", context.effect));
             }
@@ -158,6 +158,8 @@ impl World {
                 state: InstanceState::Ready,
                 restarts: 0,
                 address: None,
+                configuration: None,
+                secrets: Default::default(),
             };
             let mut seen: RevisionObservation = serde_json::from_value(serde_json::json!({
                 "image": spec.component.tuple.image.digest(),

@@ -1,7 +1,7 @@
 //! The embedded compute surface of Factory Runtime: operating-system processes behind a traffic-splitting reverse proxy.
 //!
-//! [`ProcessSurface`] implements `ComputeSurface`, `JobRunner`, `EndpointHandover`, `WorkloadIsolation`, `MetricSource` from what its own
-//! proxies see, and `ScalingSignals`, from these and from what the system tells of its processes. Opened with the kind `Functions`
+//! [`ProcessSurface`] implements `ComputeSurface`, `JobRunner`, `EndpointHandover`, `WorkloadIsolation`, `MetricSource` from what its own proxies see, and
+//! `ScalingSignals` from these and from what the system tells of its processes. Opened with the kind `Functions`
 //! ([`ProcessSurfaceOptions::kind`]) it is event-driven: a component may run no replica, and a request that comes then waits, within bounds,
 //! until one was started for it.
 //!
@@ -17,6 +17,7 @@
 //! | `FACTORY_CONFIGURATION`, `FACTORY_CONFIGURATION_CHECKSUM`, `FACTORY_CONFIGURATION_VERSION` | where its configuration has one: the JSON file, and which version it was started with |
 //! | `FACTORY_STORAGE` | a folder of its component's own, that it may write to; it goes with the component |
 //! | `FACTORY_INSTANCE`, `FACTORY_START` | its name, and how often it was started |
+//! | `FACTORY_SECRETS` | the folder of its secrets' files, where it has some |
 //! | `FACTORY_JOB` | for a job, its effect; a job has no `PORT`, module, revision or instance |
 //! | `FACTORY_SURFACE` | marks the processes of this surface, so that no host loses one |
 //!

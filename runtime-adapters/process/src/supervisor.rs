@@ -8,6 +8,7 @@
 //!
 //! When the host stops, the task ends and the process stays.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -15,11 +16,13 @@ use std::time::Duration;
 
 use runtime_domain::component::ConfigurationVersionRef;
 use runtime_domain::configuration::DeliveredConfiguration;
+use runtime_domain::secrets::DeliveredSecret;
 use runtime_domain::surface::InstanceState;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use tokio::time::Instant;
 
 use crate::component::Component;
+use crate::delivery::secrets::SecretFolder;
 use crate::delivery::{self, DeliveryFolder, Parcel};
 use crate::instance::Instance;
 use crate::isolation::{self, Place};
@@ -62,6 +65,7 @@ fn new_record(instance: &Instance) -> InstanceRecord {
         restarts: 0,
         process: None,
         given: None,
+        secrets: BTreeSet::new(),
     }
 }
 
@@ -160,7 +164,8 @@ impl Life {
     fn attended(&self, running: Running, port: PortLease) -> Attended {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.port()));
         let upstream = Arc::new(Upstream::new(self.instance.revision().clone(), address));
-        self.instance.set_running(Arc::clone(&upstream), self.started_with(), running.identity().cloned());
+        let (secrets, process) = (self.record.secrets.clone(), running.identity().cloned());
+        self.instance.set_running(Arc::clone(&upstream), self.started_with(), secrets, process);
         Attended { running, upstream, port, since: Instant::now() }
     }
 
@@ -178,6 +183,11 @@ impl Life {
         let unpacked = shared.bundles.ensure(OPERATION, &spec.component.tuple.image).await?;
         let line = bundle::command_line(OPERATION, &unpacked, &spec.component.arguments)?;
         let place = self.place(OPERATION).await?;
+        if place.user.is_some() && !spec.component.tuple.secrets.is_empty() {
+            let message = "secrets lie where the host's user alone may read them, and this place has a user of its own: set no users aside on \
+                           this surface, or run the component on another one";
+            return Err(PortError::new(PortErrorKind::Unsupported, OPERATION, message));
+        }
         let port = shared
             .ports
             .reserve_within(place.ports.as_ref())
@@ -187,7 +197,8 @@ impl Life {
         self.record.process = None;
         let configuration = self.instance.wanted().borrow().clone();
         let folder = self.component.folder.delivery(&self.instance.name);
-        let parcel = Parcel::of(OPERATION, &spec, configuration.as_deref(), &folder)?;
+        let parcel = Parcel::of(OPERATION, &spec, configuration.as_deref(), &folder, &self.secrets())?;
+        self.record.secrets = spec.secrets.iter().map(DeliveredSecret::to_version_ref).collect();
         self.record.given = configuration.map(|it| given(&it, true));
         self.write().await.map_err(|error| {
             failed(
@@ -203,12 +214,14 @@ impl Life {
         self.give(OPERATION, &place).await?;
         let log = self.component.folder.log(&self.instance.name);
         let program = line.program.clone();
-        let started =
-            spawn::command(&line, &unpacked, parcel.variables(), spec.component.variables.iter(), &own, &log)
-                .and_then(|mut command| {
-                    isolation::confine(&mut command, &place);
-                    Running::start(command)
-                });
+        let secrets = self.secrets().fill(OPERATION, &shared.options.secret_stores, &spec).await?;
+        let command =
+            spawn::command(&line, &unpacked, parcel.variables(), spec.component.variables.iter(), &own, &log);
+        let started = command.and_then(|mut command| {
+            secrets.apply(&mut command);
+            isolation::confine(&mut command, &place);
+            Running::start(command)
+        });
         let (running, identity) = started.map_err(|error| {
             let shown = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let message = format!("`{shown}` could not be started: {error}");
@@ -266,7 +279,8 @@ impl Life {
     async fn hand_over(&mut self, configuration: &DeliveredConfiguration) -> PortResult<()> {
         const OPERATION: &str = "surface.deliver";
         let folder = self.component.folder.delivery(&self.instance.name);
-        let parcel = Parcel::of(OPERATION, &self.instance.spec, Some(configuration), &folder)?;
+        let parcel =
+            Parcel::of(OPERATION, &self.instance.spec, Some(configuration), &folder, &self.secrets())?;
         put(OPERATION, folder, parcel).await?;
         let place = self.place(OPERATION).await?;
         self.give(OPERATION, &place).await?;
@@ -276,6 +290,11 @@ impl Life {
         told.map_err(|error| failed(OPERATION, "the process could not be told of its configuration", error))?;
         self.record.given = Some(given(configuration, false));
         self.write().await.map_err(|error| failed(OPERATION, "that could not be noted", error))
+    }
+
+    /// Where its secrets are.
+    fn secrets(&self) -> SecretFolder {
+        self.component.shared.secrets.instance(&self.component.key, &self.instance.name)
     }
 
     async fn write(&self) -> std::io::Result<()> {
@@ -383,7 +402,9 @@ impl Life {
         let log = self.component.folder.log(&self.instance.name);
         let files = self.component.shared.options.log_files;
         let delivery = self.component.folder.delivery(&self.instance.name);
+        let secrets = self.secrets();
         let removed = blocking(move || {
+            secrets.remove()?;
             delivery.remove()?;
             state::remove(&path)?;
             logs::remove(&log, files)

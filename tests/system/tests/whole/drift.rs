@@ -151,7 +151,7 @@ impl Watched {
     async fn by_hand(&self, act: impl AsyncFn(EffectContext) -> Result<(), PortError>) {
         let deployment = DeploymentId::from_uuid(self.bench.runtime().host().ports().ids.next());
         for token in 1.. {
-            let effect = EffectId { deployment, ordinal: token };
+            let effect = EffectId::of(deployment, token);
             match act(EffectContext { effect, fence: FencingToken(u64::from(token)) }).await {
                 Err(error) if error.kind() == PortErrorKind::Fenced => {}
                 done => return done.expect("done by hand"),
@@ -165,7 +165,13 @@ impl Watched {
         let deployment = DeploymentId::from_uuid(self.bench.runtime().host().ports().ids.next());
         let revision = RevisionId::new(name.clone(), deployment);
         let component = ComponentSpec { module: name, ..component };
-        let spec = RevisionSpec { key: self.bench.key(module), revision: revision.clone(), component };
+        let spec = RevisionSpec {
+            key: self.bench.key(module),
+            revision: revision.clone(),
+            component,
+            configuration: None,
+            secrets: [].into(),
+        };
         let surface = self.bench.embedded().surface();
         self.by_hand(async |context| surface.apply(context, &spec, 1).await).await;
         until("it is ready", async || (self.bench.observe(module).await.ready(&revision) > 0).then_some(()))
