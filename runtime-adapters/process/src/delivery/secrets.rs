@@ -22,6 +22,7 @@ use runtime_domain::surface::{ComponentKey, RevisionSpec};
 use runtime_ports::secret_store::{SecretAccess, SecretSink, SecretStore, SecretValue};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
+use crate::isolation::give_secrets;
 use crate::state::{self, failed};
 
 /// Tells a workload where its files are.
@@ -145,6 +146,11 @@ impl SecretFolder {
         Ok(given)
     }
 
+    /// Lets an instance that runs as another user read it.
+    pub(crate) fn lend(&self, user: u32) -> io::Result<()> {
+        if self.0.is_dir() { give_secrets(&self.0, user) } else { Ok(()) }
+    }
+
     /// Removes everything.
     pub(crate) fn remove(&self) -> io::Result<()> {
         state::remove_folder(&self.0)
@@ -236,12 +242,12 @@ impl SecretSink for VariableSink {
     }
 }
 
-/// Makes a folder for this user alone, and refuses one that somebody else made or can look into.
+/// Makes a folder for this user alone, and refuses one that somebody else made or can look into. Passing it is no looking.
 fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let found = fs::symlink_metadata(path)?;
     let is_own =
-        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o077 == 0;
+        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o066 == 0;
     if is_own {
         return Ok(());
     }
