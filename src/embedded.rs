@@ -24,7 +24,7 @@ use runtime_ports::metric::MetricSource;
 use runtime_ports::scaling_signals::ScalingSignals;
 use runtime_ports::subscriber::Subscriber;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
-use runtime_process::{ProcessSurface, ProcessSurfaceOptions};
+use runtime_process::ProcessSurfaceOptions;
 use runtime_services::HostOptions;
 use runtime_sqlite::SqliteStore;
 use runtime_system::{SystemClock, UuidV7Generator};
@@ -34,6 +34,7 @@ use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
 pub use runtime_desired_state_directory::{DesiredStateDirectory, Tenants};
 pub use runtime_http_prober::AllowList;
 pub use runtime_local_vault::SecretRotator;
+pub use runtime_process::ProcessSurface;
 pub use runtime_sqlite::{Durability, SqliteOptions};
 
 /// A runtime on the embedded adapters, and the adapters themselves. Cheap to clone.
