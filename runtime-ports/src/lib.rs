@@ -16,6 +16,7 @@
 //! | [`metric`] | what the traffic shows |
 //! | [`scaling_signals`] | what services are scaled by |
 //! | [`job`] | short tasks such as migrations |
+//! | [`secret_store`] | vaults: where secrets lie, in versions |
 //! | [`publisher`] | the event bus, outbound |
 //! | [`subscriber`] | consumers of events within the host |
 //! | [`clock`] | time and identifiers |
@@ -34,6 +35,7 @@ pub mod publisher;
 pub mod registry;
 pub mod retention;
 pub mod scaling_signals;
+pub mod secret_store;
 pub mod snapshots;
 pub mod store;
 pub mod subject;

@@ -6,16 +6,20 @@ use runtime_ports::subscriber::Subscriber;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::AuditService;
+use crate::configuration::ConfigurationService;
 use crate::deployments::DeploymentService;
 use crate::environments::EnvironmentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
 use crate::reconcile::{
-    DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, ScalingReconciler, TenancyReconciler,
+    ConfigurationReconciler, DeploymentReconciler, EnvironmentReconciler, InventoryReconciler,
+    ScalingReconciler, SecretReconciler, TenancyReconciler,
 };
 use crate::relay::{RelayService, SubscriberError};
 use crate::scaling::{PolicyRestoration, ReplicaOwnership, ScalingService, activation};
+use crate::secrets::SecretService;
 use crate::tenancy::TenancyService;
 use crate::upkeep;
 use crate::worker::{self, Task};
@@ -28,30 +32,54 @@ pub struct Services {
     deployments: DeploymentService,
     inventory: InventoryService,
     health: HealthService,
+    configuration: ConfigurationService,
     tenancy: TenancyService,
     scaling: ScalingService,
+    secrets: SecretService,
     relay: RelayService,
+    audit: AuditService,
 }
 
 impl Services {
     /// The services of a host, whose events also go to these subscribers.
     ///
     /// # Errors
-    /// A subscriber's name is not one, or taken: `bus`, `inventory`, `health` and `scaling` are.
+    /// A subscriber's name is not one, or taken: `bus`, `inventory`, `health`, `configuration` and `scaling` are.
     pub fn new(host: Host, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Self, SubscriberError> {
         let environments = EnvironmentService::new(host.clone());
+        let secrets = SecretService::new(host.clone(), environments.clone());
+        let ownership = ReplicaOwnership::new(host.clone());
         let deployments =
-            DeploymentService::new(host.clone(), environments.clone(), ReplicaOwnership::new(host.clone()));
+            DeploymentService::new(host.clone(), environments.clone(), ownership, secrets.clone());
         let inventory = InventoryService::new(host.clone(), deployments.clone());
         let health = HealthService::new(host.clone(), inventory.clone());
+        let configuration =
+            ConfigurationService::new(host.clone(), environments.clone(), deployments.clone());
         let tenancy = TenancyService::new(host.clone());
         let scaling =
             ScalingService::new(host.clone(), environments.clone(), deployments.clone(), health.clone());
         let restoration = PolicyRestoration::new(host.clone(), scaling.clone());
-        let contexts: [Arc<dyn Subscriber>; 3] =
-            [Arc::new(inventory.clone()), Arc::new(health.clone()), Arc::new(restoration)];
+        let contexts: [Arc<dyn Subscriber>; 4] = [
+            Arc::new(inventory.clone()),
+            Arc::new(health.clone()),
+            Arc::new(configuration.clone()),
+            Arc::new(restoration),
+        ];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
-        Ok(Self { host, environments, deployments, inventory, health, tenancy, scaling, relay })
+        let audit = AuditService::new(host.clone());
+        Ok(Self {
+            host,
+            audit,
+            environments,
+            deployments,
+            inventory,
+            health,
+            configuration,
+            tenancy,
+            scaling,
+            secrets,
+            relay,
+        })
     }
 
     /// The host.
@@ -79,6 +107,11 @@ impl Services {
         &self.health
     }
 
+    /// Configuration.
+    pub fn configuration(&self) -> &ConfigurationService {
+        &self.configuration
+    }
+
     /// Tenant bindings.
     pub fn tenancy(&self) -> &TenancyService {
         &self.tenancy
@@ -87,6 +120,16 @@ impl Services {
     /// Scaling policies.
     pub fn scaling(&self) -> &ScalingService {
         &self.scaling
+    }
+
+    /// Proof that the audit trail is what was written.
+    pub fn audit(&self) -> &AuditService {
+        &self.audit
+    }
+
+    /// Secret bindings.
+    pub fn secrets(&self) -> &SecretService {
+        &self.secrets
     }
 
     /// The relay: what is parked, and how it goes on.
@@ -99,9 +142,16 @@ impl Services {
         let host = self.host.clone();
         let mut tasks: Vec<Arc<dyn Task>> = vec![
             Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
-            Arc::new(DeploymentReconciler::new(host.clone())),
+            Arc::new(DeploymentReconciler::new(host.clone(), self.secrets.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
+            Arc::new(ConfigurationReconciler::new(host.clone(), self.configuration.clone())),
             Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
+            Arc::new(SecretReconciler::new(
+                host.clone(),
+                self.secrets.clone(),
+                self.deployments.clone(),
+                self.environments.clone(),
+            )),
         ];
         let sources = host.ports().scaling_signals.clone();
         if !sources.is_empty() {

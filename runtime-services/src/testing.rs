@@ -55,6 +55,7 @@ pub(crate) fn host(clock: &DrivenClock, records: Records) -> Host {
         metrics: Arc::new(MockMetricSource::new()),
         scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
+        secret_stores: BTreeMap::new(),
         publisher: Arc::new(InProcessBus::new()),
         clock: Arc::new(clock.clone()),
         ids: Arc::new(ids),

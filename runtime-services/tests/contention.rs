@@ -126,6 +126,7 @@ fn service(store: &SlowStore) -> EnvironmentService {
         metrics: Arc::new(MockMetricSource::new()),
         scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
+        secret_stores: Default::default(),
         publisher: Arc::new(MockEventPublisher::new()),
         clock: Arc::new(clock),
         ids: Arc::new(UuidV7Generator::default()),

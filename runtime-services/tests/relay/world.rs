@@ -102,6 +102,7 @@ pub(crate) fn host(
         metrics: Arc::new(MockMetricSource::new()),
         scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
+        secret_stores: Default::default(),
         publisher,
         clock,
         ids: Arc::new(Numbers),
