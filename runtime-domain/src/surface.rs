@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::{ComponentSpec, ConfigurationVersionRef, ImageDigest, RevisionId, SecretVersionRef};
 use crate::configuration::{ConfigVersion, DeliveredConfiguration};
-use crate::id::{DeploymentId, EnvironmentId, ScalingPolicyId, TenantId};
+use crate::id::{DeploymentId, DriftFindingId, EnvironmentId, ScalingPolicyId, TenantBindingId, TenantId};
 use crate::secrets::DeliveredSecret;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Percent, RangeError};
@@ -122,6 +122,12 @@ pub enum EffectOwner {
     Deployment(DeploymentId),
     /// A scaling policy.
     ScalingPolicy(ScalingPolicyId),
+    /// An environment, which takes down whatever runs in it.
+    RuntimeEnvironment(EnvironmentId),
+    /// A tenant's binding, which moves where its clients are answered.
+    RuntimeTenantBinding(TenantBindingId),
+    /// A drift finding, whose repair takes down what nothing desires.
+    DriftFinding(DriftFindingId),
 }
 
 impl EffectOwner {
@@ -129,7 +135,7 @@ impl EffectOwner {
     /// several work on one component: a rollout goes on whatever a scaling policy did meanwhile, while a policy's effect that was decided
     /// before a rollout's latest is decided again.
     pub const fn gives_way_to(self, other: Self) -> bool {
-        !matches!((self, other), (Self::Deployment(_), Self::ScalingPolicy(_)))
+        !matches!((self, other), (own, Self::ScalingPolicy(_)) if !matches!(own, Self::ScalingPolicy(_)))
     }
 }
 
@@ -138,6 +144,9 @@ impl fmt::Display for EffectOwner {
         match self {
             Self::Deployment(deployment) => deployment.fmt(formatter),
             Self::ScalingPolicy(policy) => policy.fmt(formatter),
+            Self::RuntimeEnvironment(environment) => environment.fmt(formatter),
+            Self::RuntimeTenantBinding(binding) => binding.fmt(formatter),
+            Self::DriftFinding(finding) => finding.fmt(formatter),
         }
     }
 }
@@ -149,6 +158,22 @@ impl From<DeploymentId> for EffectOwner {
 impl From<ScalingPolicyId> for EffectOwner {
     fn from(policy: ScalingPolicyId) -> Self {
         Self::ScalingPolicy(policy)
+    }
+}
+
+impl From<EnvironmentId> for EffectOwner {
+    fn from(environment: EnvironmentId) -> Self {
+        Self::RuntimeEnvironment(environment)
+    }
+}
+impl From<TenantBindingId> for EffectOwner {
+    fn from(binding: TenantBindingId) -> Self {
+        Self::RuntimeTenantBinding(binding)
+    }
+}
+impl From<DriftFindingId> for EffectOwner {
+    fn from(finding: DriftFindingId) -> Self {
+        Self::DriftFinding(finding)
     }
 }
 

@@ -49,11 +49,11 @@ struct View {
     restarts: u32,
     trouble: Option<String>,
     upstream: Option<Arc<Upstream>>,
+    /// The configuration version that its process was seen to run with.
+    consumed: Option<ConfigurationVersionRef>,
     process: Option<ProcessIdentity>,
     /// What its process had used of the processors, and when that was looked at.
     sample: Option<CpuSample>,
-    /// The configuration version that its process was seen to run with.
-    consumed: Option<ConfigurationVersionRef>,
 }
 
 impl Instance {
@@ -64,9 +64,9 @@ impl Instance {
             restarts,
             trouble: None,
             upstream: None,
+            consumed: None,
             process: None,
             sample: None,
-            consumed: None,
         };
         let wanted = watch::Sender::new(spec.configuration.clone().map(Arc::new));
         Self {
@@ -125,13 +125,13 @@ impl Instance {
     pub(crate) fn set_running(
         &self,
         upstream: Arc<Upstream>,
-        process: Option<ProcessIdentity>,
         consumed: Option<ConfigurationVersionRef>,
+        process: Option<ProcessIdentity>,
     ) {
         let mut view = self.view();
+        view.consumed = consumed;
         view.process = process;
         view.sample = None;
-        view.consumed = consumed;
         view.state = InstanceState::Starting;
         view.upstream = Some(upstream);
     }
@@ -142,8 +142,8 @@ impl Instance {
         view.state = InstanceState::Exited { code };
         view.restarts = restarts;
         view.upstream = None;
-        view.process = None;
         view.consumed = None;
+        view.process = None;
         view.trouble = Some(bounded(&trouble));
     }
 

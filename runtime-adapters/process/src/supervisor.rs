@@ -159,8 +159,7 @@ impl Life {
     fn attended(&self, running: Running, port: PortLease) -> Attended {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.port()));
         let upstream = Arc::new(Upstream::new(self.instance.revision().clone(), address));
-        let (process, consumed) = (running.identity().cloned(), self.started_with());
-        self.instance.set_running(Arc::clone(&upstream), process, consumed);
+        self.instance.set_running(Arc::clone(&upstream), self.started_with(), running.identity().cloned());
         Attended { running, upstream, port, since: Instant::now() }
     }
 

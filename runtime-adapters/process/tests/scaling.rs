@@ -178,7 +178,10 @@ async fn what_the_surface_cannot_know_is_unsupported_and_never_a_value() {
     };
     for (what, kind) in [
         ("a queue", surface.signal(&query(process, ScalingMetric::QueueLength)).await.err()),
-        ("another target", surface.signal(&query(SurfaceKind::Functions, ScalingMetric::RequestRate)).await.err()),
+        (
+            "another target",
+            surface.signal(&query(SurfaceKind::Functions, ScalingMetric::RequestRate)).await.err(),
+        ),
         ("a budget without an objective", surface.burn(&burn).await.err()),
     ]
     .map(|(what, error)| (what, error.map(|error| error.kind())))
@@ -194,8 +197,7 @@ async fn what_the_surface_cannot_know_is_unsupported_and_never_a_value() {
 
 #[tokio::test]
 async fn an_error_budget_burns_as_fast_as_requests_fail_against_what_the_objective_leaves() {
-    let stage =
-        Stage::with(|options| options.objective = Some("0.9".parse().expect("a share"))).await;
+    let stage = Stage::with(|options| options.objective = Some("0.9".parse().expect("a share"))).await;
     stage.serve(1, "fails", 1).await;
     for _ in 0..5 {
         assert_eq!(stage.ask("/").await.0, 500);

@@ -1,5 +1,5 @@
-//! The workload of the system's tests: answers `/` with `$VERSION` and `/pid` with its process, on `$PORT`. Once `/fail` was asked for, `/ready`
-//! answers 503.
+//! The workload of the system's tests: answers `/` with `$VERSION`, `/pid` with its process and `/variable/NAME` with `$NAME`, on `$PORT`. Once
+//! `/fail` was asked for, `/ready` answers 503.
 //!
 //! `MODE` makes it misbehave: `never-ready` answers `/ready` with 503, `exits` ends at once with code 3, `stubborn` ignores `SIGTERM`;
 //! several are separated by commas.
@@ -60,6 +60,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             (StatusCode::SERVICE_UNAVAILABLE, "not yet".to_owned())
         }
         "/ready" => (StatusCode::OK, "ready".to_owned()),
+        path if path.starts_with("/variable/") => {
+            (StatusCode::OK, variable(path.trim_start_matches("/variable/")))
+        }
         "/pid" => (StatusCode::OK, std::process::id().to_string()),
         _ => (StatusCode::OK, variable("VERSION")),
     };

@@ -9,6 +9,7 @@
 
 mod audit;
 mod bench;
+mod drift;
 mod images;
 mod machine;
 mod manifests;
