@@ -135,7 +135,7 @@ impl DeploymentService {
 }
 
 /// The configuration version that a component serves with, while it is in force; else the newest that is.
-async fn in_force_for(
+pub(super) async fn in_force_for(
     store: &dyn TenantStore,
     environment: EnvironmentId,
     serving: Option<ConfigurationId>,

@@ -10,8 +10,10 @@
 mod audit;
 mod bench;
 mod drift;
+mod environments;
 mod images;
 mod machine;
 mod manifests;
 mod rules;
+mod tenancy;
 mod workloads;
