@@ -135,7 +135,7 @@ impl EffectOwner {
     /// several work on one component: a rollout goes on whatever a scaling policy did meanwhile, while a policy's effect that was decided
     /// before a rollout's latest is decided again.
     pub const fn gives_way_to(self, other: Self) -> bool {
-        !matches!((self, other), (own, Self::ScalingPolicy(_)) if !matches!(own, Self::ScalingPolicy(_)))
+        !matches!(other, Self::ScalingPolicy(_)) || matches!(self, Self::ScalingPolicy(_))
     }
 }
 

@@ -176,6 +176,19 @@ impl Isolation {
     }
 }
 
+/// Lets an instance read its secrets' files, and nobody else but the host. They lie in `<base>/<tenant>/<environment>/<component>/<instance>/`, of
+/// which the first two lead to several places and can be passed by whoever knows what is below them.
+pub(crate) fn give_secrets(folder: &Path, user: u32) -> io::Result<()> {
+    for file in state::entries(folder)? {
+        chown(&file, Some(user), Some(user))?;
+        set_mode(&file, 0o400)?;
+    }
+    for (height, path) in folder.ancestors().take(5).enumerate() {
+        if height < 3 { passable_by(path, user)? } else { passable(path)? }
+    }
+    Ok(())
+}
+
 /// Where a component's instances may keep what they like.
 pub(crate) fn storage_of(component: &Path) -> PathBuf {
     component.join("storage")

@@ -183,11 +183,6 @@ impl Life {
         let unpacked = shared.bundles.ensure(OPERATION, &spec.component.tuple.image).await?;
         let line = bundle::command_line(OPERATION, &unpacked, &spec.component.arguments)?;
         let place = self.place(OPERATION).await?;
-        if place.user.is_some() && !spec.component.tuple.secrets.is_empty() {
-            let message = "secrets lie where the host's user alone may read them, and this place has a user of its own: set no users aside on \
-                           this surface, or run the component on another one";
-            return Err(PortError::new(PortErrorKind::Unsupported, OPERATION, message));
-        }
         let port = shared
             .ports
             .reserve_within(place.ports.as_ref())
@@ -215,6 +210,11 @@ impl Life {
         let log = self.component.folder.log(&self.instance.name);
         let program = line.program.clone();
         let secrets = self.secrets().fill(OPERATION, &shared.options.secret_stores, &spec).await?;
+        if let Some(user) = place.user {
+            self.secrets().lend(user).map_err(|error| {
+                failed(OPERATION, "the instance's secrets could not be given to its user", error)
+            })?;
+        }
         let command =
             spawn::command(&line, &unpacked, parcel.variables(), spec.component.variables.iter(), &own, &log);
         let started = command.and_then(|mut command| {

@@ -232,8 +232,8 @@ async fn begin(options: ProcessSurfaceOptions, stop: CancellationToken) -> PortR
     .map_err(|error| failed(OPEN, "the surface's folder could not be used", error))?;
     locked?;
     Ok(Shared {
-        isolation,
         secrets,
+        isolation,
         bundles: Bundles::new(&options.root, Arc::clone(&options.registry)),
         ports: Arc::new(Ports::new(options.instance_ports.clone())),
         options,

@@ -1,10 +1,12 @@
-//! The workload of the system's tests: answers `/` with `$VERSION`, `/pid` with its process and `/variable/NAME` with `$NAME`, on `$PORT`.
+//! The workload of the system's tests: answers `/` with `$VERSION`, `/pid` with its process and `/variable/NAME` with `$NAME`, on `$PORT`. Once
+//! `/fail` was asked for, `/ready` answers 503.
 //!
 //! `MODE` makes it misbehave: `never-ready` answers `/ready` with 503, `exits` ends at once with code 3, `stubborn` ignores `SIGTERM`;
 //! several are separated by commas.
 
 use std::convert::Infallible;
 use std::io::{Error, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -14,6 +16,9 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Whether it was asked to fail.
+static FAILING: AtomicBool = AtomicBool::new(false);
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
@@ -47,7 +52,13 @@ async fn serve(stream: TcpStream) {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, text) = match request.uri().path() {
-        "/ready" if is("never-ready") => (StatusCode::SERVICE_UNAVAILABLE, "not yet".to_owned()),
+        "/fail" => {
+            FAILING.store(true, Ordering::SeqCst);
+            (StatusCode::OK, "failing".to_owned())
+        }
+        "/ready" if is("never-ready") || FAILING.load(Ordering::SeqCst) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not yet".to_owned())
+        }
         "/ready" => (StatusCode::OK, "ready".to_owned()),
         path if path.starts_with("/variable/") => {
             (StatusCode::OK, variable(path.trim_start_matches("/variable/")))
