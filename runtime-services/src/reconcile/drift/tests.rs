@@ -5,10 +5,10 @@ mod world;
 use runtime_domain::deployment::DeploymentStatus;
 use runtime_domain::drift::watch::Outlook;
 use runtime_domain::drift::{DriftKind, DriftStatus, Owner, RemediationMode};
-use runtime_domain::scaling::{Measure, PolicySpec, PolicyTerms, ReplicaBounds, ScalingMetric, ScalingRule};
+use runtime_domain::scaling::{PolicySpec, PolicyTerms, ReplicaBounds, ScalingMetric, ScalingRule};
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::time::Span;
-use runtime_domain::value::{Name, Replicas};
+use runtime_domain::value::{Measure, Name, Replicas};
 
 use self::world::{Stop, World, digest, lock, release};
 use crate::scaling::NewScalingPolicy;
