@@ -542,11 +542,8 @@ impl World {
     }
 
     fn task_environment(&self, on: &OneHost) -> Arc<dyn Task> {
-        Arc::new(EnvironmentReconciler::new(
-            on.host.clone(),
-            on.services.deployments().clone(),
-            on.services.tenancy().clone(),
-        ))
+        let (deployments, tenancy) = (on.services.deployments().clone(), on.services.tenancy().clone());
+        Arc::new(EnvironmentReconciler::new(on.host.clone(), deployments, tenancy))
     }
 
     fn task_deployment(&self, on: &OneHost) -> Arc<dyn Task> {
