@@ -465,8 +465,6 @@ fn services(
     ids.expect_next().returning(move || Uuid::from_u128(next.fetch_add(1, Ordering::SeqCst).into()));
     let surface: Arc<dyn ComputeSurface> = place.clone();
     let ports = Ports {
-        desired_state: None,
-        tenancy: crate::TenancyPorts::default(),
         store: Arc::new(store.clone()),
         records: Records::default(),
         surfaces: [(SurfaceKind::Process, surface)].into(),
