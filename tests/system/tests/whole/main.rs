@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 mod bench;
+mod configuration;
 mod images;
 mod machine;
 mod manifests;
