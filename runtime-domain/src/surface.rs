@@ -13,9 +13,10 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::component::{ComponentSpec, ConfigurationVersionRef, ImageDigest, RevisionId};
+use crate::component::{ComponentSpec, ConfigurationVersionRef, ImageDigest, RevisionId, SecretVersionRef};
 use crate::configuration::{ConfigVersion, DeliveredConfiguration};
 use crate::id::{DeploymentId, EnvironmentId, TenantId};
+use crate::secrets::DeliveredSecret;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Percent, RangeError};
 
@@ -154,6 +155,9 @@ pub struct RevisionSpec {
     /// What it gets of the configuration version that the component's release tuple names; `None` where that names none.
     #[serde(default)]
     pub configuration: Option<DeliveredConfiguration>,
+    /// The secrets that it is given, of those that the component's release tuple names.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<DeliveredSecret>,
 }
 
 /// Where a component's traffic goes.
@@ -268,6 +272,9 @@ pub struct InstanceObservation {
     /// where it has none, or where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigurationVersionRef>,
+    /// The secret versions that it was given; none where it has none, or where that is not known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<SecretVersionRef>,
 }
 
 /// One revision of a component, as observed.

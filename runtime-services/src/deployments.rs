@@ -26,10 +26,14 @@ use crate::error::CommandError;
 use crate::existing::{self, TRIES};
 use crate::host::Host;
 use crate::manifest::{ManifestError, ReleaseManifest};
+use crate::secrets::SecretService;
 use crate::unit::{Done, Grounds, commit};
 
+mod secrets;
 mod standing;
 
+pub(crate) use secrets::Brought;
+use secrets::facts_of;
 use standing::{Standing, completed, retry_or_refuse};
 
 /// What goes wrong with a deployment's command.
@@ -58,12 +62,13 @@ pub struct Exceptions {
 pub struct DeploymentService {
     host: Host,
     environments: EnvironmentService,
+    secrets: SecretService,
 }
 
 impl DeploymentService {
-    /// The service of a host. `environments` answers whether an environment accepts deployments.
-    pub fn new(host: Host, environments: EnvironmentService) -> Self {
-        Self { host, environments }
+    /// The service of a host. `environments` answers whether an environment accepts deployments, `secrets` which versions components get.
+    pub fn new(host: Host, environments: EnvironmentService, secrets: SecretService) -> Self {
+        Self { host, environments, secrets }
     }
 
     /// Resolves a manifest's images, so that what is deployed is exactly what the registry holds now.
@@ -125,6 +130,7 @@ impl DeploymentService {
         for _ in 0..TRIES {
             let store = self.host.ports().store.for_tenant(scope);
             let (release, carried) = carrying(&*store, environment, release.clone()).await?;
+            let (release, secret_facts) = self.with_secrets(scope, environment, release).await?;
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
             if let Some(same) = standing.brings(&release) {
                 let explanation = "this release is in flight or serves already".to_owned();
@@ -141,7 +147,7 @@ impl DeploymentService {
             let mut request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
             request.configuration = in_force(carried)?;
             request.hold_released = hold_released.clone();
-            let facts = request.evidence();
+            let facts = facts_of(request.evidence(), secret_facts);
             let decided = RuntimeDeployment::request(request, self.host.now());
             let decision = decided.map_err(CommandError::Refused)?;
             if let Some(done) = self.begin(&*store, &decision, &facts, &release).await? {
@@ -163,6 +169,7 @@ impl DeploymentService {
     ) -> Result<DeploymentPreview, DeploymentError> {
         let store = self.host.ports().store.for_tenant(scope);
         let (release, carried) = carrying(&*store, environment, release).await?;
+        let (release, _) = self.with_secrets(scope, environment, release).await?;
         let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
         let admission = self.admission(scope, environment).await?;
         let clearance = self.clearance(scope, environment, None).await?;

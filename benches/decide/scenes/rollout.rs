@@ -108,6 +108,7 @@ fn observed(version: &DeployedVersion) -> ComponentObservation {
         state: InstanceState::Ready,
         restarts: 0,
         address: None,
+        secrets: Default::default(),
         configuration: None,
     };
     let revision = RevisionObservation {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runtime_domain::component::{ConfigurationVersionRef, RevisionId};
 use runtime_domain::configuration::DeliveredConfiguration;
+use runtime_domain::secrets::DeliveredSecret;
 use runtime_domain::surface::{InstanceObservation, InstanceState, RevisionSpec};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -137,6 +138,7 @@ impl Instance {
             state: view.state.clone(),
             restarts: view.restarts,
             address: view.upstream.as_ref().map(|upstream| upstream.address().to_string()),
+            secrets: self.spec.secrets.iter().map(DeliveredSecret::to_version_ref).collect(),
             configuration: view.consumed.clone(),
         }
     }

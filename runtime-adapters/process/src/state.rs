@@ -430,6 +430,7 @@ mod tests {
                 key: record().key,
                 revision: revision(1),
                 component: crate::tests::component("cart"),
+                secrets: BTreeSet::new(),
                 configuration: None,
             });
             for size in sizes {

@@ -54,7 +54,8 @@ pub struct RequestDeployment {
     pub release: Release,
     /// Proof that the environment accepts deployments (ENV-1, ENV-3).
     pub admission: Admission,
-    /// Proof that its calendar is open to one now, or that someone broke the glass.
+    /// Proof that its calendar is open to one now, or that someone broke the glass. A clearance to rotate is enough where nothing but the
+    /// versions of secrets differs from what serves.
     pub clearance: Clearance,
     /// Proof that the configuration version which the release carries is published and in force; `None` where it carries none.
     pub configuration: Option<PublishedConfiguration>,

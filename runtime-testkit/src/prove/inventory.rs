@@ -115,6 +115,7 @@ fn instance(number: usize, state: u8) -> InstanceObservation {
         state,
         restarts,
         address: None,
+        secrets: Default::default(),
         configuration: None,
     }
 }

@@ -1,6 +1,6 @@
 //! What surfaces can do, and what they show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -96,6 +96,7 @@ fn instance() -> impl Strategy<Value = InstanceObservation> {
             state,
             restarts,
             address,
+            secrets: BTreeSet::new(),
             configuration: None,
         })
 }

@@ -393,6 +393,7 @@ impl World {
                 state: state.clone(),
                 restarts,
                 address: None,
+                secrets: Default::default(),
                 configuration: None,
             };
             let seen = RevisionObservation {

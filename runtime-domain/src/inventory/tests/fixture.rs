@@ -76,6 +76,7 @@ pub(super) fn running(wanted: u16, states: &[InstanceState]) -> RevisionObservat
         state: state.clone(),
         restarts: 0,
         address: Some(format!("127.0.0.1:{}", 40_000 + index)),
+        secrets: Default::default(),
         configuration: None,
     });
     RevisionObservation { image: digest(1), wanted, instances: instances.collect(), trouble: None }
