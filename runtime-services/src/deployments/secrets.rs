@@ -2,9 +2,9 @@
 
 use runtime_domain::aggregate::EvidenceRef;
 use runtime_domain::calendar::Activity;
-use runtime_domain::component::SecretVersionRef;
+use runtime_domain::component::{RevisionId, SecretVersionRef};
 use runtime_domain::deployment::{DeploymentStatus, Purpose, Release, RuntimeDeployment};
-use runtime_domain::id::{ConfigurationId, EnvironmentId};
+use runtime_domain::id::EnvironmentId;
 use runtime_domain::rollout::GateCheck;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::time::{Span, Timestamp};
@@ -97,7 +97,13 @@ impl DeploymentService {
                 return Ok(Brought::UnderWay);
             }
             let mut release = only(serving.release(), &self.judged(&*store, serving).await?, module);
-            release.configuration_id = in_force_for(&*store, environment, release.configuration_id).await?;
+            release.configuration_id = match release.components.get(module) {
+                Some(component) => {
+                    let revision = RevisionId::new(module.clone(), serving.id());
+                    Versions::new(&*store).left_alone(environment, &revision, component).await?
+                }
+                None => None,
+            };
             let (release, carried) = carrying(&*store, environment, release).await?;
             let (release, secret_facts) = self.with_secrets(scope, environment, release).await?;
             let admission = self.admission(scope, environment).await?;
@@ -127,18 +133,6 @@ impl DeploymentService {
         }
         Ok(judged.release().clone())
     }
-}
-
-/// The configuration version that a component serves with, while it is in force; else the newest that is.
-async fn in_force_for(
-    store: &dyn TenantStore,
-    environment: EnvironmentId,
-    serving: Option<ConfigurationId>,
-) -> Result<Option<ConfigurationId>, DeploymentError> {
-    let Some(serving) = serving else { return Ok(None) };
-    let in_force = Versions::new(store).in_force(environment).await?;
-    let ids = in_force.iter().map(|version| version.aggregate.id());
-    Ok(ids.clone().find(|id| *id == serving).or(ids.clone().next()))
 }
 
 /// All facts, each once.
