@@ -2,21 +2,25 @@
 //!
 //! A folder holds everything: the SQLite store, artifacts, an OCI layout as registry, unpacked images, workloads' logs, environments.
 //! Workloads are operating-system processes behind a traffic-splitting proxy; they outlive the host and are adopted by the next
-//! [`Embedded::open`].
+//! [`Embedded::open`]. Those of the surface `functions` may run no replica, and are started by requests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use runtime_artifact_directory::ArtifactDirectory;
 use runtime_directory::DirectoryEngine;
-use runtime_domain::surface::ComponentKey;
+use runtime_domain::metric::{MetricQuery, MetricReading};
+use runtime_domain::surface::{ComponentKey, SurfaceKind};
 use runtime_http_prober::HttpProber;
 use runtime_memory::InProcessBus;
 use runtime_oci_layout::OciLayout;
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::metric::MetricSource;
+use runtime_ports::scaling_signals::ScalingSignals;
 use runtime_ports::subscriber::Subscriber;
-use runtime_ports::{PortError, PortErrorKind};
+use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_process::{ProcessSurface, ProcessSurfaceOptions};
 use runtime_services::HostOptions;
 use runtime_sqlite::SqliteStore;
@@ -34,6 +38,7 @@ pub struct Embedded {
     store: SqliteStore,
     registry: OciLayout,
     surface: Arc<ProcessSurface>,
+    functions: Arc<ProcessSurface>,
     bus: InProcessBus,
 }
 
@@ -58,6 +63,7 @@ pub struct EmbeddedOptions {
     store: SqliteOptions,
     endpoint_ports: BTreeMap<ComponentKey, u16>,
     subscribers: Vec<Arc<dyn Subscriber>>,
+    scaling_signals: Vec<Arc<dyn ScalingSignals>>,
 }
 
 impl std::fmt::Debug for EmbeddedOptions {
@@ -87,6 +93,7 @@ impl EmbeddedOptions {
             store: SqliteOptions::default(),
             endpoint_ports: BTreeMap::new(),
             subscribers: Vec::new(),
+            scaling_signals: Vec::new(),
         }
     }
 
@@ -115,12 +122,31 @@ impl EmbeddedOptions {
         self
     }
 
+    /// A source of what the surfaces cannot tell and services are scaled by, such as the length of a queue. The surfaces are asked first.
+    #[must_use]
+    pub fn scaling_signals(mut self, source: Arc<dyn ScalingSignals>) -> Self {
+        self.scaling_signals.push(source);
+        self
+    }
+
     /// The loopback port on which a component must be reachable. Without one a component gets a free port at first, and keeps it. Where
     /// another program has the port, deployments of the component wait for it and roll back at their progress deadline.
     #[must_use]
     pub fn endpoint_port(mut self, component: ComponentKey, port: u16) -> Self {
         self.endpoint_ports.insert(component, port);
         self
+    }
+}
+
+/// The metrics of two surfaces: a component runs on one of them.
+struct WhicheverHas(Arc<ProcessSurface>, Arc<ProcessSurface>);
+
+#[async_trait]
+impl MetricSource for WhicheverHas {
+    async fn read(&self, query: &MetricQuery) -> PortResult<MetricReading> {
+        let Self(one, other) = self;
+        let chosen = if other.has(&query.key) { other } else { one };
+        MetricSource::read(&**chosen, query).await
     }
 }
 
@@ -138,7 +164,8 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`].
     pub async fn open_with(options: EmbeddedOptions) -> Result<Self, OpenError> {
-        let EmbeddedOptions { folder, host, egress, store, endpoint_ports, subscribers } = options;
+        let EmbeddedOptions { folder, host, egress, store, endpoint_ports, subscribers, scaling_signals } =
+            options;
         std::fs::create_dir_all(&folder).map_err(|error| {
             let message =
                 format!("the folder {} cannot be created: choose one that can be written", folder.display());
@@ -158,18 +185,28 @@ impl Embedded {
             ids.clone(),
         );
         workloads.endpoint_ports = endpoint_ports;
+        let mut events = workloads.clone();
+        events.root = folder.join("functions");
+        events.kind = SurfaceKind::Functions;
         let surface = Arc::new(ProcessSurface::open(workloads).await?);
+        let functions = Arc::new(ProcessSurface::open(events).await?);
+        let engine = DirectoryEngine::open(folder.join("environments"))?;
         let bus = InProcessBus::new();
         let builder = subscribers.into_iter().fold(Runtime::builder(), RuntimeBuilder::subscriber);
+        let builder = scaling_signals.into_iter().fold(
+            builder.scaling_signals(surface.clone()).scaling_signals(functions.clone()),
+            RuntimeBuilder::scaling_signals,
+        );
         let runtime = builder
             .store(Arc::new(store.clone()))
             .health_results(Arc::new(store.clone()))
             .snapshots(Arc::new(store.clone()))
             .artifacts(Arc::new(artifacts))
             .surface(surface.clone())
-            .metrics(surface.clone())
+            .surface(functions.clone())
+            .metrics(Arc::new(WhicheverHas(surface.clone(), functions.clone())))
             .jobs(surface.clone())
-            .infrastructure(Arc::new(DirectoryEngine::open(folder.join("environments"))?))
+            .infrastructure(Arc::new(engine.with_surfaces([SurfaceKind::Process, SurfaceKind::Functions])))
             .registry(Arc::new(registry.clone()))
             .prober(prober)
             .publisher(Arc::new(bus.clone()))
@@ -177,7 +214,7 @@ impl Embedded {
             .ids(ids)
             .options(host)
             .build()?;
-        Ok(Self { runtime, store, registry, surface, bus })
+        Ok(Self { runtime, store, registry, surface, functions, bus })
     }
 
     /// The runtime.
@@ -195,6 +232,12 @@ impl Embedded {
         &self.surface
     }
 
+    /// The event-driven surface, which plays [`SurfaceKind::Functions`] with processes that requests start: its components may have no
+    /// replica (SCL-2).
+    pub fn functions(&self) -> &ProcessSurface {
+        &self.functions
+    }
+
     /// The bus, to observe. What must not be lost is handled by a [subscriber](EmbeddedOptions::subscriber).
     pub fn bus(&self) -> &InProcessBus {
         &self.bus
@@ -203,7 +246,7 @@ impl Embedded {
     /// Ends the host's part: proxies and supervision stop, the store is closed. Workloads keep running, to be adopted by the next
     /// [`Embedded::open`]. Stop [`Runtime::run`] first.
     pub async fn close(&self) {
-        self.surface.shutdown().await;
+        tokio::join!(self.surface.shutdown(), self.functions.shutdown());
         self.store.close().await;
     }
 }

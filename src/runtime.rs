@@ -13,6 +13,7 @@ use runtime_ports::metric::MetricSource;
 use runtime_ports::prober::HealthProber;
 use runtime_ports::publisher::EventPublisher;
 use runtime_ports::registry::ImageRegistry;
+use runtime_ports::scaling_signals::ScalingSignals;
 use runtime_ports::secret_store::SecretStore;
 use runtime_ports::snapshots::SnapshotStore;
 use runtime_ports::store::Store;
@@ -25,6 +26,7 @@ use runtime_services::environments::EnvironmentService;
 use runtime_services::health::HealthService;
 use runtime_services::inventory::InventoryService;
 use runtime_services::relay::{RelayService, SubscriberError};
+use runtime_services::scaling::ScalingService;
 use runtime_services::secrets::SecretService;
 use runtime_services::tenancy::TenancyService;
 use runtime_services::{Host, HostOptions, Ports, Records, Services};
@@ -97,6 +99,11 @@ impl Runtime {
         self.services.secrets()
     }
 
+    /// Scaling policies: apply, preview, suspend, explain.
+    pub fn scaling(&self) -> &ScalingService {
+        self.services.scaling()
+    }
+
     /// The relay: which streams of events are parked and why, and how they go on.
     pub fn relay(&self) -> &RelayService {
         self.services.relay()
@@ -144,6 +151,7 @@ pub struct RuntimeBuilder {
     registry: Option<Arc<dyn ImageRegistry>>,
     prober: Option<Arc<dyn HealthProber>>,
     metrics: Option<Arc<dyn MetricSource>>,
+    scaling_signals: Vec<Arc<dyn ScalingSignals>>,
     jobs: Option<Arc<dyn JobRunner>>,
     secret_stores: Vec<Arc<dyn SecretStore>>,
     publisher: Option<Arc<dyn EventPublisher>>,
@@ -252,6 +260,14 @@ impl RuntimeBuilder {
         self
     }
 
+    /// What services are scaled by. Each question goes to the first source that can answer it, in the order given; without a source no
+    /// policy is applied on this host.
+    #[must_use]
+    pub fn scaling_signals(mut self, source: Arc<dyn ScalingSignals>) -> Self {
+        self.scaling_signals.push(source);
+        self
+    }
+
     /// What runs jobs.
     #[must_use]
     pub fn jobs(mut self, jobs: Arc<dyn JobRunner>) -> Self {
@@ -332,6 +348,7 @@ impl RuntimeBuilder {
             registry: chosen(self.registry, "the image registry", "registry")?,
             prober: chosen(self.prober, "the health prober", "prober")?,
             metrics: chosen(self.metrics, "the metric source", "metrics")?,
+            scaling_signals: self.scaling_signals,
             jobs: chosen(self.jobs, "the job runner", "jobs")?,
             secret_stores,
             publisher: chosen(self.publisher, "the event publisher", "publisher")?,

@@ -73,7 +73,9 @@ pub use blueprint::{
 };
 pub use command::{EnvironmentChange, EnvironmentCommand, ProvisionRuntimeEnvironment, QuotaCommand};
 pub use event::{EnvironmentEvent, EnvironmentRequested};
-pub use evidence::{Admission, CommittedQuota, HostedEnvironment, QuotaReservation, ReturnedQuota};
+pub use evidence::{
+    Admission, CommittedQuota, HostedEnvironment, HostedSurface, QuotaReservation, ReturnedQuota,
+};
 pub use ledger::{QuotaEntry, QuotaLedger, ReservedQuota};
 pub use record::RuntimeEnvironmentRecord;
 pub use refusal::EnvironmentRefusal;

@@ -15,19 +15,25 @@
 //! | SuspendScaling | yes | yes | same | LIFECYCLE |
 //! | ResumeScaling | same | same | yes³ | LIFECYCLE |
 //! | RecordEvaluation | yes⁴ | yes⁴ | LIFECYCLE | LIFECYCLE |
+//! | RecordActivation, where it scales to zero | yes⁶ | yes⁶ | same | LIFECYCLE |
+//! | RecordActivation, else, or again | same | same | same | LIFECYCLE |
 //! | RecordScaled, another number | yes⁵ | yes⁵ | same | LIFECYCLE |
 //! | RecordScaled, the same number | same | same | same | LIFECYCLE |
 //! | RetirePolicy | yes | yes | yes | same |
 //!
 //! *same* means accepted and nothing changes. ¹ It is Active, and judged anew: what the former policy recommended is forgotten; when replicas
 //! changed is not. ² It stays Suspended. ³ It is due at once, and remembers nothing from before. ⁴ Violated where it is not kept, Active
-//! where it is. ⁵ It is as it was: only an evaluation knows whether a rollout is under way, and judges.
+//! where it is. ⁵ It is as it was: only an evaluation knows whether a rollout is under way, and judges. ⁶ It is as it was, and due at once; unless a replica is wanted already.
 //!
 //! # How it scales
 //!
 //! A reconciler is woken every [`EVALUATE_EVERY`], reads what the rules ask for, and records it (`RecordEvaluation`). The policy decides with
 //! [`evaluate`], whose room says how, and keeps what it wants ([`ScalingPolicy::wanted`]) until it is seen. The reconciler scales the
-//! surface and records what it sees (`RecordScaled`). Where it dies in between, the next evaluation sees what came of it.
+//! surface and records what it sees (`RecordScaled`). Where it dies in between, the effect has the same identifier
+//! ([`ScalingPolicy::effect`]) when another host does it again, and the next evaluation sees what came of it.
+//!
+//! Where something waits for a service that runs no replica, `RecordActivation` makes the policy due at once, and again after
+//! [`ACTIVATE_EVERY`] for as long as it waits.
 //!
 //! `ScalingPolicyApplied` is published when a policy takes effect, when a changed one does, and when so many replicas are seen as it wanted:
 //! never for a wish. A number that it did not want, as while a change is half done or after somebody scaled by hand, is noted and not
@@ -42,7 +48,7 @@
 //! - **SCL-3** (type, claim): a policy is of one service, whose identifier is derived from its environment and module; and a service has one
 //!   policy: [`Claim::scaling_policy`](crate::claim::Claim::scaling_policy), held until Retired.
 //! - **X-1** (evidence): only the environment's own tenant applies one:
-//!   [`HostedEnvironment`](crate::environment::HostedEnvironment).
+//!   [`HostedSurface`](crate::environment::HostedSurface), which also shows that the environment has the policy's target.
 //! - **X-3** (claim, check): asking for the same policy twice gives one: `apply_again`.
 
 mod autoscaler;
@@ -77,6 +83,6 @@ pub use spec::{
     Tolerance,
 };
 pub use state::{
-    AppliedAction, EVALUATE_EVERY, MOST_APPLIED, PolicyState, PolicyStatus, Retired, SHORT_FOR,
-    ScalingPolicy, Suspended, Violated, Wanted, Watch,
+    ACTIVATE_EVERY, AppliedAction, EVALUATE_EVERY, FormerTerms, MOST_APPLIED, MOST_FORMER, PolicyState,
+    PolicyStatus, Retired, SHORT_FOR, ScalingPolicy, Suspended, Violated, Wanted, Watch,
 };

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::{ComponentSpec, ConfigurationVersionRef, ImageDigest, RevisionId, SecretVersionRef};
 use crate::configuration::{ConfigVersion, DeliveredConfiguration};
-use crate::id::{DeploymentId, EnvironmentId, TenantId};
+use crate::id::{DeploymentId, EnvironmentId, ScalingPolicyId, TenantId};
 use crate::secrets::DeliveredSecret;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Percent, RangeError};
@@ -113,34 +113,80 @@ impl fmt::Display for ComponentKey {
     }
 }
 
+/// What intends an effect: the aggregate whose state gives the effect its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum EffectOwner {
+    /// A deployment, and what goes before every other: taking its workloads down.
+    Deployment(DeploymentId),
+    /// A scaling policy.
+    ScalingPolicy(ScalingPolicyId),
+}
+
+impl EffectOwner {
+    /// Whether one of these was replaced by who holds a later lease of `other`, and must change nothing more. Leases are of aggregates, and
+    /// several work on one component: a rollout goes on whatever a scaling policy did meanwhile, while a policy's effect that was decided
+    /// before a rollout's latest is decided again.
+    pub const fn gives_way_to(self, other: Self) -> bool {
+        !matches!((self, other), (Self::Deployment(_), Self::ScalingPolicy(_)))
+    }
+}
+
+impl fmt::Display for EffectOwner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deployment(deployment) => deployment.fmt(formatter),
+            Self::ScalingPolicy(policy) => policy.fmt(formatter),
+        }
+    }
+}
+impl From<DeploymentId> for EffectOwner {
+    fn from(deployment: DeploymentId) -> Self {
+        Self::Deployment(deployment)
+    }
+}
+impl From<ScalingPolicyId> for EffectOwner {
+    fn from(policy: ScalingPolicyId) -> Self {
+        Self::ScalingPolicy(policy)
+    }
+}
+
 /// Identifies one intended effect on the world, so that doing it again after a crash is recognised.
 ///
 /// The same intention always has the same identifier, whichever host performs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EffectId {
-    /// The deployment that intends it.
-    pub deployment: DeploymentId,
-    /// Its number among that deployment's intentions, from 1.
+    /// What intends it.
+    #[serde(flatten)]
+    pub owner: EffectOwner,
+    /// Its number among its owner's intentions, from 1.
     pub ordinal: u32,
 }
 
 impl EffectId {
+    /// The intention of this number of a deployment or a policy.
+    pub fn of(owner: impl Into<EffectOwner>, ordinal: u32) -> Self {
+        Self { owner: owner.into(), ordinal }
+    }
+
     /// Gives a revision a later version of its configuration in place. Numbered down from the end, where no rollout's own intentions come.
     pub fn delivery(revision: &RevisionId, version: ConfigVersion) -> Self {
-        Self { deployment: revision.deployment, ordinal: u32::MAX - version.get() }
+        Self::of(revision.deployment, u32::MAX - version.get())
     }
 }
 
 impl fmt::Display for EffectId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.deployment, self.ordinal)
+        write!(formatter, "{}/{}", self.owner, self.ordinal)
     }
 }
 
 /// A lease's fencing token: greater than every one that the same store gave before. A surface that fences refuses an effect whose
-/// token is smaller than the greatest it has seen for the same component, so a host that was paused and came back changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// token is smaller than the greatest it has seen for the same component, of an owner that the effect's
+/// [gives way to](EffectOwner::gives_way_to), so a host that was paused and came back changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct FencingToken(pub u64);
 
 /// One revision of a component at a number of replicas: what a surface is asked to bring about.

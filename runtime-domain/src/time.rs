@@ -55,6 +55,12 @@ impl Span {
             .unwrap_or(Timestamp::MAX_UTC)
     }
 
+    /// The point this far before `end`; the beginning of the calendar where there is no such point.
+    pub fn before(self, end: Timestamp) -> Timestamp {
+        end.checked_sub_signed(chrono::TimeDelta::milliseconds(self.millis as i64))
+            .unwrap_or(Timestamp::MIN_UTC)
+    }
+
     /// How long from `start` to `end`; zero where `end` is the earlier, so a clock that jumps back never makes a span negative.
     pub fn between(start: Timestamp, end: Timestamp) -> Self {
         Self::from_millis(u64::try_from((end - start).num_milliseconds()).unwrap_or(0))

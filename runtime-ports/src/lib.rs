@@ -14,6 +14,7 @@
 //! | [`registry`] | where images come from |
 //! | [`prober`] | asking a workload over HTTP |
 //! | [`metric`] | what the traffic shows |
+//! | [`scaling_signals`] | what services are scaled by |
 //! | [`job`] | short tasks such as migrations |
 //! | [`secret_store`] | vaults: where secrets lie, in versions |
 //! | [`publisher`] | the event bus, outbound |
@@ -33,6 +34,7 @@ pub mod prober;
 pub mod publisher;
 pub mod registry;
 pub mod retention;
+pub mod scaling_signals;
 pub mod secret_store;
 pub mod snapshots;
 pub mod store;

@@ -37,11 +37,12 @@ pub struct EffectContext {
 /// - Nothing outside the given tenant, environment and component is touched or shown.
 ///
 /// # Assumptions
-/// One host at a time works on a deployment, kept by its lease; `fence` tells the surface where that broke.
+/// One host at a time works on a deployment or a scaling policy, kept by its lease; `fence` tells the surface where that broke.
 ///
 /// # Errors
 /// [`Unsupported`](crate::PortErrorKind::Unsupported) for what the capabilities do not declare,
-/// [`Fenced`](crate::PortErrorKind::Fenced) for a token that is older than one already seen for the same component,
+/// [`Fenced`](crate::PortErrorKind::Fenced) for a token that is older than one already seen for the same component, of an owner that the
+/// effect's [gives way to](runtime_domain::surface::EffectOwner::gives_way_to),
 /// [`NotFound`](crate::PortErrorKind::NotFound) where the revision does not exist (retiring what is gone is not an error). A call that was cut off
 /// answers with [`Retry::OutcomeUnknown`](crate::Retry::OutcomeUnknown).
 #[cfg_attr(feature = "mocks", mockall::automock)]

@@ -153,6 +153,7 @@ async fn relayed(path: &std::path::Path, (aggregates, events): (u64, u64)) -> f6
         registry: Arc::new(MockImageRegistry::new()),
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
+        scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
         secret_stores: Default::default(),
         publisher: Arc::clone(&bus) as Arc<dyn EventPublisher>,

@@ -26,6 +26,7 @@ use crate::error::CommandError;
 use crate::existing::{self, TRIES};
 use crate::host::Host;
 use crate::manifest::{ManifestError, ReleaseManifest};
+use crate::scaling::ReplicaOwnership;
 use crate::secrets::SecretService;
 use crate::unit::{Done, Grounds, commit};
 
@@ -63,12 +64,19 @@ pub struct DeploymentService {
     host: Host,
     environments: EnvironmentService,
     secrets: SecretService,
+    ownership: ReplicaOwnership,
 }
 
 impl DeploymentService {
-    /// The service of a host. `environments` answers whether an environment accepts deployments, `secrets` which versions components get.
-    pub fn new(host: Host, environments: EnvironmentService, secrets: SecretService) -> Self {
-        Self { host, environments, secrets }
+    /// The service of a host. `environments` answers whether an environment accepts deployments, `secrets` which versions components get,
+    /// `ownership` which components scale by a policy.
+    pub fn new(
+        host: Host,
+        environments: EnvironmentService,
+        secrets: SecretService,
+        ownership: ReplicaOwnership,
+    ) -> Self {
+        Self { host, environments, secrets, ownership }
     }
 
     /// Resolves a manifest's images, so that what is deployed is exactly what the registry holds now.
@@ -205,12 +213,14 @@ impl DeploymentService {
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
             standing.nothing_in_flight()?;
             let admission = self.admission(scope, environment).await?;
+            let scaled = self.ownership.of(scope, environment, release.components.keys()).await?;
             let request = RequestRollback {
                 deployment_id: DeploymentId::from_uuid(self.host.ports().ids.next()),
                 target,
                 admission,
                 previous: standing.points()?,
                 seen: standing.seen.clone(),
+                scaled,
                 numbers: standing.numbers(),
                 surfaces: self.host.capabilities(),
             };
@@ -374,6 +384,21 @@ impl DeploymentService {
         Ok(completed.and_then(|loaded| loaded.aggregate.deployed_version(module, loaded.revision)))
     }
 
+    /// The deployment of a component that is in flight, if one is (DEP-3).
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn in_flight_of(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        module: &ModuleId,
+    ) -> Result<Option<RuntimeDeployment>, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let newest = RuntimeDeploymentRepository::new(&*store).newest_of(environment, module, &[]).await?;
+        Ok(newest.map(|loaded| loaded.aggregate).filter(|deployment| !deployment.status().is_final()))
+    }
+
     /// Whether any deployment of the environment is in flight.
     ///
     /// # Errors
@@ -468,6 +493,8 @@ impl DeploymentService {
         for environment in admission.promotion().into_iter().flat_map(|policy| policy.upstream()) {
             upstream.extend(completed(store, *environment, release.components.keys()).await?);
         }
+        let environment = admission.environment();
+        let scaled = self.ownership.of(store.scope(), environment, release.components.keys()).await?;
         Ok(RequestDeployment {
             deployment_id: DeploymentId::from_uuid(self.host.ports().ids.next()),
             release,
@@ -478,6 +505,7 @@ impl DeploymentService {
             hold_released: None,
             previous: standing.points()?,
             seen: standing.seen.clone(),
+            scaled,
             numbers: standing.numbers(),
             surfaces: self.host.capabilities(),
         })

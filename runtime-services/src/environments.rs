@@ -6,7 +6,7 @@ use runtime_domain::aggregate::Aggregate;
 use runtime_domain::calendar::{Activity, BreakGlass, ChangeCalendar, Clearance};
 use runtime_domain::environment::{
     Admission, EnvironmentChange, EnvironmentCommand, EnvironmentRefusal, EnvironmentStage,
-    HostedEnvironment, IsolationModel, ProvisionRuntimeEnvironment, RuntimeEnvironment,
+    HostedEnvironment, HostedSurface, IsolationModel, ProvisionRuntimeEnvironment, RuntimeEnvironment,
 };
 use runtime_domain::id::{EnvironmentId, ProjectId};
 use runtime_domain::promotion::PromotionPolicy;
@@ -372,6 +372,22 @@ impl EnvironmentService {
         let loaded = Repository::<RuntimeEnvironment>::new(&*store).load(environment.uuid()).await?;
         let loaded = loaded.ok_or(AdmissionError::NotFound)?;
         loaded.aggregate.host(loaded.revision).map_err(AdmissionError::Refused)
+    }
+
+    /// Proof that workloads of the environment can run on a surface.
+    ///
+    /// # Errors
+    /// It has no such surface, or is being taken down.
+    pub async fn host_on(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        surface: SurfaceKind,
+    ) -> Result<HostedSurface, AdmissionError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let loaded = Repository::<RuntimeEnvironment>::new(&*store).load(environment.uuid()).await?;
+        let loaded = loaded.ok_or(AdmissionError::NotFound)?;
+        loaded.aggregate.host_on(surface, loaded.revision).map_err(AdmissionError::Refused)
     }
 
     async fn command(

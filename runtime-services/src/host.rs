@@ -15,6 +15,7 @@ use runtime_ports::metric::MetricSource;
 use runtime_ports::prober::HealthProber;
 use runtime_ports::publisher::EventPublisher;
 use runtime_ports::registry::ImageRegistry;
+use runtime_ports::scaling_signals::ScalingSignals;
 use runtime_ports::secret_store::SecretStore;
 use runtime_ports::store::Store;
 use runtime_ports::surface::ComputeSurface;
@@ -40,6 +41,8 @@ pub struct Ports {
     pub prober: Arc<dyn HealthProber>,
     /// What the traffic shows.
     pub metrics: Arc<dyn MetricSource>,
+    /// What services are scaled by, each question answered by the first that can; empty where the host scales none.
+    pub scaling_signals: Vec<Arc<dyn ScalingSignals>>,
     /// Runs jobs.
     pub jobs: Arc<dyn JobRunner>,
     /// The vaults, by kind; a host may have none, and then binds no secrets.

@@ -13,7 +13,7 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`] |
+//! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`], [`scaling`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
 //! | whether the audit trail is what was written | [`audit`] |
@@ -32,6 +32,7 @@ pub mod inventory;
 pub mod manifest;
 pub mod records;
 pub mod relay;
+pub mod scaling;
 pub mod secrets;
 pub mod services;
 pub mod tenancy;

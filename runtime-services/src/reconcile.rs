@@ -4,6 +4,7 @@ mod configuration;
 mod deployment;
 mod environment;
 mod inventory;
+mod scaling;
 mod secrets;
 mod tenancy;
 
@@ -11,6 +12,7 @@ pub(crate) use configuration::ConfigurationReconciler;
 pub(crate) use deployment::DeploymentReconciler;
 pub(crate) use environment::EnvironmentReconciler;
 pub(crate) use inventory::InventoryReconciler;
+pub(crate) use scaling::ScalingReconciler;
 pub(crate) use secrets::SecretReconciler;
 pub(crate) use tenancy::TenancyReconciler;
 

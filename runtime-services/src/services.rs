@@ -15,9 +15,10 @@ use crate::host::Host;
 use crate::inventory::InventoryService;
 use crate::reconcile::{
     ConfigurationReconciler, DeploymentReconciler, EnvironmentReconciler, InventoryReconciler,
-    SecretReconciler, TenancyReconciler,
+    ScalingReconciler, SecretReconciler, TenancyReconciler,
 };
 use crate::relay::{RelayService, SubscriberError};
+use crate::scaling::{PolicyRestoration, ReplicaOwnership, ScalingService, activation};
 use crate::secrets::SecretService;
 use crate::tenancy::TenancyService;
 use crate::upkeep;
@@ -33,6 +34,7 @@ pub struct Services {
     health: HealthService,
     configuration: ConfigurationService,
     tenancy: TenancyService,
+    scaling: ScalingService,
     secrets: SecretService,
     relay: RelayService,
     audit: AuditService,
@@ -42,18 +44,27 @@ impl Services {
     /// The services of a host, whose events also go to these subscribers.
     ///
     /// # Errors
-    /// A subscriber's name is not one, or taken: `bus`, `inventory`, `health` and `configuration` are.
+    /// A subscriber's name is not one, or taken: the host's own are.
     pub fn new(host: Host, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Self, SubscriberError> {
         let environments = EnvironmentService::new(host.clone());
         let secrets = SecretService::new(host.clone(), environments.clone());
-        let deployments = DeploymentService::new(host.clone(), environments.clone(), secrets.clone());
+        let ownership = ReplicaOwnership::new(host.clone());
+        let deployments =
+            DeploymentService::new(host.clone(), environments.clone(), secrets.clone(), ownership);
         let inventory = InventoryService::new(host.clone(), deployments.clone());
         let health = HealthService::new(host.clone(), inventory.clone());
         let configuration =
             ConfigurationService::new(host.clone(), environments.clone(), deployments.clone());
         let tenancy = TenancyService::new(host.clone());
-        let contexts: [Arc<dyn Subscriber>; 3] =
-            [Arc::new(inventory.clone()), Arc::new(health.clone()), Arc::new(configuration.clone())];
+        let scaling =
+            ScalingService::new(host.clone(), environments.clone(), deployments.clone(), health.clone());
+        let restoration = PolicyRestoration::new(host.clone(), scaling.clone());
+        let contexts: [Arc<dyn Subscriber>; 4] = [
+            Arc::new(inventory.clone()),
+            Arc::new(health.clone()),
+            Arc::new(configuration.clone()),
+            Arc::new(restoration),
+        ];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
         let audit = AuditService::new(host.clone());
         Ok(Self {
@@ -65,6 +76,7 @@ impl Services {
             health,
             configuration,
             tenancy,
+            scaling,
             secrets,
             relay,
         })
@@ -115,6 +127,11 @@ impl Services {
         &self.secrets
     }
 
+    /// Scaling policies.
+    pub fn scaling(&self) -> &ScalingService {
+        &self.scaling
+    }
+
     /// The relay: what is parked, and how it goes on.
     pub fn relay(&self) -> &RelayService {
         &self.relay
@@ -123,7 +140,7 @@ impl Services {
     /// Reconciles and relays until `stop` is cancelled, then drains what is in flight and returns.
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
-        let tasks: [Arc<dyn Task>; 6] = [
+        let mut tasks: Vec<Arc<dyn Task>> = vec![
             Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
             Arc::new(DeploymentReconciler::new(host.clone(), self.secrets.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
@@ -136,7 +153,14 @@ impl Services {
                 self.environments.clone(),
             )),
         ];
+        let sources = host.ports().scaling_signals.clone();
+        if !sources.is_empty() {
+            tasks.push(Arc::new(ScalingReconciler::new(host.clone(), self.scaling.clone())));
+        }
         let mut workers = JoinSet::new();
+        for source in sources {
+            workers.spawn(activation::listen(host.clone(), self.scaling.clone(), source, stop.child_token()));
+        }
         for task in tasks {
             workers.spawn(worker::run(host.clone(), task, host.options().concurrency, stop.child_token()));
         }

@@ -53,6 +53,7 @@ pub(crate) fn host(clock: &DrivenClock, records: Records) -> Host {
         registry: Arc::new(MockImageRegistry::new()),
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
+        scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
         secret_stores: BTreeMap::new(),
         publisher: Arc::new(InProcessBus::new()),

@@ -124,6 +124,7 @@ fn service(store: &SlowStore) -> EnvironmentService {
         registry: Arc::new(MockImageRegistry::new()),
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
+        scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
         secret_stores: Default::default(),
         publisher: Arc::new(MockEventPublisher::new()),

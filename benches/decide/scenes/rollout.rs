@@ -74,6 +74,7 @@ fn request() -> RequestDeployment {
         hold_released: None,
         previous: Vec::new(),
         seen: BTreeMap::new(),
+        scaled: BTreeMap::new(),
         numbers: BTreeMap::from([(module, 1)]),
         surfaces: BTreeMap::from([(SurfaceKind::Process, capabilities)]),
     }

@@ -28,8 +28,8 @@ use crate::delivery::{DeliveryFolder, Parcel};
 use crate::instance::Instance;
 use crate::os::SURFACE_VARIABLE;
 use crate::ports::Ports;
-use crate::proxy::table::RoutingTable;
-use crate::proxy::{Proxy, ProxyLimits};
+use crate::proxy::table::{RoutingTable, Sleep};
+use crate::proxy::{ActivationLimits, Proxy, ProxyLimits};
 use crate::state::{self, Admitted, ComponentFolder, ComponentRecord, RevisionRecord, blocking, failed};
 use crate::supervisor::{self, Found};
 
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) surface: String,
     pub(crate) bundles: Bundles,
     pub(crate) ports: Arc<Ports>,
+    /// Notified when a request begins to wait for the first replica of a component.
+    pub(crate) something_waits: Arc<Notify>,
     pub(crate) tasks: TaskTracker,
     /// Set when the host stops. Workloads stay.
     pub(crate) stop: CancellationToken,
@@ -82,6 +84,31 @@ impl Change {
     }
 }
 
+/// What is routed, and by which effect.
+#[derive(Debug)]
+struct Routed {
+    traffic: Option<Traffic>,
+    effect: Option<EffectId>,
+    sleep: Sleep,
+}
+
+impl Routed {
+    /// What a record says, where it slept so before.
+    fn of(record: &ComponentRecord, before: Sleep) -> Self {
+        let wanted = record.traffic.as_ref().map(|traffic| {
+            let revisions = traffic.revisions().into_iter();
+            revisions.filter_map(|revision| record.revisions.get(revision)).any(|it| it.replicas > 0)
+        });
+        let sleep = match (wanted, before) {
+            (None, _) => Sleep::Awake,
+            (Some(false), _) => Sleep::Asleep,
+            (Some(true), Sleep::Asleep) => Sleep::Waking,
+            (Some(true), before) => before,
+        };
+        Self { traffic: record.traffic.clone(), effect: record.traffic_effect, sleep }
+    }
+}
+
 /// One component.
 #[derive(Debug)]
 pub(crate) struct Component {
@@ -95,7 +122,7 @@ pub(crate) struct Component {
     pub(crate) proxy: Arc<Proxy>,
     proxy_stop: CancellationToken,
     /// What is routed, and by which effect. Held while routes are made, so that a newer table is never replaced by an older.
-    routed: Mutex<(Option<Traffic>, Option<EffectId>)>,
+    routed: Mutex<Routed>,
     endpoint_trouble: Mutex<Option<String>>,
     torn_down: AtomicBool,
 }
@@ -106,6 +133,12 @@ impl Component {
         let limits = ProxyLimits {
             answer_timeout: options.answer_timeout.to_std(),
             connections: usize::try_from(options.connection_limit.max(1)).unwrap_or(1),
+            rate_window: options.rate_window.to_std(),
+            activation: options.is_event_driven().then(|| ActivationLimits {
+                patience: options.activation_timeout.to_std(),
+                requests: usize::try_from(options.activation_limit).unwrap_or(usize::MAX),
+                noticed: Arc::clone(&shared.something_waits),
+            }),
             shutdown_grace: options.shutdown_grace.to_std(),
         };
         Self {
@@ -113,7 +146,7 @@ impl Component {
             folder: ComponentFolder::of(&options.root, &record.key),
             proxy: Arc::new(Proxy::new(Arc::clone(&options.clock), limits)),
             proxy_stop: shared.stop.child_token(),
-            routed: Mutex::new((record.traffic.clone(), record.traffic_effect)),
+            routed: Mutex::new(Routed::of(&record, Sleep::Awake)),
             record: tokio::sync::Mutex::new(record),
             instances: Mutex::default(),
             instance_gone: Notify::new(),
@@ -146,7 +179,7 @@ impl Component {
     async fn perform_whole(self: Arc<Self>, context: EffectContext, change: Change) -> PortResult<()> {
         let operation = change.operation();
         if let Change::Apply { spec, replicas } = &change {
-            check_spec(operation, spec, *replicas)?;
+            check_spec(operation, self.shared.options.kind, spec, *replicas)?;
             // An image that is missing or damaged is refused before anything is wanted of it.
             let unpacked = self.shared.bundles.ensure(operation, &spec.component.tuple.image).await?;
             bundle::command_line(operation, &unpacked, &spec.component.arguments)?;
@@ -220,8 +253,9 @@ impl Component {
                 None => instance.stop.cancel(),
             }
         }
-        *self.routed.lock().unwrap_or_else(PoisonError::into_inner) =
-            (record.traffic.clone(), record.traffic_effect);
+        let mut routed = self.routed.lock().unwrap_or_else(PoisonError::into_inner);
+        *routed = Routed::of(record, routed.sleep);
+        drop(routed);
         self.publish();
     }
 
@@ -243,14 +277,20 @@ impl Component {
 
     /// Makes routes of what is routed and which instances are ready, and puts them in force.
     pub(crate) fn publish(&self) {
-        let routed = self.routed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routed = self.routed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ready: BTreeMap<RevisionId, Vec<_>> = BTreeMap::new();
         for instance in self.instances().values() {
             if let Some(upstream) = instance.ready_upstream() {
                 ready.entry(instance.revision().clone()).or_default().push(upstream);
             }
         }
-        self.proxy.replace(RoutingTable::new(routed.0.clone(), routed.1, &ready));
+        let revisions = routed.traffic.as_ref().map(Traffic::revisions).unwrap_or_default();
+        if routed.sleep == Sleep::Waking && revisions.iter().any(|revision| ready.contains_key(revision)) {
+            routed.sleep = Sleep::Awake;
+        }
+        let mut table = RoutingTable::new(routed.traffic.clone(), routed.effect, &ready);
+        table.sleep = routed.sleep;
+        self.proxy.replace(table);
     }
 
     /// An instance's process and files are gone.
@@ -426,11 +466,16 @@ impl Component {
     }
 }
 
-fn check_spec(operation: &'static str, spec: &RevisionSpec, replicas: u16) -> PortResult<()> {
+fn check_spec(
+    operation: &'static str,
+    kind: SurfaceKind,
+    spec: &RevisionSpec,
+    replicas: u16,
+) -> PortResult<()> {
     let component = &spec.component;
-    if component.surface != SurfaceKind::Process {
+    if component.surface != kind {
         let message =
-            format!("the component is meant for {}: this surface runs processes only", component.surface);
+            format!("the component is meant for {}: this surface plays {kind} only", component.surface);
         return Err(PortError::new(PortErrorKind::Unsupported, operation, message));
     }
     let message = if component.module != spec.key.module || spec.revision.module != spec.key.module {

@@ -1,18 +1,32 @@
 //! One replica of a revision, as the surface sees it now.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use runtime_domain::component::{ConfigurationVersionRef, RevisionId};
 use runtime_domain::configuration::DeliveredConfiguration;
 use runtime_domain::secrets::DeliveredSecret;
 use runtime_domain::surface::{InstanceObservation, InstanceState, RevisionSpec};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::os::ProcessIdentity;
 use crate::proxy::upstream::Upstream;
 
 /// The longest text of trouble that an observation carries, in characters.
 const TROUBLE_LIMIT: usize = 600;
+
+/// For how long a sample of used processor time is kept to measure by.
+const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
+/// The shortest time that used processor time says something over: it is counted in hundredths of a second.
+const SHORTEST_SAMPLE: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Clone, Copy)]
+struct CpuSample {
+    at: Instant,
+    used: Duration,
+}
 
 /// One replica. Its task alone changes the view; everybody else reads it.
 #[derive(Debug)]
@@ -37,13 +51,23 @@ struct View {
     upstream: Option<Arc<Upstream>>,
     /// The configuration version that its process was seen to run with.
     consumed: Option<ConfigurationVersionRef>,
+    process: Option<ProcessIdentity>,
+    /// What its process had used of the processors, and when that was looked at.
+    sample: Option<CpuSample>,
 }
 
 impl Instance {
     pub(crate) fn new(spec: Arc<RevisionSpec>, number: u64, restarts: u32) -> Self {
         let name = instance_name(&spec.revision, number);
-        let view =
-            View { state: InstanceState::Starting, restarts, trouble: None, upstream: None, consumed: None };
+        let view = View {
+            state: InstanceState::Starting,
+            restarts,
+            trouble: None,
+            upstream: None,
+            consumed: None,
+            process: None,
+            sample: None,
+        };
         let wanted = watch::Sender::new(spec.configuration.clone().map(Arc::new));
         Self {
             name,
@@ -98,9 +122,16 @@ impl Instance {
     }
 
     /// A process runs, and is reached there.
-    pub(crate) fn set_running(&self, upstream: Arc<Upstream>, consumed: Option<ConfigurationVersionRef>) {
+    pub(crate) fn set_running(
+        &self,
+        upstream: Arc<Upstream>,
+        consumed: Option<ConfigurationVersionRef>,
+        process: Option<ProcessIdentity>,
+    ) {
         let mut view = self.view();
         view.consumed = consumed;
+        view.process = process;
+        view.sample = None;
         view.state = InstanceState::Starting;
         view.upstream = Some(upstream);
     }
@@ -112,6 +143,7 @@ impl Instance {
         view.restarts = restarts;
         view.upstream = None;
         view.consumed = None;
+        view.process = None;
         view.trouble = Some(bounded(&trouble));
     }
 
@@ -129,6 +161,26 @@ impl Instance {
     pub(crate) fn ready_upstream(&self) -> Option<Arc<Upstream>> {
         let view = self.view();
         view.upstream.clone().filter(|_| view.state == InstanceState::Ready)
+    }
+
+    /// Its process, while it is ready for requests.
+    pub(crate) fn ready_process(&self) -> Option<ProcessIdentity> {
+        let view = self.view();
+        view.process.clone().filter(|_| view.state == InstanceState::Ready)
+    }
+
+    /// How much of one processor its process has used since it was last asked, in thousandths of one; `None` at the first time. What was
+    /// looked at a moment ago is kept, so that several who ask are all answered.
+    pub(crate) fn load(&self, used: Duration, now: Instant) -> Option<u64> {
+        let mut view = self.view();
+        let before = view.sample;
+        if before.is_none_or(|before| now.duration_since(before.at) >= SAMPLE_PERIOD) {
+            view.sample = Some(CpuSample { at: now, used });
+        }
+        let before = before.filter(|before| now.duration_since(before.at) >= SHORTEST_SAMPLE)?;
+        let spent = used.saturating_sub(before.used).as_millis();
+        let passed = now.duration_since(before.at).as_millis().max(1);
+        u64::try_from(spent * 1_000 / passed).ok()
     }
 
     pub(crate) fn observation(&self) -> InstanceObservation {

@@ -66,7 +66,7 @@ struct JobFolder(PathBuf);
 
 impl JobFolder {
     fn of(root: &Path, tenant: TenantId, effect: EffectId) -> Self {
-        let deployment = root.join("jobs").join(tenant.to_string()).join(effect.deployment.to_string());
+        let deployment = root.join("jobs").join(tenant.to_string()).join(effect.owner.to_string());
         Self(deployment.join(effect.ordinal.to_string()))
     }
     fn fence(&self) -> PathBuf {

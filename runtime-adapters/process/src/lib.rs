@@ -1,6 +1,9 @@
 //! The embedded compute surface of Factory Runtime: operating-system processes behind a traffic-splitting reverse proxy.
 //!
-//! [`ProcessSurface`] implements three ports: `ComputeSurface`, `JobRunner`, and `MetricSource` from what its own proxies see.
+//! [`ProcessSurface`] implements four ports: `ComputeSurface`, `JobRunner`, `MetricSource` from what its own proxies see, and `ScalingSignals`,
+//! from these and from what the system tells of its processes. Opened with the kind `Functions`
+//! ([`ProcessSurfaceOptions::kind`]) it is event-driven: a component may run no replica, and a request that comes then waits, within bounds,
+//! until one was started for it.
 //!
 //! # What runs
 //! Each instance is a process of its own group, in the folder of its unpacked image, without input, with its output in a rotated log. Its
@@ -32,7 +35,7 @@
 //!
 //! # Platforms
 //! Made for Linux. On other Unix systems processes cannot be told apart safely after a restart of the host, so they are neither adopted
-//! nor signalled there: stop workloads before the host ends.
+//! nor signalled there: stop workloads before the host ends. Nor is there told what they use of processors and memory.
 //!
 //! # Where to find what
 //!
@@ -42,7 +45,8 @@
 //! | `component` | one component: effects, endpoint, observation |
 //! | `supervisor`, `probe`, `instance` | the life of one instance |
 //! | `delivery` | what an instance is given beside its image, and what it says that it runs with |
-//! | `proxy` | the data plane: routes, forwarding, connections, metrics |
+//! | `proxy` | the data plane: routes, forwarding, connections, metrics, arrivals |
+//! | `signals` | what services are scaled by |
 //! | `adoption` | finding what an earlier host left |
 //! | `state`, `bundle`, `logs` | what is on disk |
 //! | `job` | jobs |
@@ -60,6 +64,7 @@ mod os;
 mod ports;
 mod probe;
 mod proxy;
+mod signals;
 mod spawn;
 mod state;
 mod supervisor;

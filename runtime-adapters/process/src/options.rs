@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use runtime_domain::surface::ComponentKey;
+use runtime_domain::surface::{ComponentKey, SurfaceKind};
 use runtime_domain::time::Span;
+use runtime_domain::value::Measure;
 use runtime_ports::clock::{Clock, IdGenerator};
 use runtime_ports::prober::HealthProber;
 use runtime_ports::registry::ImageRegistry;
@@ -19,6 +20,9 @@ pub struct ProcessSurfaceOptions {
     /// The folder that holds everything the surface keeps: state, unpacked images, logs. Created, for this user alone, where it is missing. One surface at
     /// a time may have it open.
     pub root: PathBuf,
+    /// Which kind of surface it plays: processes, by default. With [`SurfaceKind::Functions`] it is event-driven: a component may have no
+    /// replica, and a request that comes then waits until one was started for it.
+    pub kind: SurfaceKind,
     /// Where images come from.
     pub registry: Arc<dyn ImageRegistry>,
     /// Asks instances whether they are well. It must be allowed to reach loopback addresses.
@@ -44,6 +48,20 @@ pub struct ProcessSurfaceOptions {
     pub startup_allowance: Span,
     /// How long an instance may take to begin its answer before the client gets a 504; 60 s by default.
     pub answer_timeout: Span,
+    /// How long a request waits for the first replica of an event-driven component before the client gets a 503; 30 s by default.
+    pub activation_timeout: Span,
+    /// How many requests of one component may wait so at a time; 1,024 by default. More get a 503 at once.
+    pub activation_limit: u32,
+    /// Over how long the rate of a component's requests is measured, the present second included: 1 to 60 s; 10 s by default.
+    pub rate_window: Span,
+    /// How much of the processors one replica is taken to request, in thousandths of one: what a utilisation is a percentage of. 1,000 by
+    /// default.
+    pub requested_cpu: u32,
+    /// How much memory one replica is taken to request, in bytes; 512 MiB by default.
+    pub requested_memory: u64,
+    /// The share of requests that are to be answered well, between 0 and 1: what an error budget is left over from. None by default, so that
+    /// nothing is said of budgets.
+    pub objective: Option<Measure>,
     /// How many client connections one component's endpoint holds at a time; more wait to be accepted. 1,024 by default.
     pub connection_limit: u32,
     /// How long [`shutdown`](crate::ProcessSurface::shutdown) lets requests finish that are under way; 5 s by default.
@@ -51,6 +69,11 @@ pub struct ProcessSurfaceOptions {
 }
 
 impl ProcessSurfaceOptions {
+    /// Whether components may have no replica, since requests start the first.
+    pub(crate) fn is_event_driven(&self) -> bool {
+        self.kind == SurfaceKind::Functions
+    }
+
     /// The usual options for a root folder and the ports that the surface needs.
     pub fn new(
         root: impl Into<PathBuf>,
@@ -61,6 +84,7 @@ impl ProcessSurfaceOptions {
     ) -> Self {
         Self {
             root: root.into(),
+            kind: SurfaceKind::Process,
             registry,
             prober,
             clock,
@@ -73,6 +97,12 @@ impl ProcessSurfaceOptions {
             restart_delay_limit: Span::from_secs(30),
             startup_allowance: Span::from_secs(60),
             answer_timeout: Span::from_secs(60),
+            activation_timeout: Span::from_secs(30),
+            activation_limit: 1_024,
+            rate_window: Span::from_secs(10),
+            requested_cpu: 1_000,
+            requested_memory: 512 * 1024 * 1024,
+            objective: None,
             connection_limit: 1_024,
             shutdown_grace: Span::from_secs(5),
         }
@@ -84,6 +114,7 @@ impl fmt::Debug for ProcessSurfaceOptions {
         formatter
             .debug_struct("ProcessSurfaceOptions")
             .field("root", &self.root)
+            .field("kind", &self.kind)
             .field("endpoint_ports", &self.endpoint_ports)
             .field("instance_ports", &self.instance_ports)
             .finish_non_exhaustive()

@@ -5,18 +5,19 @@
 //! that was started by an earlier host is never signalled there, since its identifier may have been given to another.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Process, hang_up, identify, is_alive, kill, marked, running_for};
+pub(crate) use linux::{Process, hang_up, identify, is_alive, kill, marked, running_for, usage};
 
 #[cfg(not(target_os = "linux"))]
 mod portable;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use portable::{Process, hang_up, identify, is_alive, kill, marked, running_for};
+pub(crate) use portable::{Process, hang_up, identify, is_alive, kill, marked, running_for, usage};
 
 /// The variable that marks every process of one surface, with the surface's own identifier as its value.
 pub(crate) const SURFACE_VARIABLE: &str = "FACTORY_SURFACE";
@@ -30,6 +31,15 @@ pub(crate) struct ProcessIdentity {
     pub(crate) started: u64,
     /// Which start of the system that was.
     pub(crate) boot: String,
+}
+
+/// What a process and those that it started use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Usage {
+    /// The processors' time that it has used, in all.
+    pub(crate) cpu: Duration,
+    /// The memory that it has now, in bytes.
+    pub(crate) memory: u64,
 }
 
 /// How to ask a process to end.
@@ -63,7 +73,7 @@ pub(crate) async fn sweep(surface: &str, matches: impl Fn(&BTreeMap<String, Stri
         for process in left {
             kill(&process.identity);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     tracing::warn!("processes of an ended instance are still there a second after they were killed");
 }

@@ -6,12 +6,14 @@
 //!                          └────────▶ metrics ◀───────────────┘
 //! ```
 //!
+//! A request that comes while an event-driven component runs no replica waits in front of the table, and goes on when one is ready.
+//!
 //! A request takes its route from one table; tables are replaced, never changed. It enters an instance before it is sent, and an
 //! instance that drains lets nobody enter, so that an instance is told to stop only once the last request has left it.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -20,17 +22,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use runtime_ports::clock::Clock;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) mod arrivals;
 pub(crate) mod forward;
 pub(crate) mod metrics;
 pub(crate) mod table;
 pub(crate) mod upstream;
 
+use arrivals::Arrivals;
 use metrics::Metrics;
-use table::RoutingTable;
+use table::{RoutingTable, Sleep};
+use upstream::InFlight;
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,14 +43,29 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What bounds a proxy.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct ProxyLimits {
     /// How long an instance may take to begin its answer.
     pub(crate) answer_timeout: Duration,
     /// Client connections at a time.
     pub(crate) connections: usize,
+    /// Over how long the rate of requests is measured.
+    pub(crate) rate_window: Duration,
+    /// How requests wait for the first replica, where the component is event-driven.
+    pub(crate) activation: Option<ActivationLimits>,
     /// How long requests under way may take once the proxy stops.
     pub(crate) shutdown_grace: Duration,
+}
+
+/// What bounds how requests wait for the first replica.
+#[derive(Debug, Clone)]
+pub(crate) struct ActivationLimits {
+    /// How long one waits.
+    pub(crate) patience: Duration,
+    /// How many wait at a time.
+    pub(crate) requests: usize,
+    /// Notified when one begins to wait.
+    pub(crate) noticed: Arc<Notify>,
 }
 
 /// One component's proxy.
@@ -56,6 +76,11 @@ pub(crate) struct Proxy {
     /// Where it listens now; zero while it does not.
     port: AtomicU16,
     pub(crate) metrics: Metrics,
+    pub(crate) arrivals: Arrivals,
+    /// Notified when another table is in force.
+    replaced: Notify,
+    /// How many requests wait for the first replica.
+    waiting: AtomicUsize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: ProxyLimits,
 }
@@ -66,6 +91,22 @@ impl fmt::Debug for Proxy {
     }
 }
 
+/// A request's place among those that wait.
+struct Place<'w>(&'w AtomicUsize);
+
+impl<'w> Place<'w> {
+    fn take(waiting: &'w AtomicUsize, most: usize) -> Option<Self> {
+        let place = Self(waiting);
+        (waiting.fetch_add(1, Ordering::SeqCst) < most).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Proxy {
     pub(crate) fn new(clock: Arc<dyn Clock>, limits: ProxyLimits) -> Self {
         Self {
@@ -73,6 +114,9 @@ impl Proxy {
             turn: AtomicU64::new(0),
             port: AtomicU16::new(0),
             metrics: Metrics::default(),
+            arrivals: Arrivals::new(limits.rate_window),
+            replaced: Notify::new(),
+            waiting: AtomicUsize::new(0),
             clock,
             limits,
         }
@@ -86,6 +130,42 @@ impl Proxy {
     /// Puts another table in force, for every request from now on.
     pub(crate) fn replace(&self, table: RoutingTable) {
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+        self.replaced.notify_waiters();
+    }
+
+    /// Whether a request waits for the first replica of a component that runs none.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0 && self.table().sleep == Sleep::Asleep
+    }
+
+    /// Waits for the first replica and enters it; `None` where the component does not sleep, too many wait already, or none came in time.
+    /// Cancellation safe.
+    pub(crate) async fn woken(&self, turn: u64) -> Option<InFlight> {
+        let limits = self.limits.activation.as_ref()?;
+        if self.table().sleep == Sleep::Awake {
+            return None;
+        }
+        let place = Place::take(&self.waiting, limits.requests)?;
+        limits.noticed.notify_waiters();
+        let entered = async {
+            loop {
+                let replaced = self.replaced.notified();
+                let mut replaced = std::pin::pin!(replaced);
+                replaced.as_mut().enable();
+                let table = self.table();
+                if let Some(entered) = table.enter(turn, &[]) {
+                    return Some(entered);
+                }
+                // It woke and has nobody ready again: as for any component, there is nobody to wait for.
+                if table.sleep == Sleep::Awake {
+                    return None;
+                }
+                replaced.await;
+            }
+        };
+        let entered = tokio::time::timeout(limits.patience, entered).await.ok().flatten();
+        drop(place);
+        entered
     }
 
     /// Where it listens, while it does.

@@ -23,11 +23,15 @@ use std::path::{Path, PathBuf};
 
 use runtime_domain::component::{ConfigurationVersionRef, RevisionId};
 use runtime_domain::configuration::{ConfigVersion, DeliveredConfiguration};
-use runtime_domain::surface::{ComponentKey, EffectId, FencingToken, RevisionSpec, Traffic, TrafficWeights};
+use runtime_domain::id::{DeploymentId, ScalingPolicyId};
+use runtime_domain::surface::{
+    ComponentKey, EffectId, EffectOwner, FencingToken, RevisionSpec, Traffic, TrafficWeights,
+};
 use runtime_domain::value::Percent;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::delivery::DeliveryFolder;
 use crate::os::ProcessIdentity;
@@ -52,11 +56,14 @@ pub(crate) struct ComponentRecord {
     pub(crate) traffic: Option<Traffic>,
     /// The effect that directed the traffic.
     pub(crate) traffic_effect: Option<EffectId>,
-    /// The greatest fencing token seen.
+    /// The greatest fencing token seen of a deployment.
     fence: FencingToken,
     /// The greatest fencing token seen with a delivery: whoever delivers holds another lease than whoever rolls out.
     #[serde(default = "ComponentRecord::unfenced")]
     delivery_fence: FencingToken,
+    /// The greatest fencing token seen of a scaling policy.
+    #[serde(default)]
+    scaling_fence: FencingToken,
     effects: VecDeque<(EffectId, String)>,
 }
 
@@ -134,6 +141,7 @@ impl ComponentRecord {
             traffic_effect: None,
             fence: FencingToken(0),
             delivery_fence: FencingToken(0),
+            scaling_fence: FencingToken(0),
             effects: VecDeque::new(),
         }
     }
@@ -160,10 +168,19 @@ impl ComponentRecord {
         fence: FencingToken,
         change: &str,
     ) -> PortResult<Admitted> {
-        if self.fence > fence {
-            return Err(outdated(operation, fence, self.fence));
+        let own = effect.owner;
+        let seen = [
+            (EffectOwner::Deployment(DeploymentId::from_uuid(Uuid::nil())), self.fence),
+            (EffectOwner::ScalingPolicy(ScalingPolicyId::from_uuid(Uuid::nil())), self.scaling_fence),
+        ];
+        let first = seen.iter().filter(|(other, _)| own.gives_way_to(*other)).map(|(_, token)| *token).max();
+        if let Some(first) = first.filter(|first| *first > fence) {
+            return Err(outdated(operation, fence, first));
         }
-        self.fence = fence;
+        match own {
+            EffectOwner::Deployment(_) => self.fence = fence,
+            EffectOwner::ScalingPolicy(_) => self.scaling_fence = fence,
+        }
         let done = (effect, change.to_owned());
         match self.effects.iter().position(|known| *known == done) {
             Some(at) if at + 1 < self.effects.len() => Ok(Admitted::AlreadyDone),
@@ -368,13 +385,11 @@ pub(crate) fn failed(operation: &'static str, what: impl Into<String>, error: io
 
 #[cfg(test)]
 mod tests {
-    use runtime_domain::id::DeploymentId;
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
     use runtime_domain::id::{EnvironmentId, TenantId};
     use runtime_domain::value::Name;
-    use uuid::Uuid;
 
     use super::*;
 
@@ -387,7 +402,7 @@ mod tests {
     }
 
     fn effect(deployment: u128, ordinal: u32) -> EffectId {
-        EffectId { deployment: DeploymentId::from_uuid(Uuid::from_u128(deployment)), ordinal }
+        EffectId::of(DeploymentId::from_uuid(Uuid::from_u128(deployment)), ordinal)
     }
 
     fn revision(number: u128) -> RevisionId {
@@ -404,6 +419,33 @@ mod tests {
         assert_eq!(admit(1, 2, 4).expect_err("it is older").kind(), PortErrorKind::Fenced);
         assert!(admit(2, 1, 6).is_ok());
         assert_eq!(admit(1, 2, 5).expect_err("it is older").kind(), PortErrorKind::Fenced);
+    }
+
+    #[test]
+    fn a_rollout_goes_on_past_a_scaling_policy_and_a_policy_that_was_overtaken_does_not() {
+        let mut record = record();
+        let mut admit = |owner: EffectOwner, token| {
+            let admitted = record.admit(
+                "surface.scale",
+                EffectId::of(owner, 1),
+                FencingToken(token),
+                &token.to_string(),
+            );
+            admitted.map_err(|error| error.kind())
+        };
+        let rollout = EffectOwner::Deployment(DeploymentId::from_uuid(Uuid::from_u128(1)));
+        let policy = EffectOwner::ScalingPolicy(ScalingPolicyId::from_uuid(Uuid::from_u128(2)));
+        assert!(admit(rollout, 5).is_ok());
+        assert!(admit(policy, 7).is_ok());
+        assert!(admit(rollout, 5).is_ok(), "its lease is as good as it was");
+        assert_eq!(admit(policy, 6), Err(PortErrorKind::Fenced), "another host has the policy");
+        assert!(admit(rollout, 9).is_ok());
+        assert_eq!(
+            admit(policy, 8),
+            Err(PortErrorKind::Fenced),
+            "it was decided before the rollout's latest"
+        );
+        assert!(admit(policy, 10).is_ok());
     }
 
     #[test]

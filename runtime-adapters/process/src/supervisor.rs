@@ -159,7 +159,7 @@ impl Life {
     fn attended(&self, running: Running, port: PortLease) -> Attended {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.port()));
         let upstream = Arc::new(Upstream::new(self.instance.revision().clone(), address));
-        self.instance.set_running(Arc::clone(&upstream), self.started_with());
+        self.instance.set_running(Arc::clone(&upstream), self.started_with(), running.identity().cloned());
         Attended { running, upstream, port, since: Instant::now() }
     }
 

@@ -13,8 +13,8 @@ use runtime_domain::configuration::DeliveredConfiguration;
 use runtime_domain::id::{EnvironmentId, TenantId};
 use runtime_domain::metric::{MetricQuery, MetricReading};
 use runtime_domain::surface::{
-    ComponentKey, ComponentObservation, EffectClass, EffectId, RevisionSpec, SurfaceCapabilities,
-    SurfaceKind, Traffic, TrafficControl,
+    ComponentKey, ComponentObservation, EffectClass, EffectId, RevisionSpec, SurfaceCapabilities, Traffic,
+    TrafficControl,
 };
 use runtime_ports::job::{JobRequest, JobRunner, JobState};
 use runtime_ports::metric::MetricSource;
@@ -46,7 +46,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// stay, as they do after [`shutdown`](Self::shutdown).
 #[derive(Debug)]
 pub struct ProcessSurface {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     components: Arc<Components>,
     jobs: Arc<Jobs>,
     _stops_tasks: DropGuard,
@@ -144,6 +144,11 @@ impl ProcessSurface {
         self.component(key).and_then(|component| component.proxy.table().effect)
     }
 
+    /// Whether anything of this component was applied here.
+    pub fn has(&self, key: &ComponentKey) -> bool {
+        self.component(key).is_some()
+    }
+
     /// After a shutdown the folder may be another host's.
     fn is_open(&self, operation: &'static str) -> PortResult<()> {
         if self.shared.stop.is_cancelled() {
@@ -169,11 +174,11 @@ impl ProcessSurface {
         first_error
     }
 
-    fn component(&self, key: &ComponentKey) -> Option<Arc<Component>> {
+    pub(crate) fn component(&self, key: &ComponentKey) -> Option<Arc<Component>> {
         self.components.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn components_where(&self, wanted: impl Fn(&ComponentKey) -> bool) -> Vec<Arc<Component>> {
+    pub(crate) fn components_where(&self, wanted: impl Fn(&ComponentKey) -> bool) -> Vec<Arc<Component>> {
         let components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         components.iter().filter(|(key, _)| wanted(key)).map(|(_, component)| Arc::clone(component)).collect()
     }
@@ -214,6 +219,7 @@ async fn begin(options: ProcessSurfaceOptions, stop: CancellationToken) -> PortR
         ports: Arc::new(Ports::new(options.instance_ports.clone())),
         options,
         surface,
+        something_waits: Arc::default(),
         tasks: TaskTracker::new(),
         stop,
         lock,
@@ -280,7 +286,7 @@ async fn tend(shared: Arc<Shared>, components: Arc<Components>, jobs: Arc<Jobs>)
 impl ComputeSurface for ProcessSurface {
     fn capabilities(&self) -> SurfaceCapabilities {
         SurfaceCapabilities {
-            kind: SurfaceKind::Process,
+            kind: self.shared.options.kind,
             traffic: TrafficControl::Weighted,
             concurrent_revisions: CONCURRENT_REVISIONS,
             metrics_by_revision: true,

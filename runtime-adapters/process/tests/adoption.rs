@@ -85,7 +85,7 @@ async fn a_killed_host_leaves_nothing_that_the_next_does_not_know() {
     stage.open().await;
     stage.ready(1, 2).await;
     assert_eq!(stage.ask("/").await, (200, revision(1).to_string()));
-    let job = EffectId { deployment: world::deployment(1), ordinal: 3 };
+    let job = EffectId::of(world::deployment(1), 3);
     let ended = tokio::time::timeout(world::PATIENCE, async {
         loop {
             match stage.surface().state(key().tenant, job).await.expect("known") {

@@ -28,7 +28,7 @@ fn request(ordinal: u32, variables: serde_json::Value) -> JobRequest {
     }))
     .expect("a job");
     JobRequest {
-        effect: EffectId { deployment: world::deployment(1), ordinal },
+        effect: EffectId::of(world::deployment(1), ordinal),
         fence: FencingToken(1),
         tenant: key().tenant,
         environment: key().environment,
@@ -180,8 +180,7 @@ async fn a_destroyed_environment_takes_its_jobs_with_it() {
 /// What is on disk where a host died after it wrote the job down and before it knew the process.
 fn forget_the_process(stage: &Stage, request: &JobRequest) -> std::path::PathBuf {
     let deployment = stage.root().join("jobs").join(request.tenant.to_string());
-    let folder =
-        deployment.join(request.effect.deployment.to_string()).join(request.effect.ordinal.to_string());
+    let folder = deployment.join(request.effect.owner.to_string()).join(request.effect.ordinal.to_string());
     let text = std::fs::read_to_string(folder.join("job.json")).expect("its record");
     let mut record: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let process = record.pointer_mut("/process").expect("its process is kept");

@@ -12,7 +12,7 @@ use crate::component::{ComponentSpec, ReleaseReference, RevisionId};
 use crate::configuration::PublishedConfiguration;
 use crate::deployment::RollbackPoint;
 use crate::environment::Admission;
-use crate::id::{AggregateKind, ConfigurationId, DeploymentId};
+use crate::id::{AggregateKind, ConfigurationId, DeploymentId, ScalingPolicyId};
 use crate::metric::MetricReading;
 use crate::rollout::gate::{GateSpec, ProbeResult};
 use crate::rollout::{DeploymentStrategy, GateIndex, RolloutLimits, Track};
@@ -69,6 +69,8 @@ pub struct RequestDeployment {
     pub previous: Vec<RollbackPoint>,
     /// What the surfaces show of each component.
     pub seen: BTreeMap<ModuleId, SeenRevisions>,
+    /// The scaling policies that own the components' replicas now: how many there are is theirs to say, not the release's.
+    pub scaled: BTreeMap<ModuleId, ScalingPolicyId>,
     /// The number of this deployment for each component: one more than the newest one's, however that ended.
     pub numbers: BTreeMap<ModuleId, u32>,
     /// What the host's surfaces can do.
@@ -89,6 +91,8 @@ pub struct RequestRollback {
     pub previous: Vec<RollbackPoint>,
     /// What the surfaces show of each component.
     pub seen: BTreeMap<ModuleId, SeenRevisions>,
+    /// As in [`RequestDeployment::scaled`].
+    pub scaled: BTreeMap<ModuleId, ScalingPolicyId>,
     /// As in [`RequestDeployment::numbers`].
     pub numbers: BTreeMap<ModuleId, u32>,
     /// What the host's surfaces can do.

@@ -292,7 +292,7 @@ impl RuntimeDeployment {
         let Some(ordinal) = self.intentions.checked_add(1) else {
             return Decision::unchanged("no effect can be numbered any more");
         };
-        let effect = EffectId { deployment: self.deployment_id, ordinal };
+        let effect = EffectId::of(self.deployment_id, ordinal);
         let event = DeploymentEvent::EffectIntended { track: track.clone(), job, effect };
         Decision::of(vec![event], "the intention is made durable before it is carried out")
     }

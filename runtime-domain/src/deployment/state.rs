@@ -457,9 +457,22 @@ impl RuntimeDeployment {
         })
     }
 
-    /// Whether it was asked to bring exactly this release: the natural key of a request.
+    /// Whether it was asked to bring exactly this release: the natural key of a request. Which policy scales a component, and to how
+    /// many replicas, is no part of what was asked.
     pub fn brings(&self, release: &Release) -> bool {
-        self.purpose == Purpose::Rollout && *self.release == *release
+        self.purpose == Purpose::Rollout && (*self.release == *release || self.is_as_asked(release.clone()))
+    }
+
+    fn is_as_asked(&self, mut asked: Release) -> bool {
+        for (module, own) in
+            self.release.components.iter().filter(|(_, own)| own.tuple.scaling_policy.is_some())
+        {
+            if let Some(component) = asked.components.get_mut(module) {
+                component.tuple.scaling_policy = own.tuple.scaling_policy;
+                component.replicas = own.replicas;
+            }
+        }
+        *self.release == asked
     }
 
     /// The images that a rollback quarantines: those that were not serving before.

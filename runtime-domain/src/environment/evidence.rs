@@ -122,7 +122,46 @@ impl HostedEnvironment {
     }
 }
 
+/// Proof that a [`HostedEnvironment`] has this surface, or is being given it.
+///
+/// Only [`RuntimeEnvironment::host_on`] hands it out. It can stop being true, as the environment's own proof can.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "evidence proves something to the command that takes it"]
+pub struct HostedSurface {
+    pub(crate) environment: HostedEnvironment,
+    pub(crate) surface: SurfaceKind,
+}
+
+impl HostedSurface {
+    /// The environment.
+    pub fn environment(&self) -> &HostedEnvironment {
+        &self.environment
+    }
+
+    /// The surface.
+    pub fn surface(&self) -> SurfaceKind {
+        self.surface
+    }
+
+    /// The fact to re-check: the environment's stored revision when it said so.
+    pub fn evidence(&self) -> EvidenceRef {
+        self.environment.evidence()
+    }
+}
+
 impl RuntimeEnvironment {
+    /// Shows that workloads of this environment can run on `surface`. `at` is its stored revision.
+    ///
+    /// # Errors
+    /// CAPABILITY where it has no such surface; LIFECYCLE where it is being taken down, or is gone.
+    pub fn host_on(&self, surface: SurfaceKind, at: Revision) -> Result<HostedSurface, EnvironmentRefusal> {
+        let environment = self.host(at)?;
+        if !self.surfaces.contains(&surface) {
+            return Err(EnvironmentRefusal::SurfaceAbsent { surface });
+        }
+        Ok(HostedSurface { environment, surface })
+    }
+
     /// Admits a deployment of this environment's tenant. `at` is the environment's stored revision; `binding` the tenant's place in
     /// it, which prod cannot do without and other stages use where it is given.
     ///

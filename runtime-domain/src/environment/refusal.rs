@@ -159,6 +159,12 @@ pub enum EnvironmentRefusal {
     /// Too many bindings hold something.
     #[error("{} bindings hold a quota, and no more can", crate::environment::QuotaLedger::MOST_BINDINGS)]
     LedgerFull,
+    /// The environment has no such surface.
+    #[error("the environment has no surface {surface}")]
+    SurfaceAbsent {
+        /// Which.
+        surface: SurfaceKind,
+    },
     /// The command does not fit the present state.
     #[error("{command} is not possible while the environment is {status}")]
     Lifecycle {
@@ -186,7 +192,7 @@ impl Refusal for EnvironmentRefusal {
             | Self::StillHeld { .. } => Rule::Ten2,
             Self::Fixed { .. } => Rule::Env2,
             Self::NameTaken { .. } | Self::Different { .. } => Rule::X3,
-            Self::SurfaceRemoved { .. } => Rule::Capability,
+            Self::SurfaceRemoved { .. } | Self::SurfaceAbsent { .. } => Rule::Capability,
             Self::NoSurface
             | Self::BadDestination { .. }
             | Self::BadReason
@@ -224,6 +230,9 @@ impl Refusal for EnvironmentRefusal {
                 format!("ask for exactly what `{name}` is, change it, or choose another name")
             }
             Self::SurfaceRemoved { surface, .. } => format!("keep {surface} among the surfaces"),
+            Self::SurfaceAbsent { surface } => {
+                format!("name a surface of the environment, or add {surface} to its surfaces")
+            }
             Self::NoSurface => "name at least one surface, such as process".to_string(),
             Self::BadDestination { .. } => {
                 "write `host` or `host:port`: a host name or an IP address, and a port from 1 to 65535"

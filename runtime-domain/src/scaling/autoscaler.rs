@@ -20,7 +20,7 @@
 //! 8. **Bounds**, whatever went before.
 //! 9. **Rollouts.** While one is under way, none is taken away below what its plan holds, whatever the bounds say. More may be added, to what
 //!    serves: never to a revision that is not promoted, and never in its place. A plan waits for so many replicas *or more*,
-//!    so that no scaling can keep it from ending.
+//!    so that no scaling can keep it from ending; where it takes away itself what serves, as when it rolls, it says what the most is.
 //!
 //! # What follows
 //!
@@ -306,8 +306,9 @@ impl Course<'_> {
         }
         if let Some(rollout) = input.rollout {
             let floor = rollout.floor.min(current);
-            let held = self.desired.max(floor);
-            self.turn(held, || format!("the rollout that is under way holds {}", rollout.floor));
+            let most = rollout.most.unwrap_or(u16::MAX).max(current);
+            let held = self.desired.max(floor).min(most);
+            self.turn(held, || format!("the rollout that is under way holds {held}"));
         }
     }
 

@@ -3,8 +3,8 @@
 use alloc::string::String;
 
 use crate::aggregate::EvidenceRef;
-use crate::environment::HostedEnvironment;
-use crate::id::{AggregateKind, EnvironmentId, ScalingPolicyId, TenantId};
+use crate::environment::HostedSurface;
+use crate::id::{EnvironmentId, ScalingPolicyId, TenantId};
 use crate::scaling::{Input, PolicySpec};
 use crate::value::ModuleId;
 
@@ -21,18 +21,14 @@ pub struct ApplyScalingPolicy {
     pub module_id: ModuleId,
     /// What it says.
     pub policy: PolicySpec,
-    /// Proof that the environment exists and is the tenant's. The commit re-checks it.
-    pub environment: HostedEnvironment,
+    /// Proof that the environment exists, is the tenant's, and has the policy's target among its surfaces. The commit re-checks it.
+    pub surface: HostedSurface,
 }
 
 impl ApplyScalingPolicy {
     /// The fact that the request rests on: its commit re-checks that it is still at exactly its revision.
     pub fn evidence(&self) -> EvidenceRef {
-        EvidenceRef {
-            kind: AggregateKind::RuntimeEnvironment,
-            id: self.environment.environment().uuid(),
-            revision: self.environment.at(),
-        }
+        self.surface.evidence()
     }
 }
 
@@ -56,6 +52,8 @@ pub enum ScalingCommand {
         /// What.
         input: Input,
     },
+    /// Something waits for the service, which runs no replica: it is to be evaluated at once.
+    RecordActivation,
     /// So many replicas are there now.
     RecordScaled {
         /// How many, whether ready or not.
@@ -76,6 +74,7 @@ impl ScalingCommand {
             Self::SuspendScaling { .. } => "SuspendScaling",
             Self::ResumeScaling => "ResumeScaling",
             Self::RecordEvaluation { .. } => "RecordEvaluation",
+            Self::RecordActivation => "RecordActivation",
             Self::RecordScaled { .. } => "RecordScaled",
             Self::RetirePolicy { .. } => "RetirePolicy",
         }

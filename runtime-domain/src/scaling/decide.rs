@@ -5,6 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::aggregate::Decision;
+use crate::environment::HostedSurface;
 use crate::id::ServiceId;
 use crate::reason;
 use crate::scaling::{
@@ -15,16 +16,28 @@ use crate::time::Timestamp;
 
 type Decided = Result<Decision<ScalingEvent>, ScalingRefusal>;
 
+impl ApplyScalingPolicy {
+    fn check(&self) -> Result<(), ScalingRefusal> {
+        let hosted = self.surface.environment();
+        if hosted.environment() != self.environment_id || hosted.tenant() != self.tenant_id {
+            return Err(ScalingRefusal::ForeignEvidence);
+        }
+        proven(&self.policy, &self.surface)
+    }
+}
+
+fn proven(policy: &PolicySpec, surface: &HostedSurface) -> Result<(), ScalingRefusal> {
+    let (target, proven) = (policy.bounds().target(), surface.surface());
+    if target == proven { Ok(()) } else { Err(ScalingRefusal::OtherSurface { target, proven }) }
+}
+
 impl ScalingPolicy {
     /// Decides on a new policy. It takes effect at once, whether its service runs already or not.
     ///
     /// # Errors
-    /// X-1 where the evidence is of another tenant or environment.
+    /// X-1 where the evidence is of another tenant or environment, CAPABILITY where it is of another surface than the policy's target.
     pub fn apply(command: &ApplyScalingPolicy) -> Decided {
-        let hosted = &command.environment;
-        if hosted.environment() != command.environment_id || hosted.tenant() != command.tenant_id {
-            return Err(ScalingRefusal::ForeignEvidence);
-        }
+        command.check()?;
         let identity = PolicyIdentity {
             scaling_policy_id: command.scaling_policy_id,
             tenant_id: command.tenant_id,
@@ -40,16 +53,13 @@ impl ScalingPolicy {
     /// Answers the command that made this policy when it comes again, under whatever new identifier.
     ///
     /// # Errors
-    /// X-1 where the evidence is of another tenant or environment; SCL-3 where the policy differs from what is asked for; LIFECYCLE where it
+    /// As [`ScalingPolicy::apply`]; SCL-3 where the policy differs from what is asked for; LIFECYCLE where it
     /// was retired.
     pub fn apply_again(&self, command: &ApplyScalingPolicy) -> Decided {
         if let PolicyState::Retired(_) = self.state {
             return Err(self.lifecycle("ApplyScalingPolicy", "apply a new policy, with a new identifier"));
         }
-        let hosted = &command.environment;
-        if hosted.environment() != command.environment_id || hosted.tenant() != command.tenant_id {
-            return Err(ScalingRefusal::ForeignEvidence);
-        }
+        command.check()?;
         let mut differences = self.spec.differences(&command.policy);
         let service = ServiceId::of(command.environment_id, &command.module_id);
         if service != self.identity.service_id || command.module_id != self.identity.module_id {
@@ -81,6 +91,7 @@ impl ScalingPolicy {
             ScalingCommand::SuspendScaling { reason } => self.suspend(reason),
             ScalingCommand::ResumeScaling => Ok(self.resume()),
             ScalingCommand::RecordEvaluation { input } => self.evaluation(input, now),
+            ScalingCommand::RecordActivation => Ok(self.activation()),
             ScalingCommand::RecordScaled { observed } => Ok(self.scaled(*observed)),
             ScalingCommand::RetirePolicy { reason } => {
                 let reason = reason::stated(reason).ok_or(ScalingRefusal::BadReason)?;
@@ -88,6 +99,21 @@ impl ScalingPolicy {
                 Ok(Decision::of(vec![retired], "the service scales by this policy no more"))
             }
         }
+    }
+
+    /// Decides on [`ScalingCommand::ChangePolicy`], with proof that the environment has what the changed policy is for.
+    ///
+    /// # Errors
+    /// X-1 where the evidence is of another tenant or environment, CAPABILITY where it is of another surface; else as
+    /// [`ScalingPolicy::decide`].
+    pub fn change_on(&self, policy: &PolicySpec, surface: &HostedSurface, now: Timestamp) -> Decided {
+        let hosted = surface.environment();
+        if hosted.environment() != self.identity.environment_id || hosted.tenant() != self.identity.tenant_id
+        {
+            return Err(ScalingRefusal::ForeignEvidence);
+        }
+        proven(policy, surface)?;
+        self.decide(&ScalingCommand::ChangePolicy { policy: policy.clone() }, now)
     }
 
     fn change(&self, policy: &PolicySpec) -> Decision<ScalingEvent> {
@@ -147,6 +173,21 @@ impl ScalingPolicy {
         });
         events.extend(self.judged(violation));
         Ok(Decision::of(events, explanation))
+    }
+
+    fn activation(&self) -> Decision<ScalingEvent> {
+        let Some(watch) = self.state.watch().filter(|_| self.spec.bounds().scales_to_zero()) else {
+            return Decision::unchanged("it does not scale to zero, or is suspended: nothing is started");
+        };
+        if watch.activated_at.is_some() {
+            return Decision::unchanged("it is known that something waits");
+        }
+        match watch.wanted {
+            Some(Wanted { from: 0, to }) => Decision::unchanged(format!("{to} replicas are on their way")),
+            _ => {
+                Decision::of(vec![ScalingEvent::ScalingActivated], "something waits: it is evaluated at once")
+            }
+        }
     }
 
     fn scaled(&self, observed: u16) -> Decision<ScalingEvent> {

@@ -144,6 +144,8 @@ pub enum ScalingEvent {
         /// Why.
         explanation: String,
     },
+    /// Something waits for the service, which runs no replica.
+    ScalingActivated,
     /// Another number of replicas was seen than before, not yet or not by the policy's doing.
     ReplicasObserved {
         /// How many.
@@ -170,6 +172,7 @@ impl DomainEvent for ScalingEvent {
             Self::ScalingPolicyViolated { .. } => "ScalingPolicyViolated",
             Self::ScalingPolicyKept => "ScalingPolicyKept",
             Self::ScalingEvaluated { .. } => "ScalingEvaluated",
+            Self::ScalingActivated => "ScalingActivated",
             Self::ReplicasObserved { .. } => "ReplicasObserved",
             Self::ScalingSuspended { .. } => "ScalingSuspended",
             Self::ScalingResumed => "ScalingResumed",
@@ -182,6 +185,7 @@ impl DomainEvent for ScalingEvent {
             Self::ScalingPolicyApplied { .. } | Self::ScalingPolicyViolated { .. } => Some(1),
             Self::ScalingPolicyKept
             | Self::ScalingEvaluated { .. }
+            | Self::ScalingActivated
             | Self::ReplicasObserved { .. }
             | Self::ScalingSuspended { .. }
             | Self::ScalingResumed

@@ -8,8 +8,9 @@ use crate::aggregate::{Aggregate, DomainEvent, Misapplied, RecordError};
 use crate::claim::Claim;
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
 use crate::scaling::{
-    AppliedAction, EVALUATE_EVERY, Findings, History, MOST_APPLIED, PolicyEffect, PolicySpec, PolicyState,
-    Retired, ScalingEvent, ScalingPolicy, ScalingPolicyRecord, Suspended, Violated, Wanted, Watch,
+    ACTIVATE_EVERY, AppliedAction, EVALUATE_EVERY, Findings, FormerTerms, History, MOST_APPLIED, MOST_FORMER,
+    PolicyEffect, PolicySpec, PolicyState, Retired, ScalingEvent, ScalingPolicy, ScalingPolicyRecord,
+    Suspended, Violated, Wanted, Watch,
 };
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -52,7 +53,12 @@ impl Aggregate for ScalingPolicy {
 
     fn wake_at(&self) -> Option<Timestamp> {
         let watch = self.state.watch()?;
-        Some(watch.history.evaluated_at().map_or(watch.since, |last| EVALUATE_EVERY.after(last)))
+        let Some(last) = watch.history.evaluated_at() else { return Some(watch.since) };
+        let regular = EVALUATE_EVERY.after(last);
+        // Where the clock went back since the last evaluation, what waits is not held up until it has caught up.
+        let activated =
+            watch.activated_at.map(|at| if last > at { at } else { at.max(ACTIVATE_EVERY.after(last)) });
+        Some(activated.map_or(regular, |activated| activated.min(regular)))
     }
 
     fn evolve(state: Option<Self>, event: &ScalingEvent, at: Timestamp) -> Result<Self, Misapplied> {
@@ -65,6 +71,8 @@ impl Aggregate for ScalingPolicy {
                 spec: policy.clone(),
                 applied_at: at,
                 applied: alloc::vec::Vec::new(),
+                former: alloc::vec::Vec::new(),
+                intentions: 0,
                 state: PolicyState::Active(Watch::begun(History::default(), at)),
             }),
             (None, _) => Err(Misapplied { event: event.name(), state: "absent" }),
@@ -91,6 +99,12 @@ impl ScalingPolicy {
             ScalingEvent::ScalingEvaluated { findings, .. } => {
                 let spec = &self.spec;
                 self.state.watch_mut()?.find(spec, findings, at);
+                self.intentions =
+                    self.intentions.saturating_add(u32::from(findings.desired != findings.current));
+                Some(self)
+            }
+            ScalingEvent::ScalingActivated => {
+                self.state.watch_mut()?.activated_at = Some(at);
                 Some(self)
             }
             ScalingEvent::ReplicasObserved { observed } => {
@@ -142,6 +156,10 @@ impl ScalingPolicy {
                     PolicyState::Suspended(suspended) => PolicyState::Suspended(suspended),
                     PolicyState::Retired(_) => return None,
                 };
+                if self.former.len() >= MOST_FORMER {
+                    self.former.remove(0);
+                }
+                self.former.push(FormerTerms { policy: self.spec, since: self.applied_at, until: at });
                 Some(Self { spec: policy.clone(), applied_at: at, state, ..self })
             }
             PolicyEffect::Scaled { from, to } => {
@@ -170,11 +188,12 @@ impl PolicyState {
 
 impl Watch {
     fn begun(history: History, at: Timestamp) -> Self {
-        Self { since: at, history, observed: None, wanted: None }
+        Self { since: at, history, observed: None, wanted: None, activated_at: None }
     }
 
     fn find(&mut self, spec: &PolicySpec, findings: &Findings, at: Timestamp) {
         self.history = core::mem::take(&mut self.history).evaluated(spec, findings, at);
+        self.activated_at = None;
         let Findings { current, desired, .. } = *findings;
         // A change that is not all there yet counts from where it began, whichever count is wanted by now.
         let begun = self.wanted.map(|wanted| wanted.from).filter(|from| *from != desired);

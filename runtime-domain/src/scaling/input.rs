@@ -72,6 +72,9 @@ pub struct BurnReading {
 pub struct RolloutInFlight {
     /// How many replicas of what serves its plan holds at this stage.
     pub floor: u16,
+    /// The most replicas of what serves that its plan can go on with, where it changes their number itself. None is added beyond.
+    #[serde(default)]
+    pub most: Option<u16>,
 }
 
 /// All that one evaluation rests on.

@@ -10,8 +10,8 @@ use crate::aggregate::{Aggregate, RecordError};
 use crate::id::{EnvironmentId, ScalingPolicyId, ServiceId, TenantId};
 use crate::reason;
 use crate::scaling::{
-    AppliedAction, MOST_APPLIED, PolicyIdentity, PolicySpec, PolicyState, Retired, ScalingPolicy, Suspended,
-    Violated, Violation,
+    AppliedAction, FormerTerms, MOST_APPLIED, MOST_FORMER, PolicyIdentity, PolicySpec, PolicyState, Retired,
+    ScalingPolicy, Suspended, Violated, Violation,
 };
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -30,12 +30,14 @@ pub struct ScalingPolicyRecord {
     policy: PolicySpec,
     applied_at: Timestamp,
     applied: Vec<AppliedAction>,
+    former: Vec<FormerTerms>,
+    intentions: u32,
     state: PolicyState,
 }
 
 impl ScalingPolicyRecord {
     pub(super) fn of(policy: &ScalingPolicy) -> Self {
-        let ScalingPolicy { identity, spec, applied_at, applied, state } = policy.clone();
+        let ScalingPolicy { identity, spec, applied_at, applied, former, intentions, state } = policy.clone();
         let PolicyIdentity { scaling_policy_id, tenant_id, environment_id, service_id, module_id } = identity;
         Self {
             scaling_policy_id,
@@ -46,6 +48,8 @@ impl ScalingPolicyRecord {
             policy: spec,
             applied_at,
             applied,
+            former,
+            intentions,
             state,
         }
     }
@@ -68,6 +72,8 @@ impl ScalingPolicyRecord {
             spec: self.policy,
             applied_at: self.applied_at,
             applied: self.applied,
+            former: self.former,
+            intentions: self.intentions,
             state: self.state,
         };
         match policy.fault() {
@@ -89,6 +95,9 @@ impl ScalingPolicy {
         if self.applied.iter().any(|action| action.from == action.to) {
             return Some(("CONTENT", "an action changed nothing"));
         }
+        if self.former.len() > MOST_FORMER {
+            return Some(("CONTENT", "more former terms are remembered than are kept"));
+        }
         match &self.state {
             PolicyState::Active(_) => {}
             PolicyState::Violated(Violated { violation, .. }) => {
@@ -107,7 +116,13 @@ impl ScalingPolicy {
         if let Some(why) = watch.history.fault() {
             return Some(("CONTENT", why));
         }
+        if watch.activated_at.is_some() && !self.spec.bounds().scales_to_zero() {
+            return Some(("SCL-2", "something waits for the first replica, and it never runs none"));
+        }
         let wanted = watch.wanted?;
+        if self.intentions == 0 {
+            return Some(("LIFECYCLE", "something is wanted that was never intended"));
+        }
         if wanted.to < self.spec.bounds().least() {
             return Some(("SCL-1", "fewer replicas are wanted than it allows"));
         }

@@ -4,9 +4,11 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::environment::EnvironmentRefusal;
 use crate::id::ServiceId;
 use crate::refusal::{Refusal, Rule};
 use crate::scaling::PolicyStatus;
+use crate::surface::SurfaceKind;
 
 /// Why a scaling policy's command was refused. The policy is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +25,17 @@ pub enum ScalingRefusal {
     /// What should prove that the environment is the tenant's is of another.
     #[error("the evidence is of another tenant or environment")]
     ForeignEvidence,
+    /// The environment cannot host the policy: it does not have the policy's target, or is being taken down.
+    #[error(transparent)]
+    NotHosted(#[from] EnvironmentRefusal),
+    /// What should prove that the environment has the policy's target is of another surface.
+    #[error("the policy is for {target}, and the evidence is of {proven}")]
+    OtherSurface {
+        /// What the policy is for.
+        target: SurfaceKind,
+        /// What is proven.
+        proven: SurfaceKind,
+    },
     /// A reason is missing, or longer than can be kept.
     #[error("the reason is empty or longer than {} bytes", crate::reason::LONGEST)]
     BadReason,
@@ -43,6 +56,8 @@ impl Refusal for ScalingRefusal {
         match self {
             Self::Different { .. } => Rule::Scl3,
             Self::ForeignEvidence => Rule::X1,
+            Self::NotHosted(refusal) => refusal.rule(),
+            Self::OtherSurface { .. } => Rule::Capability,
             Self::BadReason => Rule::Content,
             Self::Lifecycle { .. } => Rule::Lifecycle,
         }
@@ -54,6 +69,10 @@ impl Refusal for ScalingRefusal {
                 format!("change the policy that {service} has, or retire it and apply another")
             }
             Self::ForeignEvidence => "take what the same tenant's environment proves".to_string(),
+            Self::NotHosted(refusal) => refusal.remedy(),
+            Self::OtherSurface { target, .. } => {
+                format!("take what proves that the environment has {target}")
+            }
             Self::BadReason => "say in a sentence why".to_string(),
             Self::Lifecycle { remedy, .. } => (*remedy).to_string(),
         }

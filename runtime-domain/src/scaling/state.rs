@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{EnvironmentId, ScalingPolicyId, ServiceId, TenantId};
 use crate::scaling::{Cooldown, History, PolicyIdentity, PolicySpec, ScalingRule, Violation};
-use crate::surface::SurfaceKind;
+use crate::surface::{EffectId, SurfaceKind};
 use crate::time::{Span, Timestamp};
 use crate::value::{ModuleId, Percent, Replicas};
 
 /// How long after an evaluation the next is due.
 pub const EVALUATE_EVERY: Span = Span::from_secs(15);
+
+/// How long after an evaluation the next is due where something waits for a service that runs no replica.
+pub const ACTIVATE_EVERY: Span = Span::from_secs(1);
 
 /// How long more replicas than a policy allows may be needed before it is violated.
 pub const SHORT_FOR: Span = Span::from_secs(300);
@@ -30,7 +33,26 @@ pub struct ScalingPolicy {
     pub(super) spec: PolicySpec,
     pub(super) applied_at: Timestamp,
     pub(super) applied: Vec<AppliedAction>,
+    /// What it said before, oldest first.
+    pub(super) former: Vec<FormerTerms>,
+    /// How many evaluations have wanted a change.
+    pub(super) intentions: u32,
     pub(super) state: PolicyState,
+}
+
+/// The most former terms that a policy remembers; the oldest are forgotten first.
+pub const MOST_FORMER: usize = 16;
+
+/// What a policy said before it was changed, so that a rollback can bring it back with the release that it belonged to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FormerTerms {
+    /// What it said.
+    pub policy: PolicySpec,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
 }
 
 /// An action that the policy brought about and that was seen: an entry of its scaling history.
@@ -70,6 +92,8 @@ pub struct Watch {
     pub observed: Option<u16>,
     /// What was decided and not yet seen.
     pub wanted: Option<Wanted>,
+    /// When something began to wait for the service, which ran no replica; forgotten when it is evaluated.
+    pub activated_at: Option<Timestamp>,
 }
 
 /// A change of replicas that was decided and not yet seen.
@@ -239,6 +263,20 @@ impl ScalingPolicy {
         self.applied_at
     }
 
+    /// What it said at a time; `None` where it did not scale the service then, or has forgotten.
+    pub fn said_at(&self, at: Timestamp) -> Option<&PolicySpec> {
+        if let PolicyState::Retired(Retired { since, .. }) = &self.state
+            && *since <= at
+        {
+            return None;
+        }
+        if self.applied_at <= at {
+            return Some(&self.spec);
+        }
+        let former = self.former.iter().rev().find(|former| former.since <= at && at < former.until)?;
+        Some(&former.policy)
+    }
+
     /// The last [`MOST_APPLIED`] actions that it brought about, oldest first.
     pub fn applied(&self) -> &[AppliedAction] {
         &self.applied
@@ -247,6 +285,13 @@ impl ScalingPolicy {
     /// How many replicas it wants, where that is not what was seen last.
     pub fn wanted(&self) -> Option<Wanted> {
         self.state.watch()?.wanted
+    }
+
+    /// The effect that brings about what it wants, where that is not what was seen last. Each evaluation that wants a change intends it anew,
+    /// so that what others did in between is no reason to take it for done.
+    pub fn effect(&self) -> Option<(EffectId, Wanted)> {
+        let wanted = self.wanted()?;
+        Some((EffectId::of(self.identity.scaling_policy_id, self.intentions), wanted))
     }
 
     /// Whether the number of the service's replicas is this policy's, and not what Git or Pulumi says, so that a difference is no drift. So it

@@ -12,11 +12,11 @@ use alloc::vec::Vec;
 
 use crate::aggregate::{Aggregate, DomainEvent, EvidenceRef};
 use crate::claim::Claim;
-use crate::environment::{HostedEnvironment, IsolationModel};
+use crate::environment::{HostedEnvironment, HostedSurface, IsolationModel};
 use crate::id::{AggregateKind, ServiceId};
 use crate::refusal::Rule;
 use crate::scaling::*;
-use crate::surface::SurfaceKind;
+use crate::surface::{EffectId, SurfaceKind};
 use crate::testing::{Answer, Told, answer, assert_refused, assert_schema_is_kept, at, id, name};
 use crate::time::{Span, Timestamp};
 use crate::value::{Measure, Percent, Replicas, Revision};
@@ -76,15 +76,20 @@ fn apply(terms: PolicyTerms) -> ApplyScalingPolicy {
         tenant_id: id(2),
         environment_id: id(1),
         module_id: name("cart"),
+        surface: hosted(terms.bounds.target()),
         policy: spec(terms),
-        environment: HostedEnvironment {
-            tenant: id(2),
-            environment: id(1),
-            stage: crate::environment::EnvironmentStage::Dev,
-            isolation_model: IsolationModel::Pool,
-            at: Revision(3),
-        },
     }
+}
+
+fn hosted(surface: SurfaceKind) -> HostedSurface {
+    let environment = HostedEnvironment {
+        tenant: id(2),
+        environment: id(1),
+        stage: crate::environment::EnvironmentStage::Dev,
+        isolation_model: IsolationModel::Pool,
+        at: Revision(3),
+    };
+    HostedSurface { environment, surface }
 }
 
 pub(super) fn applied(terms: PolicyTerms) -> Policy {
@@ -155,6 +160,7 @@ fn table() -> Vec<(ScalingCommand, [Answer; 4])> {
         (suspend(), [Yes, Yes, Same, NO]),
         (ScalingCommand::ResumeScaling, [Same, Same, Yes, NO]),
         (evaluation(4), [Yes, Yes, NO, NO]),
+        (ScalingCommand::RecordActivation, [Same, Same, Same, NO]),
         (scaled(5), [Yes, Yes, Same, NO]),
         (scaled(4), [Same, Yes, Same, NO]),
         (scaled(11), [Yes, Same, Same, NO]),
@@ -180,6 +186,89 @@ fn every_command_in_every_state_is_answered_as_the_table_says() {
             }
         }
     }
+}
+
+#[test]
+fn what_waits_at_no_replica_makes_the_policy_due_at_once_and_no_oftener_than_every_second() {
+    let mut told = applied(queued());
+    told.evaluate(reads(0, ScalingMetric::QueueLength, 0, at(15)), 15);
+    assert_eq!(told.now().wake_at(), Some(at(30)));
+    told.command(&ScalingCommand::RecordActivation, 20).unwrap();
+    assert_eq!(told.now().wake_at(), Some(at(20)));
+    assert_eq!(answer(&told.now().decide(&ScalingCommand::RecordActivation, at(21))), Answer::Same, "once");
+    told.check_replay_and_record();
+    // Nothing is known to be there yet: it stays at none, and what waits goes on waiting.
+    told.evaluate(reads(0, ScalingMetric::QueueLength, 0, at(20)), 20);
+    told.command(&ScalingCommand::RecordActivation, 20).unwrap();
+    assert_eq!(told.now().wake_at(), Some(at(21)));
+    told.evaluate(reads(0, ScalingMetric::QueueLength, 3, at(21)), 21);
+    let (effect, wanted) = told.now().effect().unwrap();
+    assert_eq!((effect.ordinal, wanted), (1, Wanted { from: 0, to: 1 }));
+    assert_eq!(
+        answer(&told.now().decide(&ScalingCommand::RecordActivation, at(22))),
+        Answer::Same,
+        "it comes"
+    );
+}
+
+#[test]
+fn what_waits_is_not_held_up_by_a_clock_that_went_back() {
+    let mut told = applied(queued());
+    told.evaluate(reads(0, ScalingMetric::QueueLength, 0, at(3_700)), 3_700);
+    told.command(&ScalingCommand::RecordActivation, 100).unwrap();
+    assert_eq!(told.now().wake_at(), Some(at(100)));
+}
+
+#[test]
+fn every_evaluation_that_wants_a_change_is_an_effect_of_its_own_and_repeats_as_the_same() {
+    let mut told = applied(bare());
+    told.evaluate(cpu(4, 100, 15), 15);
+    let first = told.now().effect();
+    assert_eq!(first.map(|(effect, _)| effect), Some(EffectId::of(told.now().id(), 1)));
+    // Half of it is there: the intention is the same.
+    told.command(&scaled(6), 16).unwrap();
+    assert_eq!(told.now().effect(), first);
+    // Somebody undid it: it is intended anew, and not taken for done.
+    told.evaluate(cpu(4, 100, 30), 30);
+    assert_eq!(told.now().effect().map(|(effect, _)| effect.ordinal), Some(2));
+    told.command(&scaled(8), 31).unwrap();
+    assert_eq!(told.now().effect(), None);
+}
+
+#[test]
+fn a_policy_knows_what_it_said_at_a_time() {
+    let mut told = applied(bare());
+    told.command(&change(9), 100).unwrap();
+    told.command(&change(8), 200).unwrap();
+    let most_at =
+        |told: &Policy, seconds| told.now().said_at(at(seconds)).map(|policy| policy.bounds().most().get());
+    let said = [(0, 10), (99, 10), (100, 9), (199, 9), (200, 8), (900, 8)];
+    assert!(said.iter().all(|(seconds, most)| most_at(&told, *seconds) == Some(*most)));
+    told.command(&retire(), 300).unwrap();
+    assert_eq!((most_at(&told, 299), most_at(&told, 300)), (Some(8), None));
+    told.check_replay_and_record();
+    for count in 0..40 {
+        let most = if count % 2 == 0 { 9 } else { 8 };
+        let mut other = applied(bare());
+        for again in 0..=count {
+            other.command(&change(if again % 2 == 0 { 9 } else { 8 }), 100 + again).unwrap();
+        }
+        assert_eq!(most_at(&other, 1_000), Some(most));
+        other.check_replay_and_record();
+    }
+}
+
+/// Shows SCL-2.
+#[test]
+fn a_policy_is_for_a_surface_that_its_environment_has() {
+    let stray = ApplyScalingPolicy { surface: hosted(SurfaceKind::Process), ..apply(bare()) };
+    assert_eq!(answer(&ScalingPolicy::apply(&stray)), Answer::Refused(Rule::Capability));
+    let told = applied(bare());
+    assert_eq!(answer(&told.now().apply_again(&stray)), Answer::Refused(Rule::Capability));
+    let other = told.now().change_on(&spec(queued()), &hosted(SurfaceKind::Kubernetes), at(1));
+    assert_eq!(answer(&other), Answer::Refused(Rule::Capability));
+    let proven = hosted(SurfaceKind::ContainerApps);
+    assert_eq!(answer(&told.now().change_on(&spec(queued()), &proven, at(1))), Answer::Changes);
 }
 
 /// Shows SCL-3, X-3.
@@ -216,11 +305,17 @@ fn only_the_environments_own_tenant_applies_a_policy() {
         ApplyScalingPolicy { tenant_id: id(8), ..given() },
         ApplyScalingPolicy { environment_id: id(8), ..given() },
         ApplyScalingPolicy {
-            environment: HostedEnvironment { tenant: id(8), ..given().environment },
+            surface: HostedSurface {
+                environment: HostedEnvironment { tenant: id(8), ..given().surface.environment },
+                ..given().surface
+            },
             ..given()
         },
         ApplyScalingPolicy {
-            environment: HostedEnvironment { environment: id(8), ..given().environment },
+            surface: HostedSurface {
+                environment: HostedEnvironment { environment: id(8), ..given().surface.environment },
+                ..given().surface
+            },
             ..given()
         },
     ] {
@@ -230,7 +325,10 @@ fn only_the_environments_own_tenant_applies_a_policy() {
     // Evidence that is in order, of another tenant who asks for the same service.
     let other = ApplyScalingPolicy {
         tenant_id: id(8),
-        environment: HostedEnvironment { tenant: id(8), ..given().environment },
+        surface: HostedSurface {
+            environment: HostedEnvironment { tenant: id(8), ..given().surface.environment },
+            ..given().surface
+        },
         ..given()
     };
     let refused = told.now().apply_again(&other).unwrap_err();
@@ -289,6 +387,7 @@ fn a_command_names_itself_and_what_it_rests_on() {
     let names = table().into_iter().map(|(command, _)| command.name()).collect::<BTreeSet<_>>();
     let expected = [
         "ChangePolicy",
+        "RecordActivation",
         "RecordEvaluation",
         "RecordScaled",
         "ResumeScaling",

@@ -63,7 +63,7 @@ fn an_observation_counts_instances_by_how_they_are() {
         key.to_string(),
         "ten_00000000000000000000000000000001/env_00000000000000000000000000000002/cart"
     );
-    let effect = EffectId { deployment: id(3), ordinal: 7 };
+    let effect = EffectId::of(id::<crate::id::kind::Deployment>(3), 7);
     assert_eq!(effect.to_string(), "dep_00000000000000000000000000000003/7");
 }
 

@@ -77,7 +77,7 @@ impl EnvironmentReconciler {
             for component in surface.list(scope.tenant(), id).await? {
                 for revision in component.revisions.keys() {
                     is_empty = false;
-                    let effect = EffectId { deployment: revision.deployment, ordinal: u32::MAX };
+                    let effect = EffectId::of(revision.deployment, u32::MAX);
                     let context = EffectContext { effect, fence: lease.token };
                     surface.retire(context, &component.key, revision).await?;
                 }

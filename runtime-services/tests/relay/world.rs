@@ -100,6 +100,7 @@ pub(crate) fn host(
         registry: Arc::new(MockImageRegistry::new()),
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
+        scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
         secret_stores: Default::default(),
         publisher,

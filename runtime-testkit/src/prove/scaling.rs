@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::strategy::BoxedStrategy;
 use runtime_domain::aggregate::Aggregate;
-use runtime_domain::environment::IsolationModel;
+use runtime_domain::environment::{HostedSurface, IsolationModel};
 use runtime_domain::scaling::{
     ApplyScalingPolicy, BurnReading, Input, PolicyState, Reading as Read, RolloutInFlight, ScalingCommand,
     ScalingEvent, ScalingMetric, ScalingPolicy, Signal,
 };
+use runtime_domain::surface::SurfaceKind;
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Measure, Name, Revision};
 
@@ -41,17 +42,16 @@ impl Driver<ScalingPolicy> for ScalingDriver {
                     Ok(spec) => spec,
                     Err(refused) => return Answer::Refused(refused),
                 };
-                let command =
-                    environment(*whose, now).zip(module_name(*module)).map(|(environment, module_id)| {
-                        ApplyScalingPolicy {
-                            scaling_policy_id: numbered(5),
-                            tenant_id: numbered(tenant(*whose)),
-                            environment_id: numbered(1),
-                            module_id,
-                            policy: spec,
-                            environment,
-                        }
-                    });
+                let command = surface(*whose, spec.bounds().target(), now).zip(module_name(*module)).map(
+                    |(surface, module_id)| ApplyScalingPolicy {
+                        scaling_policy_id: numbered(5),
+                        tenant_id: numbered(tenant(*whose)),
+                        environment_id: numbered(1),
+                        module_id,
+                        policy: spec,
+                        surface,
+                    },
+                );
                 match (command, state) {
                     (Some(command), None) => Answer::of(ScalingPolicy::apply(&command)),
                     (Some(command), Some(policy)) => Answer::of(policy.apply_again(&command)),
@@ -80,12 +80,12 @@ const fn tenant(whose: Whose) -> u128 {
     }
 }
 
-fn environment(whose: Whose, now: Timestamp) -> Option<runtime_domain::environment::HostedEnvironment> {
+fn surface(whose: Whose, target: SurfaceKind, now: Timestamp) -> Option<HostedSurface> {
     let owner = if whose == Whose::OtherTenant { 3 } else { tenant(whose) };
     let environment = if whose == Whose::OtherEnvironment { 2 } else { 1 };
     let isolation = IsolationModel::Pool;
     evidence::environment(Who { environment, owner, tenant: owner, binding: 5, isolation }, now)?
-        .host(Revision::FIRST)
+        .host_on(target, Revision::FIRST)
         .ok()
 }
 
@@ -141,7 +141,7 @@ fn input(policy: &ScalingPolicy, look: &Look, now: Timestamp) -> Option<Input> {
         ready: u16::try_from((i32::from(current) - i32::from(look.unready)).max(0)).unwrap_or(u16::MAX),
         readings,
         burn,
-        rollout: look.floor.map(|floor| RolloutInFlight { floor }),
+        rollout: look.floor.map(|floor| RolloutInFlight { floor, most: None }),
         open_circuits: open.collect::<Result<BTreeSet<_>, _>>().ok()?,
     })
 }

@@ -6,6 +6,7 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use runtime_domain::component::RevisionId;
+use runtime_domain::id::DeploymentId;
 use runtime_domain::surface::{
     ComponentKey, ComponentObservation, EffectClass, EffectId, FencingToken, InstanceObservation,
     InstanceState, RevisionObservation, SurfaceCapabilities, Traffic, TrafficControl, TrafficWeights,
@@ -46,7 +47,9 @@ pub fn valid_component_key() -> BoxedStrategy<ComponentKey> {
 
 /// An intended effect.
 pub fn valid_effect_id() -> BoxedStrategy<EffectId> {
-    (valid_id(), 1..=u32::MAX).prop_map(|(deployment, ordinal)| EffectId { deployment, ordinal }).boxed()
+    (valid_id(), 1..=u32::MAX)
+        .prop_map(|(deployment, ordinal): (DeploymentId, u32)| EffectId::of(deployment, ordinal))
+        .boxed()
 }
 
 /// A fencing token.

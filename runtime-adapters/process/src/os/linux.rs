@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Ending, MarkedProcess, ProcessIdentity, SURFACE_VARIABLE};
+use super::{Ending, MarkedProcess, ProcessIdentity, SURFACE_VARIABLE, Usage};
 
 /// How often a group is looked through again while it is being killed, since a member may fork in between.
 const KILL_PASSES: usize = 16;
@@ -22,6 +22,10 @@ struct Stat {
     state: char,
     group: u32,
     started: u64,
+    /// Used by the process and by its children that have ended, in clock ticks.
+    cpu: u64,
+    /// Resident, in pages.
+    pages: u64,
 }
 
 fn stat(pid: u32) -> io::Result<Option<Stat>> {
@@ -41,8 +45,11 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let group = fields.nth(1)?.parse().ok()?;
-    let started = fields.nth(16)?.parse().ok()?;
-    Some(Stat { state, group, started })
+    let times: Vec<u64> =
+        fields.by_ref().skip(8).take(4).map(|field| field.parse().ok()).collect::<Option<_>>()?;
+    let started = fields.nth(4)?.parse().ok()?;
+    let pages = fields.nth(1)?.parse().ok()?;
+    Some(Stat { state, group, started, cpu: times.iter().sum(), pages })
 }
 
 fn is_gone(error: &io::Error) -> bool {
@@ -77,6 +84,33 @@ pub(crate) fn running_for(identity: &ProcessIdentity) -> Option<Duration> {
     let ticks = rustix::param::clock_ticks_per_second().max(1);
     let started = Duration::from_millis(identity.started.saturating_mul(1_000) / ticks);
     Some(Duration::try_from_secs_f64(uptime).ok()?.saturating_sub(started))
+}
+
+/// What these processes use, each with all of the group that it leads, by process identifier; absent where it has ended. `None` where the
+/// system does not tell.
+pub(crate) fn usage(processes: &[ProcessIdentity]) -> io::Result<Option<BTreeMap<u32, Usage>>> {
+    let boot = boot()?;
+    let mut found = BTreeMap::new();
+    for process in processes {
+        let seen = stat(process.pid)?;
+        if seen.is_some_and(|seen| seen.started == process.started && process.boot == boot) {
+            found.insert(process.pid, Usage::default());
+        }
+    }
+    if found.is_empty() {
+        return Ok(Some(found));
+    }
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4_096);
+    for pid in pids()? {
+        // A process that ends meanwhile uses nothing any more.
+        let Ok(Some(seen)) = stat(pid) else { continue };
+        if let Some(usage) = found.get_mut(&seen.group) {
+            usage.cpu += Duration::from_millis(seen.cpu.saturating_mul(1_000) / ticks);
+            usage.memory = usage.memory.saturating_add(seen.pages.saturating_mul(page));
+        }
+    }
+    Ok(Some(found))
 }
 
 /// Takes hold of a process, and only then checks who it is: what is held cannot be replaced by another any more.
@@ -234,6 +268,18 @@ mod tests {
         let text = "42 (a) b) (c) S 1 77 77 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 123456 9 9";
         let stat = parse_stat(text).expect("it parses");
         assert_eq!((stat.state, stat.group, stat.started), ('S', 77, 123_456));
+        assert_eq!((stat.cpu, stat.pages), (3, 9));
+    }
+
+    #[test]
+    fn what_a_process_uses_is_told_with_its_group_and_not_of_another_with_its_number() {
+        let own = identify(std::process::id()).expect("readable").expect("this process lives");
+        let leader = stat(own.pid).expect("readable").expect("this process lives").group;
+        let used = usage(std::slice::from_ref(&own)).expect("readable").expect("the system tells");
+        // The test's process leads a group or is in another's.
+        assert_eq!(used[&own.pid].memory > 0, leader == own.pid);
+        let other = ProcessIdentity { started: own.started + 1, ..own };
+        assert!(usage(&[other]).expect("readable").expect("the system tells").is_empty());
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! A process of an earlier host cannot be told from another that was given its identifier, so it is never adopted and never
 //! signalled: such a system wants its workloads stopped before the host is replaced.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 
-use super::{Ending, MarkedProcess, ProcessIdentity};
+use super::{Ending, MarkedProcess, ProcessIdentity, Usage};
 
 /// How often a process is looked at, since there is nothing to wait on.
 const POLL: Duration = Duration::from_millis(50);
@@ -34,6 +35,11 @@ pub(crate) fn is_alive(identity: &ProcessIdentity) -> bool {
 /// Not known here.
 pub(crate) fn running_for(_identity: &ProcessIdentity) -> Option<Duration> {
     None
+}
+
+/// Not known here: `None`.
+pub(crate) fn usage(_processes: &[ProcessIdentity]) -> io::Result<Option<BTreeMap<u32, Usage>>> {
+    Ok(None)
 }
 
 /// Kills the group of a process that this host started.

@@ -1,5 +1,7 @@
 //! One request from client to instance and its answer back.
 //!
+//! Where an event-driven component runs no replica, a request waits for the first, within bounds, and is sent to it then.
+//!
 //! A request that was never sent (the connection was refused, or a kept one turned out to be closed) goes to another instance, body and
 //! all. One that was sent and got no answer is sent again only where that is safe: `GET`, `HEAD`, `OPTIONS` or `TRACE` without a body.
 //!
@@ -50,6 +52,7 @@ pub(crate) async fn forward(
         return refusal(StatusCode::NOT_IMPLEMENTED, "this endpoint does not open tunnels");
     }
     let started = Instant::now();
+    proxy.arrivals.count();
     let head_only = request.method() == Method::HEAD;
     let mut pending = Some(prepared(request, peer));
     let turn = proxy.next_turn();
@@ -62,7 +65,11 @@ pub(crate) async fn forward(
             break;
         }
         // The table is looked at afresh: an instance may have been replaced since the last attempt.
-        let Some(entered) = beside.take().or_else(|| proxy.table().enter(turn, &tried)) else { break };
+        let entered = match beside.take().or_else(|| proxy.table().enter(turn, &tried)) {
+            Some(entered) => Some(entered),
+            None => proxy.woken(turn).await,
+        };
+        let Some(entered) = entered else { break };
         tried.push(Arc::clone(entered.upstream()));
         let repeatable = repetition(&request);
         let record = Record::new(proxy, entered.revision(), started);

@@ -14,6 +14,8 @@ use runtime_ports::{PortError, PortErrorKind, PortResult};
 
 /// How many seconds with requests are kept of each revision.
 const SECONDS: usize = 900;
+/// How far back it can be looked.
+pub(crate) const KEPT: Span = Span::from_secs(900);
 /// How many revisions are kept of one component; more than can exist at once.
 const REVISIONS: usize = 16;
 /// Latency buckets: four to each doubling from 250 µs up to about 65 s, and one for what is longer.

@@ -8,6 +8,18 @@ use runtime_domain::surface::{EffectId, Traffic};
 
 use super::upstream::{InFlight, Upstream};
 
+/// Whether a component runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Sleep {
+    /// It runs, or should.
+    #[default]
+    Awake,
+    /// No replica of what is routed is wanted.
+    Asleep,
+    /// Replicas are wanted again, and none has been ready yet.
+    Waking,
+}
+
 /// One component's routes.
 ///
 /// Weighted shares are dealt by a fixed round of 100 turns (smooth weighted round robin), so that any 100 requests in a row that meet the
@@ -18,6 +30,8 @@ pub(crate) struct RoutingTable {
     pub(crate) traffic: Option<Traffic>,
     /// The effect that asked for it.
     pub(crate) effect: Option<EffectId>,
+    /// Whether the component runs at all.
+    pub(crate) sleep: Sleep,
     routes: Vec<Route>,
     /// Which route each turn of a round takes, by its place in `routes`.
     round: Vec<usize>,
@@ -59,7 +73,7 @@ impl RoutingTable {
                 revision,
             })
             .collect();
-        Self { traffic, effect, routes, round: smooth_round(&weights) }
+        Self { traffic, effect, sleep: Sleep::Awake, routes, round: smooth_round(&weights) }
     }
 
     /// The revision that this turn is meant for, whether or not it can take it.

@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "timeout": "30s",
     }))?;
     let request = JobRequest {
-        effect: EffectId { deployment: world::deployment(1), ordinal: 3 },
+        effect: EffectId::of(world::deployment(1), 3),
         fence: FencingToken(1),
         tenant: world::key().tenant,
         environment: world::key().environment,

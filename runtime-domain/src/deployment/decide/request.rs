@@ -18,7 +18,7 @@ use crate::deployment::evidence::RollbackPoint;
 use crate::deployment::refusal::DeploymentRefusal;
 use crate::deployment::state::{Purpose, RuntimeDeployment};
 use crate::environment::Admission;
-use crate::id::DeploymentId;
+use crate::id::{DeploymentId, ScalingPolicyId};
 use crate::promotion::{Candidate, PromotionPolicy, judge};
 use crate::reason;
 use crate::rollout::compile::{PlanInput, RestorePoint};
@@ -45,6 +45,7 @@ impl RuntimeDeployment {
             hold_released,
             previous,
             seen,
+            scaled,
             numbers,
             surfaces,
         } = command;
@@ -76,8 +77,18 @@ impl RuntimeDeployment {
             judge(policy, candidate, now)?;
         }
         let exceptions = Exceptions { break_glass: clearance.break_glass().cloned(), hold_released };
-        Beginning { deployment_id, admission, exceptions, previous, seen, numbers, surfaces, is_rotation }
-            .begin(release, Purpose::Rollout)
+        Beginning {
+            deployment_id,
+            admission,
+            exceptions,
+            previous,
+            seen,
+            scaled,
+            numbers,
+            surfaces,
+            is_rotation,
+        }
+        .begin(release, Purpose::Rollout)
     }
 
     /// Decides whether a rollback to a prior Completed deployment begins, and plans it: the fast path.
@@ -86,7 +97,8 @@ impl RuntimeDeployment {
     /// The target serves already, or has a component that nothing of serves now; the plan cannot be made; evidence is about something
     /// else.
     pub fn request_rollback(command: RequestRollback) -> Decided {
-        let RequestRollback { deployment_id, target, admission, previous, seen, numbers, surfaces } = command;
+        let RequestRollback { deployment_id, target, admission, previous, seen, scaled, numbers, surfaces } =
+            command;
         if (target.tenant, target.environment) != (admission.tenant(), admission.environment()) {
             return Err(DeploymentRefusal::ForeignEvidence);
         }
@@ -104,8 +116,18 @@ impl RuntimeDeployment {
         // Going back is held up by no calendar and needs no promotion.
         let exceptions = Exceptions::default();
         let is_rotation = false;
-        Beginning { deployment_id, admission, exceptions, previous, seen, numbers, surfaces, is_rotation }
-            .begin(release, purpose)
+        Beginning {
+            deployment_id,
+            admission,
+            exceptions,
+            previous,
+            seen,
+            scaled,
+            numbers,
+            surfaces,
+            is_rotation,
+        }
+        .begin(release, purpose)
     }
 }
 
@@ -137,6 +159,7 @@ struct Beginning {
     exceptions: Exceptions,
     previous: Vec<RollbackPoint>,
     seen: BTreeMap<ModuleId, SeenRevisions>,
+    scaled: BTreeMap<ModuleId, ScalingPolicyId>,
     numbers: BTreeMap<ModuleId, u32>,
     surfaces: BTreeMap<SurfaceKind, SurfaceCapabilities>,
     is_rotation: bool,
@@ -149,6 +172,7 @@ impl Beginning {
             return Err(DeploymentRefusal::ForeignEvidence);
         }
         refuse_secrets(&release)?;
+        self.name_policies(&mut release, purpose);
         let restore_points = self.restore_points(&release);
         keep_scaled_capacity(&mut release, &restore_points);
         let provisioned = |kind: &SurfaceKind| self.admission.surfaces().contains(kind);
@@ -209,6 +233,17 @@ impl Beginning {
         release.gates.iter().cloned().chain(policy.and_then(PromotionPolicy::gate)).collect()
     }
 
+    /// Makes the policies that scale its components a part of the release's tuples. What is gone back to keeps those that it had.
+    fn name_policies(&self, release: &mut Release, purpose: Purpose) {
+        for (module, policy) in &self.scaled {
+            if let Some(component) = release.components.get_mut(module)
+                && (purpose == Purpose::Rollout || component.tuple.scaling_policy.is_none())
+            {
+                component.tuple.scaling_policy = Some(*policy);
+            }
+        }
+    }
+
     /// What each component goes back to: the newest of the given points that has it.
     fn restore_points(&self, release: &Release) -> BTreeMap<ModuleId, RestorePoint> {
         release
@@ -218,8 +253,14 @@ impl Beginning {
                 let point = newest(&self.previous, module)?;
                 let component = point.release.components.get(module)?.clone();
                 let revision = RevisionId::new(module.clone(), point.deployment);
-                let wanted = self.seen.get(module).and_then(|seen| seen.get(&revision)).copied().unwrap_or(0);
-                let replicas = component.replicas.max(Replicas::new(wanted).unwrap_or(Replicas::ONE));
+                let seen = self.seen.get(module).and_then(|seen| seen.get(&revision)).copied();
+                let wanted = seen.map(|wanted| Replicas::new(wanted).unwrap_or(Replicas::ONE));
+                let replicas = match wanted {
+                    // Scaled in, it is not brought back to what the release once said; scaled to none, one is to be ready.
+                    Some(wanted) if is_scaled(release, module) => wanted,
+                    Some(wanted) => component.replicas.max(wanted),
+                    None => component.replicas,
+                };
                 Some((
                     module.clone(),
                     RestorePoint { revision, completed_at: point.completed_at, component, replicas },
@@ -308,13 +349,18 @@ fn refuse_secrets(release: &Release) -> Result<(), DeploymentRefusal> {
     Ok(())
 }
 
-/// A component that a scaling policy grew keeps its capacity: the policy owns its replicas, not the release.
+/// Whether a policy owns the component's replicas.
+fn is_scaled(release: &Release, module: &ModuleId) -> bool {
+    release.components.get(module).is_some_and(|component| component.tuple.scaling_policy.is_some())
+}
+
+/// A component that a policy scales keeps as many replicas as it has, more or fewer than the release says: the policy owns them.
 fn keep_scaled_capacity(release: &mut Release, restore_points: &BTreeMap<ModuleId, RestorePoint>) {
     for component in
         release.components.values_mut().filter(|component| component.tuple.scaling_policy.is_some())
     {
         if let Some(point) = restore_points.get(&component.module) {
-            component.replicas = component.replicas.max(point.replicas);
+            component.replicas = point.replicas;
         }
     }
 }

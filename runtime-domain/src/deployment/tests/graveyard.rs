@@ -304,6 +304,28 @@ fn what_was_scaled_out_comes_back_at_that_capacity() {
 }
 
 /// Shows CFG-2, X-11.
+/// argo-rollouts#3848, flagger#1407: a release says how many replicas there are, and fights the autoscaler that owns them.
+#[test]
+fn a_release_keeps_as_many_replicas_as_its_scaling_policy_has_given_it() {
+    for (scaled, kept) in [(7, 7), (2, 2), (0, 1)] {
+        let (_, first) = World::serving(release(vec![component("cart", 1, 4)], rolling(), vec![]));
+        let old = RevisionId::new(module("cart"), deployment_id(1));
+        let policy = crate::testing::id(9);
+        let asked = || release(vec![component("cart", 2, 4)], canary(), vec![]);
+        let mut command = request(2, asked(), &[&first]);
+        command.seen = [(module("cart"), [(old, scaled)].into())].into();
+        command.scaled = [(module("cart"), policy)].into();
+        let mut world = World::new();
+        world.begin(RuntimeDeployment::request(command, world.now).unwrap());
+        let brought = &world.deployment().release().components[&module("cart")];
+        assert_eq!((brought.replicas.get(), brought.tuple.scaling_policy), (kept, Some(policy)));
+        assert_eq!(world.deployment().restore_points()[&module("cart")].replicas.get(), kept);
+        assert!(world.deployment().brings(&asked()), "how many there are is no part of what was asked");
+        let otherwise = release(vec![component("cart", 3, 4)], canary(), vec![]);
+        assert!(!world.deployment().brings(&otherwise));
+    }
+}
+
 #[test]
 fn a_plain_variable_that_looks_like_a_secret_is_refused_and_not_repeated() {
     use crate::rollout::GateCheck;

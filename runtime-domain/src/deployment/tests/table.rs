@@ -138,7 +138,7 @@ fn every_command_of_people_in_every_state_is_answered_as_the_table_says() {
 
 /// What reconcilers report, each as it would come for the deployment's first effect and first gate.
 fn reports(world: &World) -> Vec<DeploymentCommand> {
-    let effect = EffectId { deployment: deployment_id(2), ordinal: 1 };
+    let effect = EffectId::of(deployment_id(2), 1);
     vec![
         DeploymentCommand::RecordIntention { track: Track::Component(module("cart")), job: None },
         DeploymentCommand::RecordOutcome { effect, outcome: EffectOutcome::Done },
@@ -282,6 +282,7 @@ fn a_rollback_goes_to_an_earlier_completed_deployment_at_once() {
         admission: admission(),
         previous: vec![second.rollback_point(Revision(5)).unwrap()],
         seen: Default::default(),
+        scaled: Default::default(),
         numbers: [(module("cart"), 3)].into(),
         surfaces: surfaces(),
     };

@@ -154,6 +154,7 @@ pub(crate) fn request(number: u128, release: Release, previous: &[&RuntimeDeploy
         hold_released: None,
         previous: points,
         seen: BTreeMap::new(),
+        scaled: BTreeMap::new(),
         numbers,
         surfaces: surfaces(),
     }

@@ -282,7 +282,7 @@ fn an_open_circuit_adds_nothing_and_lets_go() {
 #[test]
 fn a_rollout_keeps_what_its_plan_holds() {
     let terms = bare();
-    let rolls = |floor, input: Input| Input { rollout: Some(RolloutInFlight { floor }), ..input };
+    let rolls = |floor, input: Input| Input { rollout: Some(RolloutInFlight { floor, most: None }), ..input };
     let of = |floor, current, percent| fresh(&terms, &rolls(floor, cpu(current, percent, 0)));
     assert_eq!((of(4, 8, 10), of(8, 8, 10), of(9, 8, 10), of(0, 8, 10)), (4, 8, 8, 2));
     assert_eq!(of(8, 4, 100), 8, "more may be added");
@@ -423,4 +423,18 @@ fn what_is_unknown_is_so_since_it_was_first_and_no_longer_once_it_is_known() {
     let history = history.evaluated(&spec, &found(&[queue]), at(30));
     assert_eq!((history.unknown_since(cpu), history.unknown_since(queue)), (None, Some(at(15))));
     assert_eq!((history.evaluated_at(), history.short_since()), (Some(at(30)), None));
+}
+
+#[test]
+fn nothing_is_added_to_what_a_rollout_takes_away_itself() {
+    let rolls = |most| Some(RolloutInFlight { floor: 4, most });
+    let decide = |percent, most| {
+        let input = Input { rollout: rolls(most), ..cpu(4, percent, 0) };
+        evaluate(&spec(bare()), &History::default(), &input, at(0))
+    };
+    assert_eq!(decide(100, None).desired, 8);
+    let held = decide(100, Some(4));
+    assert_eq!(held.desired, 4);
+    assert!(held.explanation.contains("the rollout that is under way holds 4"), "{}", held.explanation);
+    assert_eq!(decide(100, Some(2)).desired, 4, "it takes nothing away by this");
 }

@@ -94,7 +94,7 @@ fn flagger_1407_the_number_of_replicas_is_the_policys_and_never_drift() {
 #[test]
 fn argo_rollouts_3848_scaling_takes_nothing_from_a_rollout_and_adds_to_what_serves() {
     let mut told = applied(bare());
-    let rollout = Some(RolloutInFlight { floor: 6 });
+    let rollout = Some(RolloutInFlight { floor: 6, most: None });
     told.evaluate(Input { rollout, ..cpu(6, 10, 0) }, 0);
     assert_eq!(told.now().wanted(), None, "the plan waits for six");
     told.evaluate(Input { rollout, ..cpu(6, 75, 15) }, 15);

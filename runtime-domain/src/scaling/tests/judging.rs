@@ -120,7 +120,7 @@ fn replicas_outside_of_the_bounds_violate_the_policy_until_they_are_inside() {
 #[test]
 fn a_rollout_may_run_more_than_the_bounds_allow() {
     let mut told = applied(bare());
-    let rollout = Some(RolloutInFlight { floor: 12 });
+    let rollout = Some(RolloutInFlight { floor: 12, most: None });
     told.evaluate(Input { rollout, ..cpu(12, 50, 15) }, 15);
     assert_eq!((violations(&told), told.now().wanted()), (Vec::new(), None));
     told.evaluate(cpu(12, 50, 30), 30);

@@ -194,7 +194,7 @@ fn any_input() -> impl Strategy<Value = Input> {
                 .filter_map(|(metric, reading)| Some((metric, reading?)))
                 .collect(),
             burn: burn.and_then(|(short, long)| Some(BurnReading { short: short?, long: long? })),
-            rollout: floor.map(|floor| RolloutInFlight { floor }),
+            rollout: floor.map(|floor| RolloutInFlight { floor, most: None }),
             open_circuits: if is_open { BTreeSet::from([name("stock")]) } else { BTreeSet::new() },
         },
     )

@@ -100,6 +100,7 @@ fn bring(
         hold_released: None,
         previous: points(&stage.completed)?,
         seen: seen(stage),
+        scaled: BTreeMap::new(),
         numbers: numbers(setup, number)?,
         surfaces: surfaces(setup),
     };
@@ -126,6 +127,7 @@ fn decided(
             admission,
             previous,
             seen,
+            scaled: BTreeMap::new(),
             numbers,
             surfaces,
         }))
@@ -142,6 +144,7 @@ fn decided(
                 admission,
                 previous,
                 seen,
+                scaled: BTreeMap::new(),
                 numbers,
                 surfaces,
             },
@@ -179,6 +182,7 @@ pub(in crate::prove) fn brought_version(number: u8, whose: Whose, now: Timestamp
         hold_released: None,
         previous: Vec::new(),
         seen: BTreeMap::new(),
+        scaled: BTreeMap::new(),
         numbers: numbers(&setup, number)?,
         surfaces: surfaces(&setup),
     };

@@ -51,7 +51,13 @@ pub(in crate::prove) fn environment(who: Who, now: Timestamp) -> Option<RuntimeE
         stage: EnvironmentStage::Dev,
         region: Name::new("local").ok()?,
         isolation_model: who.isolation,
-        surfaces: BTreeSet::from([SurfaceKind::Process]),
+        surfaces: BTreeSet::from([
+            SurfaceKind::Process,
+            SurfaceKind::Kubernetes,
+            SurfaceKind::ContainerApps,
+            SurfaceKind::Functions,
+            SurfaceKind::AppService,
+        ]),
         egress_allow_list: BTreeSet::new(),
         capacity: quota(255)?,
     };

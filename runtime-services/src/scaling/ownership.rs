@@ -1,0 +1,43 @@
+//! Who owns the replicas of a component: what other contexts ask scaling.
+
+use runtime_domain::id::EnvironmentId;
+use runtime_domain::scope::TenantScope;
+use runtime_domain::value::ModuleId;
+use runtime_ports::store::{LoadError, ScalingPolicyRepository};
+
+use super::Owners;
+use crate::host::Host;
+
+/// Tells which components scale by a policy, so that a rollout keeps as many replicas as they have, and drift is none of them.
+#[derive(Debug, Clone)]
+pub struct ReplicaOwnership {
+    host: Host,
+}
+
+impl ReplicaOwnership {
+    /// What is known of a host's store.
+    pub fn new(host: Host) -> Self {
+        Self { host }
+    }
+
+    /// The policies that own the replicas of these components, whether they scale now or are suspended.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn of(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        modules: impl Iterator<Item = &ModuleId>,
+    ) -> Result<Owners, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let policies = ScalingPolicyRepository::new(&*store);
+        let mut owners = Owners::new();
+        for module in modules {
+            if let Some(found) = policies.current(environment, module).await? {
+                owners.insert(module.clone(), found.aggregate.id());
+            }
+        }
+        Ok(owners)
+    }
+}
