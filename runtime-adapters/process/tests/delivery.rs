@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use runtime_domain::component::ConfigurationVersionRef;
 use runtime_domain::configuration::DeliveredConfiguration;
-use runtime_domain::surface::{FencingToken, RevisionSpec, Traffic};
+use runtime_domain::surface::{EffectId, FencingToken, RevisionSpec, Traffic};
 use runtime_ports::PortErrorKind;
 use runtime_ports::surface::{ComputeSurface as _, EffectContext};
 use serde_json::{Value, json};
@@ -22,9 +22,7 @@ use world::{effect, key, revision, spec};
 
 /// A version that says `greeting: TEXT`, and `level` by an awkward key.
 fn version(number: u32, text: &str) -> DeliveredConfiguration {
-    let entry = |key: &str, text: &str| {
-        json!({ "scope": "environment", "key": key, "value": { "type": "text", "value": text } })
-    };
+    let entry = |key: &str, text: &str| json!({ "scope": "environment", "key": key, "value": { "type": "text", "value": text } });
     serde_json::from_value(json!({
         "configuration": format!("cfg_{number:032x}"),
         "version": number,
@@ -53,7 +51,8 @@ async fn serve(stage: &Stage, spec: &RevisionSpec, replicas: u16) {
 }
 
 async fn deliver(stage: &Stage, version: &DeliveredConfiguration, fence: u64) -> Result<(), PortErrorKind> {
-    let context = EffectContext { fence: FencingToken(fence), ..effect(1, u32::MAX) };
+    let effect = EffectId::of(version.configuration(), 1);
+    let context = EffectContext { effect, fence: FencingToken(fence) };
     let delivered = stage.surface().deliver(context, &key(), &revision(1), version).await;
     delivered.map_err(|error| error.kind())
 }
@@ -128,7 +127,10 @@ async fn what_takes_nothing_in_place_or_cannot_be_delivered_is_refused_before_an
     let refused = stage.surface().apply(effect(97, 1), &configured(2, "restart", &clash), 1).await;
     let refused = refused.expect_err("two keys make one variable");
     assert_eq!(refused.kind(), PortErrorKind::Invalid);
-    assert!(refused.message().contains("log:level-of-all") && !refused.message().contains("three"), "{refused}");
+    assert!(
+        refused.message().contains("log:level-of-all") && !refused.message().contains("three"),
+        "{refused}"
+    );
     assert_eq!(stage.observe().await.revisions.len(), 1);
     all_run(&stage, &one).await;
 }

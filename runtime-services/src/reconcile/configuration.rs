@@ -130,7 +130,7 @@ impl Pass<'_> {
             environment: serving.environment(),
             module: component.module.clone(),
         };
-        let effect = EffectId::delivery(serving.revision(), delivered.version());
+        let effect = EffectId::of(delivered.configuration(), 1);
         let context = EffectContext { effect, fence: self.lease.token };
         let call = surface.deliver(context, &key, serving.revision(), delivered);
         // Whatever became of it, only what is seen counts; what is not seen is done again.
