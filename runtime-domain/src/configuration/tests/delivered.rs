@@ -77,7 +77,7 @@ fn a_secret_is_delivered_as_its_reference_and_never_as_a_variable() {
         }],
         ..publish(entries)
     };
-    let told = Told::begin(RuntimeConfiguration::publish(&command, at(0)), at(0));
+    let told: Told<RuntimeConfiguration> = Told::begin(RuntimeConfiguration::publish(&command, at(0)), at(0));
     let delivered = told.now().delivered(&name("cart"), None);
     assert_eq!(delivered.secrets().len(), 1);
     assert_eq!(variables(&delivered), [("level".to_string(), "info".to_string())]);

@@ -1,6 +1,7 @@
 //! Releases that carry a configuration version: shown to be in force, the same one in every component, or left as it serves.
 
 use alloc::vec;
+use alloc::vec::Vec;
 
 use super::world::*;
 use crate::component::{ComponentSpec, ConfigurationReload, ConfigurationVersionRef, HttpPath};
@@ -23,7 +24,7 @@ fn configured(name: &str, version: u64, configuration: u128) -> ComponentSpec {
 }
 
 /// A request for components, carrying the first one's configuration.
-fn carrying(components: alloc::vec::Vec<ComponentSpec>) -> RequestDeployment {
+fn carrying(components: Vec<ComponentSpec>) -> RequestDeployment {
     let first = components[0].tuple.configuration.clone().map(|named| named.configuration);
     request(2, Release { configuration_id: first, ..release(components, rolling(), vec![]) }, &[])
 }
