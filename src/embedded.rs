@@ -17,6 +17,7 @@ use runtime_http_prober::HttpProber;
 use runtime_memory::InProcessBus;
 use runtime_oci_layout::OciLayout;
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::desired_state::DesiredStateSource;
 use runtime_ports::metric::MetricSource;
 use runtime_ports::scaling_signals::ScalingSignals;
 use runtime_ports::subscriber::Subscriber;
@@ -28,6 +29,7 @@ use runtime_system::{SystemClock, UuidV7Generator};
 
 use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
 
+pub use runtime_desired_state_directory::{DesiredStateDirectory, Tenants};
 pub use runtime_http_prober::AllowList;
 pub use runtime_sqlite::{Durability, SqliteOptions};
 
@@ -63,6 +65,7 @@ pub struct EmbeddedOptions {
     store: SqliteOptions,
     endpoint_ports: BTreeMap<ComponentKey, u16>,
     subscribers: Vec<Arc<dyn Subscriber>>,
+    desired_state: Option<Arc<dyn DesiredStateSource>>,
     scaling_signals: Vec<Arc<dyn ScalingSignals>>,
 }
 
@@ -77,6 +80,7 @@ impl std::fmt::Debug for EmbeddedOptions {
             .field("store", &self.store)
             .field("endpoint_ports", &self.endpoint_ports)
             .field("subscribers", &subscribers)
+            .field("desired_state", &self.desired_state.is_some())
             .finish()
     }
 }
@@ -93,6 +97,7 @@ impl EmbeddedOptions {
             store: SqliteOptions::default(),
             endpoint_ports: BTreeMap::new(),
             subscribers: Vec::new(),
+            desired_state: None,
             scaling_signals: Vec::new(),
         }
     }
@@ -127,6 +132,12 @@ impl EmbeddedOptions {
     pub fn scaling_signals(mut self, source: Arc<dyn ScalingSignals>) -> Self {
         self.scaling_signals.push(source);
         self
+    }
+
+    /// What should run, such as a [`DesiredStateDirectory`]: environments can be watched for drift from it.
+    #[must_use]
+    pub fn desired_state(self, source: Arc<dyn DesiredStateSource>) -> Self {
+        Self { desired_state: Some(source), ..self }
     }
 
     /// The loopback port on which a component must be reachable. Without one a component gets a free port at first, and keeps it. Where
@@ -164,8 +175,16 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`].
     pub async fn open_with(options: EmbeddedOptions) -> Result<Self, OpenError> {
-        let EmbeddedOptions { folder, host, egress, store, endpoint_ports, subscribers, scaling_signals } =
-            options;
+        let EmbeddedOptions {
+            folder,
+            host,
+            egress,
+            store,
+            endpoint_ports,
+            subscribers,
+            scaling_signals,
+            desired_state,
+        } = options;
         std::fs::create_dir_all(&folder).map_err(|error| {
             let message =
                 format!("the folder {} cannot be created: choose one that can be written", folder.display());
@@ -197,6 +216,7 @@ impl Embedded {
             builder.scaling_signals(surface.clone()).scaling_signals(functions.clone()),
             RuntimeBuilder::scaling_signals,
         );
+        let builder = desired_state.into_iter().fold(builder, RuntimeBuilder::desired_state);
         let runtime = builder
             .store(Arc::new(store.clone()))
             .health_results(Arc::new(store.clone()))
@@ -206,6 +226,7 @@ impl Embedded {
             .surface(functions.clone())
             .metrics(Arc::new(WhicheverHas(surface.clone(), functions.clone())))
             .jobs(surface.clone())
+            .endpoint_handover(surface.clone())
             .infrastructure(Arc::new(engine.with_surfaces([SurfaceKind::Process, SurfaceKind::Functions])))
             .registry(Arc::new(registry.clone()))
             .prober(prober)

@@ -57,8 +57,8 @@ pub mod prelude {
     pub use runtime_domain::tenancy::ResourceQuota;
     pub use runtime_domain::time::{Span, Timestamp};
     pub use runtime_domain::value::{ModuleId, Name, Region};
+    pub use runtime_ports::manifest::ReleaseManifest;
     pub use runtime_services::environments::NewEnvironment;
-    pub use runtime_services::manifest::ReleaseManifest;
     pub use runtime_services::{CommandError, HostOptions};
 }
 

@@ -27,7 +27,7 @@
 //!
 //! Every field is documented on [`ReleaseManifest`]. A manifest that is wrong is refused with the line and what is right there.
 
-pub use runtime_services::manifest::{
+pub use runtime_ports::manifest::{
     CheckManifest, ComponentManifest, GateManifest, JobManifest, ManifestError, ReleaseManifest,
 };
 

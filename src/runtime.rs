@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use runtime_ports::artifacts::ArtifactStore;
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::desired_state::DesiredStateSource;
+use runtime_ports::handover::EndpointHandover;
 use runtime_ports::health_results::HealthResultStore;
 use runtime_ports::infrastructure::InfrastructureEngine;
+use runtime_ports::isolation::WorkloadIsolation;
 use runtime_ports::job::JobRunner;
 use runtime_ports::metric::MetricSource;
 use runtime_ports::prober::HealthProber;
@@ -22,14 +25,16 @@ use runtime_ports::surface::ComputeSurface;
 use runtime_services::audit::AuditService;
 use runtime_services::configuration::ConfigurationService;
 use runtime_services::deployments::DeploymentService;
+use runtime_services::drift::DriftService;
 use runtime_services::environments::EnvironmentService;
 use runtime_services::health::HealthService;
 use runtime_services::inventory::InventoryService;
+use runtime_services::promotion::PromotionService;
 use runtime_services::relay::{RelayService, SubscriberError};
 use runtime_services::scaling::ScalingService;
 use runtime_services::secrets::SecretService;
 use runtime_services::tenancy::TenancyService;
-use runtime_services::{Host, HostOptions, Ports, Records, Services};
+use runtime_services::{Host, HostOptions, Ports, Records, Services, TenancyPorts};
 use runtime_system::{SystemClock, UuidV7Generator};
 use tokio_util::sync::CancellationToken;
 
@@ -84,7 +89,12 @@ impl Runtime {
         self.services.configuration()
     }
 
-    /// Tenant bindings.
+    /// Promotion: what serves in one environment comes to the next, as it is.
+    pub fn promotion(&self) -> &PromotionService {
+        self.services.promotion()
+    }
+
+    /// Tenant bindings: bind, cordon, move to a silo, release.
     pub fn tenancy(&self) -> &TenancyService {
         self.services.tenancy()
     }
@@ -102,6 +112,11 @@ impl Runtime {
     /// Scaling policies: apply, preview, suspend, explain.
     pub fn scaling(&self) -> &ScalingService {
         self.services.scaling()
+    }
+
+    /// Drift: watch environments, findings, exceptions, comparisons.
+    pub fn drift(&self) -> &DriftService {
+        self.services.drift()
     }
 
     /// The relay: which streams of events are parked and why, and how they go on.
@@ -148,7 +163,9 @@ pub struct RuntimeBuilder {
     records: Records,
     surfaces: Vec<Arc<dyn ComputeSurface>>,
     infrastructure: Option<Arc<dyn InfrastructureEngine>>,
+    tenancy: TenancyPorts,
     registry: Option<Arc<dyn ImageRegistry>>,
+    desired_state: Option<Arc<dyn DesiredStateSource>>,
     prober: Option<Arc<dyn HealthProber>>,
     metrics: Option<Arc<dyn MetricSource>>,
     scaling_signals: Vec<Arc<dyn ScalingSignals>>,
@@ -239,10 +256,31 @@ impl RuntimeBuilder {
         self
     }
 
+    /// What hands endpoints over, so that tenants can be moved. Without it none can be.
+    #[must_use]
+    pub fn endpoint_handover(mut self, handover: Arc<dyn EndpointHandover>) -> Self {
+        self.tenancy.handover = Some(handover);
+        self
+    }
+
+    /// What tells how tenants are kept apart where workloads run. Without it nothing is said of that.
+    #[must_use]
+    pub fn workload_isolation(mut self, isolation: Arc<dyn WorkloadIsolation>) -> Self {
+        self.tenancy.isolation = Some(isolation);
+        self
+    }
+
     /// Where images come from.
     #[must_use]
     pub fn registry(mut self, registry: Arc<dyn ImageRegistry>) -> Self {
         self.registry = Some(registry);
+        self
+    }
+
+    /// What should run, by the word of an authority. Without it nothing is watched for drift.
+    #[must_use]
+    pub fn desired_state(mut self, source: Arc<dyn DesiredStateSource>) -> Self {
+        self.desired_state = Some(source);
         self
     }
 
@@ -345,7 +383,9 @@ impl RuntimeBuilder {
             records: self.records,
             surfaces,
             infrastructure: chosen(self.infrastructure, "the infrastructure engine", "infrastructure")?,
+            tenancy: self.tenancy,
             registry: chosen(self.registry, "the image registry", "registry")?,
+            desired_state: self.desired_state,
             prober: chosen(self.prober, "the health prober", "prober")?,
             metrics: chosen(self.metrics, "the metric source", "metrics")?,
             scaling_signals: self.scaling_signals,

@@ -18,11 +18,13 @@ use crate::value::{ModuleId, Name, Replicas, TextError, parsed_text};
 
 mod delivery;
 mod image;
+mod resources;
 #[cfg(test)]
 mod tests;
 
 pub use delivery::{ConfigurationDelivery, ConfigurationReload};
 pub use image::{ImageDigest, ImageReference, PinnedImage};
+pub use resources::InstanceResources;
 
 /// The version that people know a component by, such as `1.4.2`: 1 to 64 of letters, digits, `.`, `-`, `_` and `+`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -280,6 +282,9 @@ pub struct ComponentSpec {
     pub surface: SurfaceKind,
     /// How many replicas serve when it is fully rolled out.
     pub replicas: Replicas,
+    /// What each instance needs, where it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<InstanceResources>,
     /// Arguments after the image's entry point; empty means the image's own.
     #[serde(default)]
     pub arguments: Vec<String>,

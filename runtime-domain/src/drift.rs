@@ -62,6 +62,7 @@ mod event;
 mod evidence;
 mod evolve;
 mod finding;
+mod observed;
 mod ownership;
 mod record;
 mod refusal;
@@ -70,12 +71,14 @@ mod secrecy;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 pub use authority::{Authoritative, DesiredStateRevision};
 pub use command::{DetectDrift, DriftCommand, PlanRemediation};
 pub use comparison::{
     ActualComponent, ActualResource, ActualState, Comparison, ComparisonPolicy, ComparisonRefusal,
     DesiredComponent, DesiredState, MOST_SUBJECTS, NotCompared, Suppressed, WhyNotCompared, compare_states,
+    settings,
 };
 pub use event::{DriftDetected, DriftEvent, DriftRemediated};
 pub use evidence::{DetectedDrift, InSync};

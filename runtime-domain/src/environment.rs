@@ -30,6 +30,9 @@
 //! | RecordDecommissioned | LIFECYCLE | LIFECYCLE | LIFECYCLE | LIFECYCLE | yes | same |
 //! | RecordDecommissioningFailed | LIFECYCLE | LIFECYCLE | LIFECYCLE | LIFECYCLE | yes | LIFECYCLE |
 //! | ChangeCalendar, StopTheLine, ResumeTheLine, a change of the promotion policy | yes | yes | yes | yes | LIFECYCLE | LIFECYCLE |
+//! | ChangeExpiry, where not prod | yes | yes | yes | yes | LIFECYCLE | LIFECYCLE |
+//! | Expire, once its time has come and unless protected | yes | yes | yes | yes | same | same |
+//! | RecordResourcesLost | same | same | same | yes⁵ | same | same |
 //! | Change the capacity to no less than is held | yes | yes | yes | yes | LIFECYCLE | LIFECYCLE |
 //! | Change the capacity to less than is held | TEN-2 | TEN-2 | TEN-2 | TEN-2 | LIFECYCLE | LIFECYCLE |
 //! | ReserveQuota, where there is room | yes | yes | yes | yes | LIFECYCLE | LIFECYCLE |
@@ -41,7 +44,8 @@
 //!
 //! *same* means accepted and nothing changes. ¹ *yes* where the resources differ or a change waits to be applied. ² *same* where the
 //! failure is the one recorded. ³ *yes* where a change waits to be applied (and, for RetryProvisioning, its next try is not due): a
-//! provisioned environment stays Provisioned while its change is applied, and while that fails. ⁴ as Provisioning once it was tried.
+//! provisioned environment stays Provisioned while its change is applied, and while that fails. ⁴ as Provisioning once it was tried. ⁵ *same*
+//! where nothing is lost, or a change waits to be applied already.
 //!
 //! Invariants, each with the place that keeps it:
 //! - **ENV-1** (evidence): no deployment unless Provisioned: only a Provisioned environment hands out an [`Admission`]; its revision is

@@ -292,7 +292,7 @@ impl ServiceId {
     }
 }
 
-/// The kind of an aggregate: which of the nine contexts a stored record belongs to.
+/// The kind of an aggregate: what a stored record is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum AggregateKind {
     /// An isolated stage and region slice.
@@ -313,11 +313,13 @@ pub enum AggregateKind {
     ScalingPolicy,
     /// A divergence from desired state.
     RuntimeDriftFinding,
+    /// How an environment is compared with its desired state.
+    DriftWatch,
 }
 
 impl AggregateKind {
-    /// Every kind, in the order of spec.md §1.
-    pub const ALL: [Self; 9] = [
+    /// Every kind: the nine of spec.md §1 in its order, then what stands beside them.
+    pub const ALL: [Self; 10] = [
         Self::RuntimeEnvironment,
         Self::RuntimeDeployment,
         Self::RuntimeService,
@@ -327,6 +329,7 @@ impl AggregateKind {
         Self::HealthCheckResult,
         Self::ScalingPolicy,
         Self::RuntimeDriftFinding,
+        Self::DriftWatch,
     ];
 
     /// The name as in spec.md §1: `RuntimeEnvironment`.
@@ -341,6 +344,7 @@ impl AggregateKind {
             Self::HealthCheckResult => "HealthCheckResult",
             Self::ScalingPolicy => "ScalingPolicy",
             Self::RuntimeDriftFinding => "RuntimeDriftFinding",
+            Self::DriftWatch => "DriftWatch",
         }
     }
 }

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::{ComponentSpec, ConfigurationVersionRef, ImageDigest, RevisionId, SecretVersionRef};
 use crate::configuration::DeliveredConfiguration;
-use crate::id::{ConfigurationId, DeploymentId, EnvironmentId, ScalingPolicyId, TenantId};
+use crate::id::{
+    ConfigurationId, DeploymentId, DriftFindingId, EnvironmentId, ScalingPolicyId, TenantBindingId, TenantId,
+};
 use crate::secrets::DeliveredSecret;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Percent, RangeError};
@@ -124,6 +126,12 @@ pub enum EffectOwner {
     ScalingPolicy(ScalingPolicyId),
     /// A configuration version, which is taken in place.
     Configuration(ConfigurationId),
+    /// An environment, which takes down whatever runs in it.
+    RuntimeEnvironment(EnvironmentId),
+    /// A tenant's binding, which moves where its clients are answered.
+    RuntimeTenantBinding(TenantBindingId),
+    /// A drift finding, whose repair takes down what nothing desires.
+    DriftFinding(DriftFindingId),
 }
 
 impl EffectOwner {
@@ -132,9 +140,9 @@ impl EffectOwner {
     /// before a rollout's latest is decided again. What configuration a revision takes in place is nobody else's.
     pub const fn gives_way_to(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Deployment(_), Self::ScalingPolicy(_)) => false,
             (Self::Configuration(_), Self::Configuration(_)) => true,
             (Self::Configuration(_), _) | (_, Self::Configuration(_)) => false,
+            (own, Self::ScalingPolicy(_)) => matches!(own, Self::ScalingPolicy(_)),
             _ => true,
         }
     }
@@ -146,6 +154,9 @@ impl fmt::Display for EffectOwner {
             Self::Deployment(deployment) => deployment.fmt(formatter),
             Self::ScalingPolicy(policy) => policy.fmt(formatter),
             Self::Configuration(configuration) => configuration.fmt(formatter),
+            Self::RuntimeEnvironment(environment) => environment.fmt(formatter),
+            Self::RuntimeTenantBinding(binding) => binding.fmt(formatter),
+            Self::DriftFinding(finding) => finding.fmt(formatter),
         }
     }
 }
@@ -162,6 +173,22 @@ impl From<ConfigurationId> for EffectOwner {
 impl From<ScalingPolicyId> for EffectOwner {
     fn from(policy: ScalingPolicyId) -> Self {
         Self::ScalingPolicy(policy)
+    }
+}
+
+impl From<EnvironmentId> for EffectOwner {
+    fn from(environment: EnvironmentId) -> Self {
+        Self::RuntimeEnvironment(environment)
+    }
+}
+impl From<TenantBindingId> for EffectOwner {
+    fn from(binding: TenantBindingId) -> Self {
+        Self::RuntimeTenantBinding(binding)
+    }
+}
+impl From<DriftFindingId> for EffectOwner {
+    fn from(finding: DriftFindingId) -> Self {
+        Self::DriftFinding(finding)
     }
 }
 

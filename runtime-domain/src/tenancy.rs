@@ -22,6 +22,12 @@
 //! | BeginMove | LIFECYCLE | yes³ | LIFECYCLE | same⁴ | LIFECYCLE |
 //! | RecordMoveStep | LIFECYCLE | LIFECYCLE | LIFECYCLE | yes⁵ | LIFECYCLE |
 //! | AbortMove | LIFECYCLE | same | LIFECYCLE | yes⁶ | LIFECYCLE |
+//! | AdmitWorkloads that fit into the quota | LIFECYCLE | yes | LIFECYCLE | LIFECYCLE | LIFECYCLE |
+//! | AdmitWorkloads that do not fit | LIFECYCLE | TEN-2 | LIFECYCLE | LIFECYCLE | LIFECYCLE |
+//! | SettleWorkloads, RetireWorkloads of what is charged | – | yes | yes | yes | – |
+//! | SettleWorkloads, RetireWorkloads of anything else | same | same | same | same | same |
+//! | AdjustQuota to less than is charged | LIFECYCLE | TEN-2 | TEN-2 | TEN-2 | LIFECYCLE |
+//! | ReleaseTenant, RecordMoveStep of its end, while workloads are charged | – | LIFECYCLE | LIFECYCLE | LIFECYCLE | same |
 //! | ReleaseTenant | yes³ | LIFECYCLE | yes³ | LIFECYCLE | same |
 //! | RecordQuotaReturned | LIFECYCLE | LIFECYCLE | LIFECYCLE | LIFECYCLE | yes |
 //! | Tick | yes⁷ | yes⁷ | yes⁷ | yes⁷ | same |
@@ -30,6 +36,12 @@
 //! for; LIFECYCLE where another increase waits. ³ LIFECYCLE where it is protected. ⁴ LIFECYCLE where it is another move. ⁵ LIFECYCLE where
 //! it is another step, or the target was not watched for long enough. ⁶ *same* on the way back; LIFECYCLE once the source is being
 //! released. ⁷ *same* where nothing has ended.
+//!
+//! # How workloads use a quota
+//!
+//! A deployment is charged to the binding's [`WorkloadLedger`] by the very commit that makes it (`AdmitWorkloads`): of many that are admitted at
+//! once, each is decided against all before it, and one that is not made is not charged. When it has ended, what it brought is charged as what
+//! serves, or is given back (`SettleWorkloads`). A tenant whose workloads are charged for is not released.
 //!
 //! # How a quota comes and goes
 //!
@@ -72,6 +84,7 @@ mod relocation;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
+mod workload;
 
 pub use command::{BindTenant, TenancyCommand, TenantPlace};
 pub use event::{TenancyEvent, TenantBound};
@@ -84,3 +97,4 @@ pub use state::{
     BindingState, BindingStatus, Bound, Cordoned, Moving, Pending, QuotaExchange, Released,
     RuntimeTenantBinding,
 };
+pub use workload::{ComingWorkload, WorkloadDemand, WorkloadEntry, WorkloadLedger};

@@ -204,6 +204,8 @@ pub struct Percent(u8);
 impl Percent {
     /// Nothing.
     pub const NONE: Self = Self(0);
+    /// Half of it.
+    pub const HALF: Self = Self(50);
     /// All of it.
     pub const ALL: Self = Self(100);
 

@@ -10,8 +10,11 @@
 //! | [`snapshots`] | what was observed, and when |
 //! | [`artifacts`] | step logs, plans, evidence |
 //! | [`surface`] | where workloads run |
+//! | [`handover`] | one component's endpoint answered by another |
+//! | [`isolation`] | what keeps tenants apart, and how much they use |
 //! | [`infrastructure`] | the engine that creates an environment's resources |
 //! | [`registry`] | where images come from |
+//! | [`desired_state`] | what should run, and at which revision that is said |
 //! | [`prober`] | asking a workload over HTTP |
 //! | [`metric`] | what the traffic shows |
 //! | [`scaling_signals`] | what services are scaled by |
@@ -21,14 +24,20 @@
 //! | [`subscriber`] | consumers of events within the host |
 //! | [`clock`] | time and identifiers |
 //!
+//! [`manifest`] is the form in which releases are written down, by callers and in desired state.
+//!
 //! With the feature `mocks`, every port has a `mockall` mock (`MockComputeSurface`, …) for unit tests.
 
 pub mod artifacts;
 pub mod clock;
+pub mod desired_state;
 pub mod error;
+pub mod handover;
 pub mod health_results;
 pub mod infrastructure;
+pub mod isolation;
 pub mod job;
+pub mod manifest;
 pub mod metric;
 pub mod prober;
 pub mod publisher;

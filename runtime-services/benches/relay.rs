@@ -151,6 +151,7 @@ async fn relayed(path: &std::path::Path, (aggregates, events): (u64, u64)) -> f6
         surfaces: BTreeMap::new(),
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
         registry: Arc::new(MockImageRegistry::new()),
+        desired_state: None,
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
         scaling_signals: Vec::new(),

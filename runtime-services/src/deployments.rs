@@ -12,12 +12,13 @@ use runtime_domain::deployment::{
 };
 use runtime_domain::environment::Admission;
 use runtime_domain::id::{DeploymentId, EnvironmentId};
+use runtime_domain::promotion::PromotionPolicy;
 use runtime_domain::rollout::{HealthGate, PlanRefusal, RolloutPlan};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::{ModuleId, Name};
 use runtime_ports::store::{
-    HistoryEntry, LoadError, Loaded, Page, PageRequest, Query, Repository, RuntimeDeploymentRepository,
-    TenantStore,
+    CommitError, HistoryEntry, Lease, LoadError, Loaded, Page, PageRequest, Query, Repository,
+    RuntimeDeploymentRepository, TenantStore,
 };
 
 use crate::configuration::Versions;
@@ -28,10 +29,16 @@ use crate::host::Host;
 use crate::manifest::{ManifestError, ReleaseManifest};
 use crate::scaling::ReplicaOwnership;
 use crate::secrets::SecretService;
-use crate::unit::{Done, Grounds, commit};
+use crate::tenancy::TenancyService;
+use crate::tenancy::workloads::{Charge, demands, with_charge};
+use crate::unit::{Done, Grounds, prepare};
 
+mod charging;
+mod promoted;
 mod secrets;
 mod standing;
+
+use charging::{in_turn, no_room};
 
 pub(crate) use secrets::Brought;
 use secrets::facts_of;
@@ -56,6 +63,17 @@ pub struct Exceptions {
     pub break_glass: Option<String>,
     /// Why an image may come again that the environment went back from.
     pub release_hold: Option<String>,
+}
+
+/// Why a deployment that repairs drift was not begun.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RepairError {
+    /// Another host has taken over.
+    #[error("another host has taken over")]
+    LeaseLost,
+    /// It was refused, or a port failed.
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
 }
 
 /// Rolls releases out, and back.
@@ -109,8 +127,8 @@ impl DeploymentService {
     /// Asking again for what is in flight or serves already gives that deployment and changes nothing.
     ///
     /// # Errors
-    /// The environment does not accept deployments (ENV-1, ENV-3), another deployment of a component is in flight (DEP-3), an image is
-    /// quarantined, the configuration that it carries is not in force, or the plan cannot be made.
+    /// The environment does not accept deployments (ENV-1, ENV-3), another deployment of a component is in flight (DEP-3), the tenant's quota
+    /// has no room for it (TEN-2), an image is quarantined, the configuration that it carries is not in force, or the plan cannot be made.
     pub async fn request(
         &self,
         scope: &TenantScope,
@@ -135,8 +153,10 @@ impl DeploymentService {
         let taken = |reason: String| BreakGlass { by: scope.actor().clone(), reason };
         let (break_glass, hold_released) =
             (exceptions.break_glass.map(taken), exceptions.release_hold.map(taken));
+        let store = self.host.ports().store.for_tenant(scope);
+        let lane = TenancyService::charging_lane(&self.host, &*store, environment).await?;
         for _ in 0..TRIES {
-            let store = self.host.ports().store.for_tenant(scope);
+            let _turn = in_turn(lane.as_deref()).await;
             let (release, carried) = carrying(&*store, environment, release.clone()).await?;
             let (release, secret_facts) = self.with_secrets(scope, environment, release).await?;
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
@@ -155,14 +175,59 @@ impl DeploymentService {
             let mut request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
             request.configuration = in_force(carried)?;
             request.hold_released = hold_released.clone();
+            let charge = self.charge(&*store, &request.admission, request.deployment_id, &release).await?;
             let facts = facts_of(request.evidence(), secret_facts);
             let decided = RuntimeDeployment::request(request, self.host.now());
             let decision = decided.map_err(CommandError::Refused)?;
-            if let Some(done) = self.begin(&*store, &decision, &facts, &release).await? {
+            if let Some(done) = self.begin(&*store, &decision, &facts, &release, charge).await? {
                 return Ok(done);
             }
         }
         Err(CommandError::Contended)
+    }
+
+    /// Begins the deployment that repairs drift, under the lease of who found it. Repeating it gives the one that was begun. It brings the
+    /// release whether or not it serves by the record already, since what runs is not what the record says.
+    ///
+    /// # Errors
+    /// The lease is lost; else as [`DeploymentService::request`], where the calendar is asked about repairs.
+    pub(crate) async fn repair(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        deployment: DeploymentId,
+        release: Release,
+        lease: &Lease,
+    ) -> Result<RuntimeDeployment, RepairError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let lane = TenancyService::charging_lane(&self.host, &*store, environment).await;
+        let lane = lane.map_err(DeploymentError::from)?;
+        for _ in 0..TRIES {
+            let _turn = in_turn(lane.as_deref()).await;
+            let begun = Repository::<RuntimeDeployment>::new(&*store).load(deployment.uuid()).await;
+            if let Some(begun) = begun.map_err(DeploymentError::from)? {
+                return Ok(begun.aggregate);
+            }
+            let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await;
+            let standing = standing.map_err(DeploymentError::from)?;
+            standing.nothing_in_flight()?;
+            let admission = self.admission(scope, environment).await?;
+            let cleared = self.environments.clear(scope, environment, Activity::Remediation, None).await;
+            let clearance = cleared.map_err(|error| not_admitted(environment, error))?;
+            let request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
+            let request = RequestDeployment { deployment_id: deployment, ..request };
+            let charge = self.charge(&*store, &request.admission, deployment, &release).await?;
+            let facts = request.evidence();
+            let decided = RuntimeDeployment::request(request, self.host.now());
+            let decision = decided.map_err(DeploymentError::Refused)?;
+            let grounds = Grounds { lease: Some(lease), ..Grounds::exactly(&facts) };
+            match self.attempt(&*store, &decision, grounds, charge).await {
+                Ok(begun) => return Ok(begun.aggregate),
+                Err(CommitError::LeaseLost { .. }) => return Err(RepairError::LeaseLost),
+                Err(error) => retry_or_refuse(error, &release)?,
+            }
+        }
+        Err(DeploymentError::Contended.into())
     }
 
     /// What a rollout would do and would have to pass, without asking for it.
@@ -183,6 +248,9 @@ impl DeploymentService {
         let clearance = self.clearance(scope, environment, None).await?;
         let mut request = self.rollout(&*store, release, admission, clearance, &standing).await?;
         request.configuration = in_force(carried)?;
+        let demands = demands(&request.release);
+        let room = TenancyService::has_room(&self.host, &*store, &request.admission, demands).await;
+        room.map_err(no_room)?;
         let decision = RuntimeDeployment::request(request, self.host.now());
         let events = decision.map_err(CommandError::Refused)?.events;
         let planned = events.into_iter().find_map(|event| match event {
@@ -202,8 +270,10 @@ impl DeploymentService {
         environment: EnvironmentId,
         to: DeploymentId,
     ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let lane = TenancyService::charging_lane(&self.host, &*store, environment).await?;
         for _ in 0..TRIES {
-            let store = self.host.ports().store.for_tenant(scope);
+            let _turn = in_turn(lane.as_deref()).await;
             let loaded = find(&*store, to).await?;
             if loaded.aggregate.environment_id() != environment {
                 return Err(CommandError::NotFound { what: format!("deployment {to}") });
@@ -224,9 +294,10 @@ impl DeploymentService {
                 numbers: standing.numbers(),
                 surfaces: self.host.capabilities(),
             };
+            let charge = self.charge(&*store, &request.admission, request.deployment_id, &release).await?;
             let facts = request.evidence();
             let decision = RuntimeDeployment::request_rollback(request).map_err(CommandError::Refused)?;
-            if let Some(done) = self.begin(&*store, &decision, &facts, &release).await? {
+            if let Some(done) = self.begin(&*store, &decision, &facts, &release, charge).await? {
                 return Ok(done);
             }
         }
@@ -236,13 +307,16 @@ impl DeploymentService {
     /// Agrees to a gate in the caller's name.
     ///
     /// # Errors
-    /// No such approval is waited for, or the caller is not an approver.
+    /// No such approval is waited for, the caller is not an approver, or asked for the promotion that is to be agreed to.
     pub async fn approve(
         &self,
         scope: &TenantScope,
         deployment: DeploymentId,
         gate: Name,
     ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
+        if gate.as_str() == PromotionPolicy::GATE {
+            self.must_be_anothers(scope, deployment).await?;
+        }
         let command = DeploymentCommand::Approve { gate, by: scope.actor().clone() };
         self.command(scope, deployment, &command).await
     }
@@ -442,14 +516,27 @@ impl DeploymentService {
         decision: &Decision<DeploymentEvent>,
         facts: &[EvidenceRef],
         release: &Release,
+        charge: Option<Charge>,
     ) -> Result<Option<Done<RuntimeDeployment>>, DeploymentError> {
-        let now = self.host.now();
-        match commit::<RuntimeDeployment>(&self.host, store, None, decision, Grounds::exactly(facts), now)
-            .await
-        {
-            Ok(begun) => Ok(begun.map(|loaded| Done::of(loaded, decision))),
+        match self.attempt(store, decision, Grounds::exactly(facts), charge).await {
+            Ok(begun) => Ok(Some(Done::of(begun, decision))),
             Err(error) => retry_or_refuse(error, release).map(|()| None),
         }
+    }
+
+    async fn attempt(
+        &self,
+        store: &dyn TenantStore,
+        decision: &Decision<DeploymentEvent>,
+        grounds: Grounds<'_>,
+        charge: Option<Charge>,
+    ) -> Result<Loaded<RuntimeDeployment>, CommitError> {
+        let (now, scope) = (self.host.now(), store.scope());
+        let (mut commit, begun) = prepare(&self.host, scope, None, decision, grounds, now)?;
+        if let Some(charge) = charge {
+            commit = with_charge(&self.host, scope, commit, charge)?;
+        }
+        store.commit(commit).await.map(|_receipt| begun)
     }
 
     async fn command(

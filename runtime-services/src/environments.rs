@@ -1,6 +1,6 @@
 //! Environments: what callers may ask.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use runtime_domain::aggregate::Aggregate;
 use runtime_domain::calendar::{Activity, BreakGlass, ChangeCalendar, Clearance};
@@ -12,9 +12,10 @@ use runtime_domain::id::{EnvironmentId, ProjectId};
 use runtime_domain::promotion::PromotionPolicy;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::SurfaceKind;
-use runtime_domain::tenancy::ResourceQuota;
+use runtime_domain::tenancy::{ResourceQuota, RuntimeTenantBinding};
+use runtime_domain::time::Span;
 use runtime_domain::value::{Name, Region};
-use runtime_ports::infrastructure::ResourcePreview;
+use runtime_ports::infrastructure::{ResourceCondition, ResourceFinding, ResourcePreview};
 use runtime_ports::store::{
     HistoryEntry, LoadError, Loaded, Page, Query, Repository, RuntimeEnvironmentRepository,
     RuntimeTenantBindingRepository,
@@ -268,16 +269,74 @@ impl EnvironmentService {
         self.command(scope, environment, &command).await
     }
 
-    /// Removes an environment with everything in it. It accepts no deployment from now on; those in flight are aborted, and end first.
+    /// Lets an environment end by itself after this time, or never: it is decommissioned then as if someone had asked for it, unless it is
+    /// protected.
     ///
     /// # Errors
-    /// It is not there, or is being provisioned.
+    /// It is not there, is prod, or is being taken down.
+    pub async fn live_for(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        time_to_live: Option<Span>,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        let expires_at = time_to_live.map(|span| span.after(self.host.now()));
+        self.command(scope, environment, &EnvironmentCommand::ChangeExpiry { expires_at }).await
+    }
+
+    /// Looks whether everything that was provisioned is still there. What was removed behind the engine's back is recorded, and made again.
+    ///
+    /// # Errors
+    /// It is not there, or the engine failed.
+    pub async fn refresh(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<Vec<ResourceFinding>, EnvironmentError> {
+        let found = self.environment(scope, environment).await?;
+        let blueprint = found.blueprint();
+        let looked = self.host.ports().infrastructure.refresh(&blueprint);
+        let findings = self.host.bounded("infrastructure.refresh", looked).await?;
+        let missing = findings.iter().filter(|finding| finding.condition == ResourceCondition::Missing);
+        let resources: BTreeSet<String> = missing.map(|finding| finding.resource.clone()).collect();
+        if !resources.is_empty() {
+            let command = EnvironmentCommand::RecordResourcesLost { resources };
+            self.command(scope, environment, &command).await?;
+        }
+        Ok(findings)
+    }
+
+    /// What the engine tells of a provisioned environment, such as addresses and folders; `None` where it is not provisioned.
+    ///
+    /// # Errors
+    /// It is not there, or the engine failed.
+    pub async fn outputs(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<Option<BTreeMap<String, String>>, EnvironmentError> {
+        let found = self.environment(scope, environment).await?;
+        let told = self.host.ports().infrastructure.outputs(found.tenant_id(), found.id());
+        Ok(self.host.bounded("infrastructure.outputs", told).await?)
+    }
+
+    /// Removes an environment with everything in it. It accepts no deployment from now on; those in flight are aborted, and end first. Then
+    /// what runs is drained and retired, then its tenant is released, and then the engine removes what it made.
+    ///
+    /// # Errors
+    /// It is not there, it or its tenant's binding is protected, or its tenant is moving.
     pub async fn decommission(
         &self,
         scope: &TenantScope,
         environment: EnvironmentId,
         reason: String,
     ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let binding = RuntimeTenantBindingRepository::new(&*store).current(environment).await?;
+        let stays = |binding: &RuntimeTenantBinding| binding.is_protected() || binding.relocation().is_some();
+        if binding.is_some_and(|binding| stays(&binding.aggregate)) {
+            return Err(CommandError::Refused(EnvironmentRefusal::TenantStays));
+        }
         self.command(scope, environment, &EnvironmentCommand::DecommissionRuntimeEnvironment { reason }).await
     }
 

@@ -9,6 +9,7 @@ use runtime_domain::secrets::VaultKind;
 use runtime_domain::surface::{SurfaceCapabilities, SurfaceKind};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::clock::{Clock, IdGenerator};
+use runtime_ports::desired_state::DesiredStateSource;
 use runtime_ports::infrastructure::InfrastructureEngine;
 use runtime_ports::job::JobRunner;
 use runtime_ports::metric::MetricSource;
@@ -23,6 +24,7 @@ use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 
 use crate::lane::Lanes;
 use crate::records::{Records, Retention};
+use crate::relocation::TenancyPorts;
 
 /// The adapters that a host has chosen.
 #[derive(Clone)]
@@ -35,8 +37,12 @@ pub struct Ports {
     pub surfaces: BTreeMap<SurfaceKind, Arc<dyn ComputeSurface>>,
     /// The engine that creates environments.
     pub infrastructure: Arc<dyn InfrastructureEngine>,
+    /// What only tenancy needs.
+    pub tenancy: TenancyPorts,
     /// Where images come from.
     pub registry: Arc<dyn ImageRegistry>,
+    /// What should run, by the word of an authority. Without it nothing is watched for drift.
+    pub desired_state: Option<Arc<dyn DesiredStateSource>>,
     /// Asks workloads over HTTP.
     pub prober: Arc<dyn HealthProber>,
     /// What the traffic shows.

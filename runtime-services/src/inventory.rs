@@ -107,11 +107,39 @@ impl InventoryService {
         Err(CommandError::Contended)
     }
 
-    /// The environment is gone: so is everything in it.
-    async fn retire_all(
+    /// A component is gone on purpose. One that has no record, or is retired, stays so.
+    ///
+    /// # Errors
+    /// The store failed, or others kept changing the record.
+    pub(crate) async fn retire(
         &self,
         scope: &TenantScope,
         environment: EnvironmentId,
+        module: &ModuleId,
+        reason: &str,
+    ) -> Result<(), InventoryError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let id = ServiceId::of(environment, module);
+        for _ in 0..TRIES {
+            let recorded = Repository::<RuntimeService>::new(&*store).load(id.uuid()).await?;
+            let Some(loaded) = recorded else { return Ok(()) };
+            let now = self.host.now();
+            let command = InventoryCommand::RetireService { reason: reason.to_owned() };
+            let decision = loaded.aggregate.decide(command, now).map_err(CommandError::Refused)?;
+            match commit(&self.host, &*store, Some(loaded), &decision, Grounds::default(), now).await {
+                Ok(_) => return Ok(()),
+                Err(error) => retry(error)?,
+            }
+        }
+        Err(CommandError::Contended)
+    }
+
+    /// Nothing of the tenant runs in the environment any more.
+    pub(crate) async fn retire_all(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        reason: &str,
     ) -> Result<(), InventoryError> {
         let store = self.host.ports().store.for_tenant(scope);
         for service in self.services(scope, environment).await? {
@@ -119,7 +147,7 @@ impl InventoryService {
                 let loaded = Repository::<RuntimeService>::new(&*store).load(service.uuid()).await?;
                 let Some(loaded) = loaded else { break };
                 let now = self.host.now();
-                let reason = "its environment was decommissioned".to_owned();
+                let reason = reason.to_owned();
                 let decision: Decision<InventoryEvent> = loaded
                     .aggregate
                     .decide(InventoryCommand::RetireService { reason }, now)
@@ -179,9 +207,10 @@ impl Subscriber for InventoryService {
                 let deployment = DeploymentId::from_uuid(event.aggregate_id);
                 self.deployment_ended(&scope, deployment, envelope.environment).await
             }
-            (AggregateKind::RuntimeEnvironment, "RuntimeEnvironmentDecommissioned") => {
-                self.retire_all(&scope, envelope.environment).await.map_err(not_handled)
-            }
+            (AggregateKind::RuntimeEnvironment, "RuntimeEnvironmentDecommissioned") => self
+                .retire_all(&scope, envelope.environment, "its environment was decommissioned")
+                .await
+                .map_err(not_handled),
             _ => Ok(()),
         }
     }

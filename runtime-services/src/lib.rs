@@ -13,9 +13,10 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`], [`scaling`] |
+//! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`], [`scaling`], [`drift`], [`promotion`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
+//! | how a tenant moves into a silo of its own | [`relocation`] |
 //! | whether the audit trail is what was written | [`audit`] |
 //! | how events leave, who subscribes, what is parked | [`relay`] |
 //! | what is kept for a time, and how it goes | [`records`], `upkeep.rs`, `health/recorder.rs` |
@@ -24,14 +25,16 @@
 pub mod audit;
 pub mod configuration;
 pub mod deployments;
+pub mod drift;
 pub mod environments;
 pub mod error;
 pub mod health;
 pub mod host;
 pub mod inventory;
-pub mod manifest;
+pub mod promotion;
 pub mod records;
 pub mod relay;
+pub mod relocation;
 pub mod scaling;
 pub mod secrets;
 pub mod services;
@@ -50,5 +53,7 @@ mod worker;
 pub use error::CommandError;
 pub use host::{Host, HostOptions, Ports};
 pub use records::{Records, Retention};
+pub use relocation::TenancyPorts;
+pub use runtime_ports::manifest;
 pub use services::Services;
 pub use unit::Done;

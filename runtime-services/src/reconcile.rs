@@ -2,6 +2,7 @@
 
 mod configuration;
 mod deployment;
+mod drift;
 mod environment;
 mod inventory;
 mod scaling;
@@ -10,6 +11,7 @@ mod tenancy;
 
 pub(crate) use configuration::ConfigurationReconciler;
 pub(crate) use deployment::DeploymentReconciler;
+pub(crate) use drift::DriftReconciler;
 pub(crate) use environment::EnvironmentReconciler;
 pub(crate) use inventory::InventoryReconciler;
 pub(crate) use scaling::ScalingReconciler;

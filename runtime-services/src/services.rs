@@ -9,13 +9,15 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::AuditService;
 use crate::configuration::ConfigurationService;
 use crate::deployments::DeploymentService;
+use crate::drift::DriftService;
 use crate::environments::EnvironmentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
+use crate::promotion::PromotionService;
 use crate::reconcile::{
-    ConfigurationReconciler, DeploymentReconciler, EnvironmentReconciler, InventoryReconciler,
-    ScalingReconciler, SecretReconciler, TenancyReconciler,
+    ConfigurationReconciler, DeploymentReconciler, DriftReconciler, EnvironmentReconciler,
+    InventoryReconciler, ScalingReconciler, SecretReconciler, TenancyReconciler,
 };
 use crate::relay::{RelayService, SubscriberError};
 use crate::scaling::{PolicyRestoration, ReplicaOwnership, ScalingService, activation};
@@ -34,8 +36,10 @@ pub struct Services {
     health: HealthService,
     configuration: ConfigurationService,
     tenancy: TenancyService,
+    drift: DriftService,
     scaling: ScalingService,
     secrets: SecretService,
+    promotion: PromotionService,
     relay: RelayService,
     audit: AuditService,
 }
@@ -66,6 +70,9 @@ impl Services {
             Arc::new(restoration),
         ];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
+        let drift =
+            DriftService::new(host.clone(), environments.clone(), deployments.clone(), inventory.clone());
+        let promotion = PromotionService::new(host.clone(), environments.clone(), deployments.clone());
         let audit = AuditService::new(host.clone());
         Ok(Self {
             host,
@@ -77,7 +84,9 @@ impl Services {
             configuration,
             tenancy,
             scaling,
+            drift,
             secrets,
+            promotion,
             relay,
         })
     }
@@ -117,6 +126,11 @@ impl Services {
         &self.tenancy
     }
 
+    /// Promotion from environment to environment.
+    pub fn promotion(&self) -> &PromotionService {
+        &self.promotion
+    }
+
     /// Proof that the audit trail is what was written.
     pub fn audit(&self) -> &AuditService {
         &self.audit
@@ -132,6 +146,11 @@ impl Services {
         &self.scaling
     }
 
+    /// Drift: what is watched, found and repaired.
+    pub fn drift(&self) -> &DriftService {
+        &self.drift
+    }
+
     /// The relay: what is parked, and how it goes on.
     pub fn relay(&self) -> &RelayService {
         &self.relay
@@ -141,17 +160,27 @@ impl Services {
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
         let mut tasks: Vec<Arc<dyn Task>> = vec![
-            Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
+            Arc::new(EnvironmentReconciler::new(
+                host.clone(),
+                self.deployments.clone(),
+                self.tenancy.clone(),
+            )),
             Arc::new(DeploymentReconciler::new(host.clone(), self.secrets.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
             Arc::new(ConfigurationReconciler::new(host.clone(), self.configuration.clone())),
-            Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
+            Arc::new(TenancyReconciler::new(
+                host.clone(),
+                self.tenancy.clone(),
+                self.deployments.clone(),
+                self.inventory.clone(),
+            )),
             Arc::new(SecretReconciler::new(
                 host.clone(),
                 self.secrets.clone(),
                 self.deployments.clone(),
                 self.environments.clone(),
             )),
+            Arc::new(DriftReconciler::new(host.clone(), self.drift.clone())),
         ];
         let sources = host.ports().scaling_signals.clone();
         if !sources.is_empty() {

@@ -1,6 +1,9 @@
 //! Tenant bindings: what callers may ask.
 
 mod settlement;
+pub(crate) mod workloads;
+
+use std::collections::BTreeMap;
 
 use runtime_domain::claim::Claim;
 use runtime_domain::environment::{IsolationModel, QuotaCommand, RuntimeEnvironment};
@@ -8,14 +11,16 @@ use runtime_domain::id::{EnvironmentId, TenantBindingId};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::tenancy::{
     BindTenant, BindingState, PartitionAssignment, ResourceQuota, RuntimeTenantBinding, TenancyCommand,
-    TenancyRefusal, TenantPlace,
+    TenancyRefusal, TenantPlace, WorkloadDemand,
 };
 use runtime_domain::time::Span;
+use runtime_ports::isolation::{Enforcement, IsolationAspect, ResourceUse};
 use runtime_ports::store::{Loaded, RuntimeTenantBindingRepository, TenantStore};
 
 use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
 use crate::host::Host;
+use crate::records::chosen;
 use crate::unit::{Done, Grounds, commit};
 
 /// What goes wrong with a tenant binding's command.
@@ -29,6 +34,21 @@ const RESERVED_FOR: Span = Span::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct TenancyService {
     host: Host,
+}
+
+/// How a tenant is kept apart, as it is, and what it uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantIsolation {
+    /// What it is promised.
+    pub model: IsolationModel,
+    /// How much it may use, while it has its place.
+    pub quota: Option<ResourceQuota>,
+    /// How much its workloads are charged: kept at admission, on every surface.
+    pub charged: WorkloadDemand,
+    /// How far each aspect is kept by the surface.
+    pub enforcement: BTreeMap<IsolationAspect, Enforcement>,
+    /// What its workloads use now, as it is seen.
+    pub used: ResourceUse,
 }
 
 /// What a tenant is to get in an environment.
@@ -216,6 +236,99 @@ impl TenancyService {
         self.command(scope, binding, &command).await
     }
 
+    /// Moves a tenant from a pool or a shared environment into a silo of its own, under its clients' feet: the tenant is bound there with the
+    /// same quota where it is not bound yet, and from then on a reconciler carries the move out (see [`crate::relocation`]). Asking again for
+    /// the same move changes nothing.
+    ///
+    /// # Errors
+    /// This host hands no endpoints over; the binding is not there, protected, cordoned or a silo's already; the target is not the tenant's
+    /// own silo (TEN-1) or has no room (TEN-2).
+    pub async fn move_to_silo(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+        target: EnvironmentId,
+        observe_for: Span,
+    ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
+        let handover = &self.host.ports().tenancy.handover;
+        chosen(handover.as_ref(), "tenancy.move", "endpoint_handover").map_err(CommandError::Port)?;
+        let store = self.host.ports().store.for_tenant(scope);
+        for _ in 0..TRIES {
+            let found = self.settled(scope, binding).await?;
+            let place = match current(&*store, target).await? {
+                Some(place) => place,
+                None => {
+                    let quota =
+                        found.aggregate.quota().ok_or(CommandError::Refused(TenancyRefusal::NotBound {
+                            environment: found.aggregate.environment_id(),
+                        }))?;
+                    let isolation_model = IsolationModel::Silo;
+                    let partitions = PartitionAssignment::derived(scope.tenant(), target, isolation_model);
+                    let wanted = NewBinding { environment: target, isolation_model, quota, partitions };
+                    let bound = self.bind(scope, wanted).await?;
+                    self.binding(&*store, bound.aggregate.id()).await?
+                }
+            };
+            let proof = place.aggregate.prove(place.revision).map_err(CommandError::Refused)?;
+            let command = TenancyCommand::BeginMove { target: proof, observe_for };
+            let now = self.host.now();
+            let decision = found.aggregate.decide(&command, now).map_err(CommandError::Refused)?;
+            if let Some(after) = self.note(&*store, found, &command, &decision, now).await? {
+                return Ok(Done::of(after, &decision));
+            }
+        }
+        Err(CommandError::Contended)
+    }
+
+    /// Lets a tenant that moves stay where it was. What was made in the silo stays there; decommission it, or move again.
+    ///
+    /// # Errors
+    /// The binding is not there, or what the tenant had is being removed.
+    pub async fn abort_move(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+        reason: String,
+    ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
+        self.command(scope, binding, &TenancyCommand::AbortMove { reason }).await
+    }
+
+    /// One binding.
+    ///
+    /// # Errors
+    /// This tenant has none by that identifier.
+    pub async fn tenant_binding(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+    ) -> Result<RuntimeTenantBinding, TenancyError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        Ok(self.binding(&*store, binding).await?.aggregate)
+    }
+
+    /// What is kept of the tenant's isolation here, how, and what its workloads use now beside what they are charged.
+    ///
+    /// # Errors
+    /// The binding is not there, or this host cannot tell.
+    pub async fn isolation(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+    ) -> Result<TenantIsolation, TenancyError> {
+        let port = &self.host.ports().tenancy.isolation;
+        let port = chosen(port.as_ref(), "tenancy.isolation", "workload_isolation");
+        let port = port.map_err(CommandError::Port)?;
+        let found = self.tenant_binding(scope, binding).await?;
+        let used = port.usage(found.tenant_id(), found.environment_id());
+        Ok(TenantIsolation {
+            model: found.isolation_model(),
+            quota: found.quota(),
+            charged: found.workloads().charged(),
+            enforcement: port.enforcement(),
+            used: self.host.bounded("isolation.usage", used).await?,
+        })
+    }
+
     /// Ends a binding, and gives its quota back. A tenant that has its place is cordoned first.
     ///
     /// # Errors
@@ -235,6 +348,21 @@ impl TenancyService {
         let released = self.command(scope, binding, &TenancyCommand::ReleaseTenant { reason }).await?;
         let settled = self.settled(scope, binding).await?;
         Ok(Done { aggregate: settled.aggregate, revision: settled.revision, ..released })
+    }
+
+    /// Ends the tenant's binding to an environment that is being taken down, if there is one. Doing it again changes nothing.
+    pub(crate) async fn release_from(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        reason: &str,
+    ) -> Result<(), TenancyError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        if let Some(found) = current(&*store, environment).await? {
+            self.command(scope, found.aggregate.id(), &TenancyCommand::RetireWorkloads).await?;
+            self.release(scope, found.aggregate.id(), reason.to_owned()).await?;
+        }
+        Ok(())
     }
 
     async fn command(

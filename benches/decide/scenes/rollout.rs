@@ -38,6 +38,7 @@ fn component(module: &ModuleId, version: u64) -> ComponentSpec {
         tuple: ReleaseTuple { image, configuration: None, secrets: BTreeSet::new(), scaling_policy: None },
         surface: SurfaceKind::Process,
         replicas: Replicas::new(3).unwrap(),
+        resources: None,
         arguments: Vec::new(),
         variables: BTreeMap::new(),
         configuration: Default::default(),

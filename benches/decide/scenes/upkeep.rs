@@ -99,6 +99,7 @@ fn detect() -> DetectDrift {
         replicas: Replicas::new(3).unwrap(),
         configuration: None,
         secrets: BTreeSet::new(),
+        settings: serde_json::Value::Null,
     };
     let actual = ActualComponent {
         observed_at: at(20),
@@ -107,6 +108,7 @@ fn detect() -> DetectDrift {
         replicas: 3,
         configuration: None,
         secrets: BTreeSet::new(),
+        settings: serde_json::Value::Null,
     };
     let desired =
         DesiredState { components: BTreeMap::from([(name("cart"), desired)]), resources: BTreeMap::new() };

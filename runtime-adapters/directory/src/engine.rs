@@ -2,7 +2,7 @@
 
 mod work;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use runtime_domain::environment::{EnvironmentBlueprint, ProvisionedResources};
 use runtime_domain::id::{EnvironmentId, TenantId};
 use runtime_domain::surface::SurfaceKind;
-use runtime_ports::infrastructure::{InfrastructureEngine, ResourcePreview};
+use runtime_ports::infrastructure::{InfrastructureEngine, ResourceFinding, ResourcePreview};
+use runtime_ports::surface::EffectContext;
 use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 
 use crate::disk::Disk;
@@ -117,17 +118,41 @@ impl InfrastructureEngine for DirectoryEngine {
         self.run(OPERATION, place, move |work| work.preview(&blueprint)).await
     }
 
-    async fn up(&self, blueprint: &EnvironmentBlueprint) -> PortResult<ProvisionedResources> {
+    async fn up(
+        &self,
+        context: EffectContext,
+        blueprint: &EnvironmentBlueprint,
+    ) -> PortResult<ProvisionedResources> {
         const OPERATION: &str = "infrastructure.up";
         self.check(blueprint).map_err(|fault| fault.at(OPERATION))?;
         let place = self.place(blueprint.tenant, blueprint.environment);
         let blueprint = blueprint.clone();
-        self.run(OPERATION, place, move |work| work.up(&blueprint)).await
+        self.run(OPERATION, place, move |work| work.up(context.fence, &blueprint)).await
     }
 
-    async fn destroy(&self, tenant: TenantId, environment: EnvironmentId) -> PortResult<()> {
+    async fn refresh(&self, blueprint: &EnvironmentBlueprint) -> PortResult<Vec<ResourceFinding>> {
+        let place = self.place(blueprint.tenant, blueprint.environment);
+        let blueprint = blueprint.clone();
+        self.run("infrastructure.refresh", place, move |work| work.refresh(&blueprint)).await
+    }
+
+    async fn outputs(
+        &self,
+        tenant: TenantId,
+        environment: EnvironmentId,
+    ) -> PortResult<Option<BTreeMap<String, String>>> {
         let place = self.place(tenant, environment);
-        self.run("infrastructure.destroy", place, |work| work.destroy()).await
+        self.run("infrastructure.outputs", place, |work| work.outputs()).await
+    }
+
+    async fn destroy(
+        &self,
+        context: EffectContext,
+        tenant: TenantId,
+        environment: EnvironmentId,
+    ) -> PortResult<()> {
+        let place = self.place(tenant, environment);
+        self.run("infrastructure.destroy", place, move |work| work.destroy(context.fence)).await
     }
 }
 

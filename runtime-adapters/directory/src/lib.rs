@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! <root>/<tenant>/.lock                               one writer per tenant, across processes
+//! <root>/<tenant>/.fences.json                        the greatest fencing token seen of each environment, gone ones included
 //! <root>/<tenant>/<environment>/.factory-runtime.json the mark of this engine: it removes no environment without it
 //!                              /environment.json      the blueprint, what was provisioned, and whether that is complete
 //!                              /targets/<surface>/state, artifacts, logs
@@ -20,6 +21,10 @@
 //! - `up` removes the folder of a surface that the blueprint no longer has; `preview` says so beforehand.
 //! - `destroy` removes what `up` made, with all that workloads wrote into it, and nothing else: a folder without the mark, or
 //!   with entries that the engine does not know, is refused whole and left as it was. What is absent is destroyed already.
+//! - An effect with an older fencing token than one that was seen for the environment is refused, destroyed or not: a host that was replaced
+//!   brings nothing back.
+//! - `refresh` looks at every folder beside the blueprint: what was removed behind the engine's back is missing, what it did not make is
+//!   foreign.
 //! - An environment appears and disappears in one step. `environment.json` is replaced as a whole.
 //! - Tenants do not meet: an environment is found below its own tenant only (X-1). Every name on the path is an identifier or a constant, and
 //!   a symbolic link in the place of a folder is refused, so nothing outside the root is touched.
@@ -34,6 +39,7 @@
 mod disk;
 mod engine;
 mod fault;
+mod fence;
 mod manifest;
 mod place;
 

@@ -117,7 +117,7 @@ pub(crate) fn read_manifest(place: &Place) -> Outcome<Manifest> {
     Ok(manifest)
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Outcome<Option<T>> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Outcome<Option<T>> {
     match look_up(path)? {
         None => return Ok(None),
         Some(metadata) if metadata.is_file() => {}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use runtime_domain::id::{EnvironmentId, TenantId};
 use runtime_domain::surface::SurfaceKind;
 
+pub(crate) const FENCES: &str = ".fences.json";
 pub(crate) const MARK: &str = ".factory-runtime.json";
 pub(crate) const MANIFEST: &str = "environment.json";
 pub(crate) const TARGETS: &str = "targets";
@@ -40,6 +41,10 @@ impl Place {
 
     pub(crate) fn lock(&self) -> PathBuf {
         self.tenant_folder.join(".lock")
+    }
+
+    pub(crate) fn fences(&self) -> PathBuf {
+        self.tenant_folder.join(FENCES)
     }
 
     /// Where the environment is before it is one.

@@ -60,6 +60,7 @@ pub(crate) enum Change {
     Scale { revision: RevisionId, replicas: u16 },
     Shift { traffic: Traffic },
     Retire { revision: RevisionId },
+    HandOver { to: Option<ComponentKey> },
     Deliver { revision: RevisionId, configuration: Box<DeliveredConfiguration> },
 }
 
@@ -70,6 +71,7 @@ impl Change {
             Self::Scale { .. } => "surface.scale",
             Self::Shift { .. } => "surface.shift_traffic",
             Self::Retire { .. } => "surface.retire",
+            Self::HandOver { .. } => "surface.hand_over",
             Self::Deliver { .. } => "surface.deliver",
         }
     }
@@ -124,6 +126,8 @@ pub(crate) struct Component {
     /// What is routed, and by which effect. Held while routes are made, so that a newer table is never replaced by an older.
     routed: Mutex<Routed>,
     endpoint_trouble: Mutex<Option<String>>,
+    /// Who answers at its endpoint, where it is not itself. What is on disk, to be read without waiting.
+    handed_to: Mutex<Option<ComponentKey>>,
     torn_down: AtomicBool,
 }
 
@@ -147,6 +151,7 @@ impl Component {
             proxy: Arc::new(Proxy::new(Arc::clone(&options.clock), limits)),
             proxy_stop: shared.stop.child_token(),
             routed: Mutex::new(Routed::of(&record, Sleep::Awake)),
+            handed_to: Mutex::new(record.handed_to.clone()),
             record: tokio::sync::Mutex::new(record),
             instances: Mutex::default(),
             instance_gone: Notify::new(),
@@ -158,6 +163,11 @@ impl Component {
 
     pub(crate) fn instances(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Instance>>> {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who answers at its endpoint, where it is not itself.
+    pub(crate) fn handed_to(&self) -> Option<ComponentKey> {
+        self.handed_to.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Does an effect as a whole, whatever becomes of the caller: once begun, it is not cut off between disk and processes.
@@ -255,6 +265,7 @@ impl Component {
                 None => instance.stop.cancel(),
             }
         }
+        *self.handed_to.lock().unwrap_or_else(PoisonError::into_inner) = record.handed_to.clone();
         let mut routed = self.routed.lock().unwrap_or_else(PoisonError::into_inner);
         *routed = Routed::of(record, routed.sleep);
         drop(routed);
@@ -543,6 +554,7 @@ fn change_record(record: &mut ComponentRecord, effect: EffectId, change: Change)
             record.traffic = Some(traffic);
             record.traffic_effect = Some(effect);
         }
+        Change::HandOver { to } => record.handed_to = to,
         Change::Retire { revision } => {
             if record.traffic.as_ref().is_some_and(|traffic| traffic.revisions().contains(&&revision)) {
                 record.traffic_effect = Some(effect);

@@ -1,7 +1,7 @@
 //! The embedded compute surface of Factory Runtime: operating-system processes behind a traffic-splitting reverse proxy.
 //!
-//! [`ProcessSurface`] implements four ports: `ComputeSurface`, `JobRunner`, `MetricSource` from what its own proxies see, and `ScalingSignals`,
-//! from these and from what the system tells of its processes. Opened with the kind `Functions`
+//! [`ProcessSurface`] implements `ComputeSurface`, `JobRunner`, `EndpointHandover`, `WorkloadIsolation`, `MetricSource` from what its own proxies see, and
+//! `ScalingSignals` from these and from what the system tells of its processes. Opened with the kind `Functions`
 //! ([`ProcessSurfaceOptions::kind`]) it is event-driven: a component may run no replica, and a request that comes then waits, within bounds,
 //! until one was started for it.
 //!
@@ -47,6 +47,7 @@
 //! | `delivery` | what an instance is given beside its image, and what it says that it runs with |
 //! | `proxy` | the data plane: routes, forwarding, connections, metrics, arrivals |
 //! | `signals` | what services are scaled by |
+//! | `handover` | an endpoint that another component answers |
 //! | `adoption` | finding what an earlier host left |
 //! | `state`, `bundle`, `logs` | what is on disk |
 //! | `job` | jobs |
@@ -56,6 +57,7 @@ mod adoption;
 mod bundle;
 mod component;
 mod delivery;
+mod handover;
 mod instance;
 mod job;
 mod logs;

@@ -14,7 +14,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -70,6 +70,8 @@ pub(crate) struct ActivationLimits {
 
 /// One component's proxy.
 pub(crate) struct Proxy {
+    /// Who answers in its stead, where another component does.
+    stand_in: RwLock<Weak<Self>>,
     table: RwLock<Arc<RoutingTable>>,
     /// Which request this is, counted: the choice of a revision follows from it.
     turn: AtomicU64,
@@ -110,6 +112,7 @@ impl Drop for Place<'_> {
 impl Proxy {
     pub(crate) fn new(clock: Arc<dyn Clock>, limits: ProxyLimits) -> Self {
         Self {
+            stand_in: RwLock::new(Weak::new()),
             table: RwLock::default(),
             turn: AtomicU64::new(0),
             port: AtomicU16::new(0),
@@ -166,6 +169,22 @@ impl Proxy {
         let entered = tokio::time::timeout(limits.patience, entered).await.ok().flatten();
         drop(place);
         entered
+    }
+
+    /// Lets another component's proxy answer from the next request on, or this one again.
+    pub(crate) fn let_answer(&self, stand_in: Weak<Self>) {
+        *self.stand_in.write().unwrap_or_else(PoisonError::into_inner) = stand_in;
+    }
+
+    /// Who answers the next request.
+    fn answering(self: &Arc<Self>) -> Arc<Self> {
+        let stand_in = self.stand_in.read().unwrap_or_else(PoisonError::into_inner).upgrade();
+        stand_in.unwrap_or_else(|| Arc::clone(self))
+    }
+
+    /// Whether another component's proxy answers.
+    pub(crate) fn has_stand_in(&self) -> bool {
+        self.stand_in.read().unwrap_or_else(PoisonError::into_inner).strong_count() > 0
     }
 
     /// Where it listens, while it does.
@@ -230,7 +249,7 @@ impl Proxy {
         let _ = stream.set_nodelay(true);
         let proxy = Arc::clone(&self);
         let service = service_fn(move |request| {
-            let proxy = Arc::clone(&proxy);
+            let proxy = proxy.answering();
             async move { Ok::<_, std::convert::Infallible>(forward::forward(&proxy, peer.ip(), request).await) }
         });
         let connection = http1::Builder::new()

@@ -54,9 +54,12 @@ pub(crate) struct ComponentRecord {
     pub(crate) endpoint_port: Option<u16>,
     pub(crate) revisions: BTreeMap<RevisionId, RevisionRecord>,
     pub(crate) traffic: Option<Traffic>,
+    /// The component that answers at its endpoint, where it is another.
+    #[serde(default)]
+    pub(crate) handed_to: Option<ComponentKey>,
     /// The effect that directed the traffic.
     pub(crate) traffic_effect: Option<EffectId>,
-    /// The greatest fencing token seen of a deployment.
+    /// The greatest fencing token seen of a deployment, or of whatever else takes workloads down.
     fence: FencingToken,
     /// The greatest fencing token seen with a delivery: whoever delivers holds another lease than whoever rolls out.
     #[serde(default)]
@@ -138,6 +141,7 @@ impl ComponentRecord {
             endpoint_port: None,
             revisions: BTreeMap::new(),
             traffic: None,
+            handed_to: None,
             traffic_effect: None,
             fence: FencingToken(0),
             delivery_fence: FencingToken(0),
@@ -164,9 +168,12 @@ impl ComponentRecord {
             return Err(outdated(operation, fence, first));
         }
         match owner {
-            EffectOwner::Deployment(_) => self.fence = fence,
-            EffectOwner::ScalingPolicy(_) => self.scaling_fence = fence,
             EffectOwner::Configuration(_) => self.delivery_fence = fence,
+            EffectOwner::ScalingPolicy(_) => self.scaling_fence = fence,
+            EffectOwner::Deployment(_)
+            | EffectOwner::RuntimeEnvironment(_)
+            | EffectOwner::RuntimeTenantBinding(_)
+            | EffectOwner::DriftFinding(_) => self.fence = fence,
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ use crate::job::Jobs;
 use crate::ports::Ports;
 use crate::proxy::metrics::Metrics;
 use crate::state::{self, ComponentRecord, SurfaceRecord, blocking, failed};
-use crate::{ProcessSurfaceOptions, logs};
+use crate::{ProcessSurfaceOptions, handover, logs};
 
 const OPEN: &str = "surface.open";
 const TEAR_DOWN: &str = "surface.tear_down";
@@ -85,6 +85,7 @@ impl ProcessSurface {
         // Opening goes on without those that do not answer: they become ready when they do.
         let _ = tokio::time::timeout(JUDGE_PATIENCE, judged).await;
         for component in components.values() {
+            handover::link(component, |key| components.get(key).cloned());
             component.open_endpoint().await;
         }
         let surface = Self {
@@ -186,10 +187,19 @@ impl ProcessSurface {
     fn component_or_new(&self, key: &ComponentKey) -> Arc<Component> {
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Component::new(Arc::clone(&self.shared), ComponentRecord::new(key.clone())));
-        Arc::clone(components.entry(key.clone()).or_insert_with(new))
+        if let Some(known) = components.get(key) {
+            return Arc::clone(known);
+        }
+        let component = new();
+        components.insert(key.clone(), Arc::clone(&component));
+        // What was handed over to a component of this name that is gone is answered by this one.
+        for from in components.values().filter(|from| from.handed_to().as_ref() == Some(key)) {
+            handover::link(from, |key| components.get(key).cloned());
+        }
+        component
     }
 
-    fn existing(&self, operation: &'static str, key: &ComponentKey) -> PortResult<Arc<Component>> {
+    pub(crate) fn existing(&self, operation: &'static str, key: &ComponentKey) -> PortResult<Arc<Component>> {
         self.component(key).ok_or_else(|| {
             let message =
                 format!("nothing of {} was applied to this environment: apply a revision first", key.module);

@@ -12,6 +12,7 @@ use crate::promotion::PromotionRefusal;
 use crate::refusal::{Refusal, Rule};
 use crate::rollout::PlanRefusal;
 use crate::scope::Actor;
+use crate::tenancy::TenancyRefusal;
 use crate::value::{ModuleId, Name};
 
 fn names(module: Option<&ModuleId>) -> String {
@@ -29,12 +30,21 @@ pub enum DeploymentRefusal {
     /// The plan cannot be made.
     #[error(transparent)]
     Plan(#[from] PlanRefusal),
+    /// The tenant's quota has no room for it.
+    #[error(transparent)]
+    NoRoom(TenancyRefusal),
     /// The environment does not accept deployments.
     #[error(transparent)]
     NotAdmitted(#[from] EnvironmentRefusal),
     /// The release has not earned its way here.
     #[error(transparent)]
     NotPromoted(#[from] PromotionRefusal),
+    /// Whoever asks for a promotion does not agree to it.
+    #[error("{actor} asked for this promotion, and does not agree to it as well")]
+    OwnPromotion {
+        /// Who.
+        actor: Actor,
+    },
     /// A hold is released without a reason.
     #[error("a hold is not released without a reason")]
     NoReason,
@@ -144,8 +154,10 @@ impl Refusal for DeploymentRefusal {
     fn rule(&self) -> Rule {
         match self {
             Self::Plan(refusal) => refusal.rule(),
+            Self::NoRoom(refusal) => refusal.rule(),
             Self::NotAdmitted(refusal) => refusal.rule(),
             Self::NotPromoted(refusal) => refusal.rule(),
+            Self::OwnPromotion { .. } => Rule::Promotion,
             Self::NoReason => Rule::Content,
             Self::ForeignEvidence => Rule::X1,
             Self::NotCompleted { .. } | Self::AlreadyServing { .. } | Self::TargetMismatch { .. } => {
@@ -167,8 +179,12 @@ impl Refusal for DeploymentRefusal {
     fn remedy(&self) -> String {
         match self {
             Self::Plan(refusal) => refusal.remedy(),
+            Self::NoRoom(refusal) => refusal.remedy(),
             Self::NotAdmitted(refusal) => refusal.remedy(),
             Self::NotPromoted(refusal) => refusal.remedy(),
+            Self::OwnPromotion { .. } => {
+                "let another of the approvers agree, or name more of them".to_string()
+            }
             Self::NoReason => "say why, in at most 2,000 bytes".to_string(),
             Self::ForeignEvidence => "take the evidence from the same tenant and environment".to_string(),
             Self::NotCompleted { .. } => "choose a Completed deployment of this environment".to_string(),

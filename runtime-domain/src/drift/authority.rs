@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::id::{EnvironmentId, TenantId};
 use crate::value::{TextError, is_dns_label};
 
-/// The revision of an authoritative desired state: `git:<commit>` with all 40 or 64 lower-case hexadecimal digits, or
-/// `pulumi:<stack>@<version>`. A branch, a tag, a shortened commit or a tree with uncommitted changes is none.
+/// The revision of an authoritative desired state: `git:<commit>` with all 40 or 64 lower-case hexadecimal digits,
+/// `pulumi:<stack>@<version>`, or `directory:<digest>` with the 64 lower-case hexadecimal digits of what a plain directory holds. A branch, a
+/// tag, a shortened commit or a tree with uncommitted changes is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
@@ -29,6 +30,10 @@ fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+fn is_content(text: &str) -> bool {
+    text.len() == 64 && is_commit(text)
+}
+
 fn is_stack_version(text: &str) -> bool {
     let Some((stack, version)) = text.split_once('@') else { return false };
     let parts = stack.split('/').count();
@@ -42,11 +47,12 @@ impl FromStr for DesiredStateRevision {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let legal = text.strip_prefix("git:").is_some_and(is_commit)
+            || text.strip_prefix("directory:").is_some_and(is_content)
             || text.strip_prefix("pulumi:").is_some_and(is_stack_version);
         if legal {
             return Ok(Self(text.to_owned()));
         }
-        let rule = "`git:` and a whole commit of 40 or 64 lower-case hexadecimal digits, or \
+        let rule = "`git:` and a whole commit of 40 or 64 lower-case hexadecimal digits, `directory:` and a digest of 64, or \
                     `pulumi:<stack>@<version>`; commit what is not committed";
         Err(TextError::new(text, "a revision of desired state", rule))
     }
@@ -111,5 +117,13 @@ impl<T> Authoritative<T> {
     /// What is desired.
     pub fn value(&self) -> &T {
         &self.value
+    }
+
+    /// The same proof about what follows from the value: a part of it, or the same in other terms.
+    ///
+    /// Whoever calls it vouches that nothing else decides what comes of it but what never changes, such as what a digest names.
+    pub fn map<U>(self, follows: impl FnOnce(T) -> U) -> Authoritative<U> {
+        let Self { tenant, environment, revision, value } = self;
+        Authoritative { tenant, environment, revision, value: follows(value) }
     }
 }

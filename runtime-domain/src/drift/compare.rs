@@ -8,6 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod diff;
@@ -27,7 +28,8 @@ pub const MOST_VALUES: usize = 10_000;
 pub const MOST_RULES: usize = 256;
 
 /// How the values at a path are compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Treatment {
     /// Being absent means this value.
     AbsentMeans(Value),
@@ -40,7 +42,8 @@ pub enum Treatment {
 }
 
 /// How the values at every path that matches are compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PathRule {
     /// The members that lead there; `*` is any member or element.
     pub path: Vec<String>,

@@ -7,9 +7,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::component::{ConfigurationVersionRef, ImageDigest, SecretVersionRef};
+use crate::component::{ComponentSpec, ConfigurationVersionRef, ImageDigest, SecretVersionRef};
 use crate::drift::compare::{CompareError, NonEmptyDiff, PathRule, difference};
 use crate::drift::{
     Authoritative, DetectedDrift, DriftKind, FindingHash, InSync, Owner, Ownership, Severity, Subject,
@@ -21,7 +22,7 @@ use crate::time::{Span, Timestamp};
 use crate::value::{ModuleId, Name, Replicas};
 
 /// The most components and resources of one side.
-pub const MOST_SUBJECTS: usize = 1_000;
+pub const MOST_SUBJECTS: usize = 20_000;
 
 /// What a component should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct DesiredComponent {
     pub configuration: Option<ConfigurationVersionRef>,
     /// The secret versions, by reference.
     pub secrets: BTreeSet<SecretVersionRef>,
+    /// What else it should be started with: arguments, variables, probes; `null` where that is left open. See [`settings`].
+    pub settings: Value,
 }
 
 /// What a component is.
@@ -53,6 +56,23 @@ pub struct ActualComponent {
     pub configuration: Option<ConfigurationVersionRef>,
     /// The secret versions, by reference.
     pub secrets: BTreeSet<SecretVersionRef>,
+    /// What else it was started with, as [`settings`] says; `null` where that is not known.
+    pub settings: Value,
+}
+
+/// What a component is started with besides image, configuration, secrets and replicas, as a document to be compared.
+///
+/// Values that may be secrets are compared and never shown, as everywhere in a difference.
+pub fn settings(component: &ComponentSpec) -> Value {
+    json!({
+        "version": component.version,
+        "type": component.component_type,
+        "arguments": component.arguments,
+        "variables": component.variables,
+        "readiness": component.readiness,
+        "liveness": component.liveness,
+        "termination_grace": component.termination_grace,
+    })
 }
 
 /// What a resource that is no component is.
@@ -89,7 +109,8 @@ pub struct ActualState {
 }
 
 /// How a comparison judges.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ComparisonPolicy {
     /// How old an observation may be. An older one, or one from further ahead than this, says nothing.
     pub fresh_for: Span,
@@ -218,6 +239,7 @@ pub(super) struct ComponentDocument {
     pub(super) surface: SurfaceKind,
     pub(super) configuration: Option<Value>,
     pub(super) bindings: BTreeMap<SecretBindingId, Value>,
+    settings: Value,
 }
 
 impl ComponentDocument {
@@ -225,6 +247,7 @@ impl ComponentDocument {
         surface: SurfaceKind,
         configuration: Option<&ConfigurationVersionRef>,
         secrets: &BTreeSet<SecretVersionRef>,
+        settings: Value,
     ) -> Self {
         let configuration = configuration
             .map(|version| json!({"id": version.configuration, "checksum": version.checksum.as_str()}));
@@ -233,14 +256,19 @@ impl ComponentDocument {
             versions.entry(secret.binding).or_default().push(secret.version.to_string());
         }
         let bindings = versions.into_iter().map(|(binding, versions)| (binding, json!(versions))).collect();
-        Self { surface, configuration, bindings }
+        Self { surface, configuration, bindings, settings }
     }
 
     fn value(self) -> Value {
         // `bindings` and not `secrets`: these are references, and are shown.
         let bindings: Map<String, Value> =
             self.bindings.into_iter().map(|(binding, versions)| (binding.to_string(), versions)).collect();
-        json!({"surface": self.surface, "configuration": self.configuration, "bindings": bindings})
+        json!({
+            "surface": self.surface,
+            "configuration": self.configuration,
+            "bindings": bindings,
+            "settings": self.settings,
+        })
     }
 }
 
@@ -387,9 +415,16 @@ impl<'a> Judge<'a> {
         desired: &DesiredComponent,
         actual: &ActualComponent,
     ) {
-        let mut wanted =
-            ComponentDocument::of(desired.surface, desired.configuration.as_ref(), &desired.secrets);
-        let mut found = ComponentDocument::of(actual.surface, actual.configuration.as_ref(), &actual.secrets);
+        // What nobody states as desired is nobody's drift.
+        let settings = if desired.settings.is_null() { Value::Null } else { actual.settings.clone() };
+        let mut wanted = ComponentDocument::of(
+            desired.surface,
+            desired.configuration.as_ref(),
+            &desired.secrets,
+            desired.settings.clone(),
+        );
+        let mut found =
+            ComponentDocument::of(actual.surface, actual.configuration.as_ref(), &actual.secrets, settings);
         let mut is_changing = false;
         for owner in owners {
             if let Some((wanted, found)) = owner.take(desired, &mut wanted, &mut found)

@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use crate::calendar::Activity;
 use crate::component::ImageDigest;
 use crate::drift::{DriftKind, DriftStatus, FindingHash, RemediationMode};
+use crate::environment::EnvironmentRefusal;
 use crate::id::DeploymentId;
 use crate::refusal::{Refusal, Rule};
 use crate::time::Timestamp;
@@ -45,6 +46,9 @@ pub enum DriftRefusal {
         /// What it was asked about.
         given: Activity,
     },
+    /// The environment does not clear the repair.
+    #[error(transparent)]
+    NotCleared(EnvironmentRefusal),
     /// The policy does not let it be repaired.
     #[error("{kind} is not repaired {}: its mode is {mode:?}", if *mode == RemediationMode::Off { "at all" } else { "by itself" })]
     NotRemediated {
@@ -102,6 +106,7 @@ impl Refusal for DriftRefusal {
             Self::OtherDivergence { .. } => Rule::Drf2,
             Self::OtherDeployment { .. } => Rule::Drf1,
             Self::OtherActivity { .. } => Rule::Calendar,
+            Self::NotCleared(refusal) => refusal.rule(),
             Self::Quarantined { .. } => Rule::Quarantine,
             Self::Stale { .. } | Self::BadTime { .. } | Self::BadReason | Self::UnfitAction { .. } => {
                 Rule::Content
@@ -122,6 +127,7 @@ impl Refusal for DriftRefusal {
                 format!("show what {planned} brought, or record that the repair failed")
             }
             Self::OtherActivity { .. } => format!("ask the calendar about a {}", Activity::Remediation),
+            Self::NotCleared(refusal) => refusal.remedy(),
             Self::NotRemediated { mode: RemediationMode::Warn, .. } => {
                 "say who asks for it, or set the kind's mode to remediate".to_string()
             }

@@ -2,7 +2,7 @@
 
 mod comparison;
 mod finding;
-mod fixture;
+pub(super) mod fixture;
 
 use alloc::format;
 use alloc::string::ToString;

@@ -114,6 +114,18 @@ pub enum EnvironmentCommand {
         /// Why.
         reason: String,
     },
+    /// It ends by itself at this time; never, where it is `None`.
+    ChangeExpiry {
+        /// When.
+        expires_at: Option<Timestamp>,
+    },
+    /// Its time has come: take it down.
+    Expire,
+    /// The engine looked, and some of what it made is not there any more.
+    RecordResourcesLost {
+        /// What, by the engine's own names.
+        resources: BTreeSet<String>,
+    },
     /// Take it down, and everything that was provisioned for it.
     DecommissionRuntimeEnvironment {
         /// Why.
@@ -144,6 +156,9 @@ impl EnvironmentCommand {
             Self::ChangeCalendar { .. } => "ChangeCalendar",
             Self::StopTheLine { .. } => "StopTheLine",
             Self::ResumeTheLine { .. } => "ResumeTheLine",
+            Self::ChangeExpiry { .. } => "ChangeExpiry",
+            Self::Expire => "Expire",
+            Self::RecordResourcesLost { .. } => "RecordResourcesLost",
             Self::DecommissionRuntimeEnvironment { .. } => "DecommissionRuntimeEnvironment",
             Self::RecordDecommissioned => "RecordDecommissioned",
             Self::RecordDecommissioningFailed { .. } => "RecordDecommissioningFailed",

@@ -1,6 +1,7 @@
 //! What a command comes to.
 
 mod calendar;
+mod expiry;
 mod promotion;
 mod quota;
 
@@ -13,7 +14,8 @@ use alloc::vec::Vec;
 use crate::aggregate::Decision;
 use crate::environment::{
     EnvironmentChange, EnvironmentCommand, EnvironmentEvent, EnvironmentRefusal, EnvironmentRequested,
-    EnvironmentState, ProvisionRuntimeEnvironment, ProvisionedResources, RuntimeEnvironment,
+    EnvironmentStage, EnvironmentState, ProvisionRuntimeEnvironment, ProvisionedResources,
+    RuntimeEnvironment,
 };
 use crate::reason;
 use crate::surface::SurfaceKind;
@@ -93,6 +95,9 @@ impl RuntimeEnvironment {
             EnvironmentCommand::ChangeCalendar { calendar } => self.change_calendar(calendar),
             EnvironmentCommand::StopTheLine { by, reason } => self.stop_the_line(by, reason),
             EnvironmentCommand::ResumeTheLine { by, reason } => self.resume_the_line(by, reason),
+            EnvironmentCommand::ChangeExpiry { expires_at } => self.change_expiry(*expires_at),
+            EnvironmentCommand::Expire => self.expire(now),
+            EnvironmentCommand::RecordResourcesLost { resources } => self.resources_lost(resources),
             EnvironmentCommand::DecommissionRuntimeEnvironment { reason } => self.decommission(reason),
             EnvironmentCommand::RecordDecommissioned => self.decommissioned(),
             EnvironmentCommand::RecordDecommissioningFailed { reason, retry_at } => {
@@ -250,6 +255,9 @@ impl RuntimeEnvironment {
         }
         if let Some(destinations) = &change.egress_allow_list {
             check_destinations(destinations)?;
+        }
+        if change.stage == Some(EnvironmentStage::Prod) && self.expires_at.is_some() {
+            return Err(EnvironmentRefusal::EndlessStage);
         }
         if change.is_empty() {
             return Ok(Decision::unchanged("it is as asked"));

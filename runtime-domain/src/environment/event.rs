@@ -123,6 +123,16 @@ pub enum EnvironmentEvent {
         /// Why.
         reason: String,
     },
+    /// It ends by itself at another time.
+    EnvironmentExpiryChanged {
+        /// When; never, where it is `None`.
+        expires_at: Option<Timestamp>,
+    },
+    /// Some of what was made for it is not there any more, and is made again.
+    EnvironmentResourcesLost {
+        /// What, by the engine's own names.
+        resources: BTreeSet<String>,
+    },
     /// It is taken down.
     EnvironmentDecommissioningStarted {
         /// Why.
@@ -189,6 +199,8 @@ impl DomainEvent for EnvironmentEvent {
             Self::PromotionPolicyChanged { .. } => "PromotionPolicyChanged",
             Self::LineStopped { .. } => "LineStopped",
             Self::LineResumed { .. } => "LineResumed",
+            Self::EnvironmentExpiryChanged { .. } => "EnvironmentExpiryChanged",
+            Self::EnvironmentResourcesLost { .. } => "EnvironmentResourcesLost",
             Self::EnvironmentDecommissioningStarted { .. } => "EnvironmentDecommissioningStarted",
             Self::EnvironmentDecommissioningFailed { .. } => "EnvironmentDecommissioningFailed",
             Self::QuotaReserved { .. } => "QuotaReserved",
@@ -217,6 +229,8 @@ impl DomainEvent for EnvironmentEvent {
             | Self::PromotionPolicyChanged { .. }
             | Self::LineStopped { .. }
             | Self::LineResumed { .. }
+            | Self::EnvironmentExpiryChanged { .. }
+            | Self::EnvironmentResourcesLost { .. }
             | Self::EnvironmentDecommissioningStarted { .. }
             | Self::EnvironmentDecommissioningFailed { .. }
             | Self::QuotaReserved { .. }

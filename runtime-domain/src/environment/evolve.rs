@@ -50,7 +50,7 @@ impl Aggregate for RuntimeEnvironment {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        self.provisioning_due_at().into_iter().chain(self.ledger.expires_at()).min()
+        self.provisioning_due_at().into_iter().chain(self.ledger.expires_at()).chain(self.ends_at()).min()
     }
 
     fn evolve(state: Option<Self>, event: &EnvironmentEvent, at: Timestamp) -> Result<Self, Misapplied> {
@@ -67,6 +67,7 @@ impl Aggregate for RuntimeEnvironment {
                 egress_allow_list: requested.egress_allow_list.clone(),
                 created_at: at,
                 is_protected: false,
+                expires_at: None,
                 ledger: QuotaLedger::new(requested.capacity),
                 calendar: ChangeCalendar::default(),
                 stopped_line: None,
@@ -123,6 +124,7 @@ impl RuntimeEnvironment {
         match event {
             EnvironmentEvent::CalendarChanged { calendar } => self.calendar = calendar.clone(),
             EnvironmentEvent::PromotionPolicyChanged { policy } => self.promotion = policy.clone(),
+            EnvironmentEvent::EnvironmentExpiryChanged { expires_at } => self.expires_at = *expires_at,
             EnvironmentEvent::LineStopped { by, reason } if self.stopped_line.is_none() => {
                 self.stopped_line = Some(StoppedLine { by: by.clone(), reason: reason.clone(), since: at });
             }
@@ -146,6 +148,7 @@ impl RuntimeEnvironment {
             }
             EnvironmentEvent::CalendarChanged { .. }
             | EnvironmentEvent::PromotionPolicyChanged { .. }
+            | EnvironmentEvent::EnvironmentExpiryChanged { .. }
             | EnvironmentEvent::LineStopped { .. }
             | EnvironmentEvent::LineResumed { .. } => self.governance_step(event, at),
             EnvironmentEvent::EnvironmentProvisioningStarted
@@ -153,6 +156,7 @@ impl RuntimeEnvironment {
             | EnvironmentEvent::EnvironmentProvisioningFailed { .. }
             | EnvironmentEvent::EnvironmentProvisioningRetried
             | EnvironmentEvent::EnvironmentResourcesUpdated { .. }
+            | EnvironmentEvent::EnvironmentResourcesLost { .. }
             | EnvironmentEvent::EnvironmentChangeFailed { .. } => {
                 let state = self.provisioning_step(event, at)?;
                 Some(Self { state, ..self })
@@ -269,6 +273,10 @@ fn updated(state: Provisioned, event: &EnvironmentEvent, at: Timestamp) -> Optio
         (EnvironmentEvent::EnvironmentResourcesUpdated { resources }, _) => {
             Some(Provisioned { resources: resources.clone(), pending: None, ..state })
         }
+        (EnvironmentEvent::EnvironmentResourcesLost { .. }, None) => Some(Provisioned {
+            pending: Some(PendingChange { since: at, retry_at: Some(at), failure: None }),
+            ..state
+        }),
         (EnvironmentEvent::EnvironmentChangeFailed { reason, retry_at }, Some(pending)) => {
             let failure = Some(reason.clone());
             Some(Provisioned {

@@ -37,6 +37,8 @@ pub struct RuntimeEnvironmentRecord {
     created_at: Timestamp,
     is_protected: bool,
     #[serde(default)]
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
     ledger: QuotaLedgerRecord,
     #[serde(default)]
     calendar: ChangeCalendar,
@@ -61,6 +63,7 @@ impl RuntimeEnvironmentRecord {
             egress_allow_list,
             created_at,
             is_protected,
+            expires_at,
             ledger,
             calendar,
             stopped_line,
@@ -79,6 +82,7 @@ impl RuntimeEnvironmentRecord {
             egress_allow_list,
             created_at,
             is_protected,
+            expires_at,
             ledger: ledger.into(),
             calendar,
             stopped_line,
@@ -110,6 +114,7 @@ impl RuntimeEnvironmentRecord {
             egress_allow_list: self.egress_allow_list,
             created_at: self.created_at,
             is_protected: self.is_protected,
+            expires_at: self.expires_at,
             ledger,
             calendar: self.calendar,
             stopped_line: self.stopped_line,
@@ -130,6 +135,9 @@ impl RuntimeEnvironment {
         }
         if self.stopped_line.as_ref().is_some_and(|stopped| !reason::is_kept(&stopped.reason)) {
             return Some(("CONTENT", "its line is stopped without a reason".to_string()));
+        }
+        if self.expires_at.is_some() && self.stage == EnvironmentStage::Prod {
+            return Some(("LIFECYCLE", "it is prod, and would end by itself".to_string()));
         }
         if self.surfaces.is_empty() {
             return Some(("CONTENT", "it has no surface".to_string()));

@@ -37,6 +37,12 @@ pub enum EnvironmentRefusal {
         /// The stage of this environment.
         own: EnvironmentStage,
     },
+    /// A tenant has a place in it that is to stay.
+    #[error("a tenant's binding to the environment is protected from release, or moving")]
+    TenantStays,
+    /// Prod does not end by itself.
+    #[error("a prod environment does not end by itself")]
+    EndlessStage,
     /// It takes no deployments now.
     #[error("the environment is {status}, and only a Provisioned one takes deployments")]
     NotProvisioned {
@@ -199,7 +205,11 @@ impl Refusal for EnvironmentRefusal {
             | Self::Misfit { .. }
             | Self::BadExpiry
             | Self::LedgerFull => Rule::Content,
-            Self::TenantCordoned { .. } | Self::Protected | Self::Lifecycle { .. } => Rule::Lifecycle,
+            Self::EndlessStage
+            | Self::TenantStays
+            | Self::TenantCordoned { .. }
+            | Self::Protected
+            | Self::Lifecycle { .. } => Rule::Lifecycle,
         }
     }
 
@@ -261,6 +271,8 @@ impl Refusal for EnvironmentRefusal {
                 format!("reserve it for at most {}", crate::environment::QuotaLedger::LONGEST_RESERVATION)
             }
             Self::LedgerFull => "release tenants that have left, or choose another environment".to_string(),
+            Self::TenantStays => "unprotect the binding, or let its move end".to_string(),
+            Self::EndlessStage => "decommission it on purpose, or let it be of an earlier stage".to_string(),
             Self::Protected => "unprotect it first, on purpose".to_string(),
             Self::Lifecycle { remedy, .. } => (*remedy).to_string(),
         }

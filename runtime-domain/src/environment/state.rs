@@ -34,6 +34,7 @@ pub struct RuntimeEnvironment {
     pub(super) egress_allow_list: BTreeSet<String>,
     pub(super) created_at: Timestamp,
     pub(super) is_protected: bool,
+    pub(super) expires_at: Option<Timestamp>,
     pub(super) ledger: QuotaLedger,
     pub(super) calendar: ChangeCalendar,
     pub(super) stopped_line: Option<StoppedLine>,
@@ -275,6 +276,19 @@ impl RuntimeEnvironment {
     /// Whether it is protected from deletion.
     pub fn is_protected(&self) -> bool {
         self.is_protected
+    }
+
+    /// When it ends by itself, where it does. It does not while it is protected.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+
+    /// When it ends by itself, as it is now: not while it is protected, and not where it is being taken down.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            EnvironmentState::Decommissioning(_) | EnvironmentState::Decommissioned(_) => None,
+            _ => self.expires_at.filter(|_| !self.is_protected),
+        }
     }
 
     /// When it may be changed.

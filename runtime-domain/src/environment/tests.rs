@@ -2,6 +2,7 @@
 
 mod admit;
 mod calendar;
+mod expiry;
 mod ledger;
 mod rules;
 mod table;

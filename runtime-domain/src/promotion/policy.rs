@@ -94,11 +94,19 @@ impl PromotionPolicy {
         self.draft.approvals
     }
 
+    /// Who may agree; whoever the host lets, where nobody is named.
+    pub fn approvers(&self) -> &BTreeSet<Actor> {
+        &self.draft.approvers
+    }
+
+    /// The name of the gate that stands for the approvals.
+    pub const GATE: &'static str = "promotion";
+
     /// The gate that the policy adds to every rollout, where it asks for approvals.
     pub(crate) fn gate(&self) -> Option<GateSpec> {
         let check = ApprovalCheck { required: self.draft.approvals, approvers: self.draft.approvers.clone() };
         (self.draft.approvals > 0).then(|| GateSpec {
-            name: Name::from_legal("promotion".to_string()),
+            name: Name::from_legal(Self::GATE.to_string()),
             at: GatePoint::BeforeRollout,
             modules: BTreeSet::new(),
             check: GateCheck::Approval(check),

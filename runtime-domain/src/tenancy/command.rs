@@ -1,5 +1,6 @@
 //! What may be asked of a tenant binding.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -9,9 +10,12 @@ use crate::aggregate::EvidenceRef;
 use crate::environment::{
     CommittedQuota, HostedEnvironment, IsolationModel, QuotaReservation, ReturnedQuota,
 };
-use crate::id::{EnvironmentId, TenantBindingId, TenantId};
-use crate::tenancy::{BoundTenant, MoveOutcome, MoveStep, PartitionAssignment, ResourceQuota};
+use crate::id::{DeploymentId, EnvironmentId, TenantBindingId, TenantId};
+use crate::tenancy::{
+    BoundTenant, MoveOutcome, MoveStep, PartitionAssignment, ResourceQuota, WorkloadDemand,
+};
 use crate::time::Span;
+use crate::value::ModuleId;
 
 /// A tenant's place in an environment, as it is asked for. Its natural key is the tenant and the environment (TEN-3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +101,22 @@ pub enum TenancyCommand {
         /// Why.
         reason: String,
     },
+    /// A deployment begins: its components are charged to the quota, in the same commit.
+    AdmitWorkloads {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// What each of its components needs.
+        demands: BTreeMap<ModuleId, WorkloadDemand>,
+    },
+    /// A deployment has ended: what it brought serves, or is given back.
+    SettleWorkloads {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Whether what it brought serves.
+        is_kept: bool,
+    },
+    /// Nothing of the tenant runs in the environment any more.
+    RetireWorkloads,
     /// The tenant leaves the environment.
     ReleaseTenant {
         /// Why.
@@ -124,6 +144,9 @@ impl TenancyCommand {
             Self::BeginMove { .. } => "BeginMove",
             Self::RecordMoveStep { .. } => "RecordMoveStep",
             Self::AbortMove { .. } => "AbortMove",
+            Self::AdmitWorkloads { .. } => "AdmitWorkloads",
+            Self::SettleWorkloads { .. } => "SettleWorkloads",
+            Self::RetireWorkloads => "RetireWorkloads",
             Self::ReleaseTenant { .. } => "ReleaseTenant",
             Self::RecordQuotaReturned { .. } => "RecordQuotaReturned",
             Self::Tick => "Tick",
@@ -145,6 +168,9 @@ impl TenancyCommand {
             | Self::Unprotect
             | Self::RecordMoveStep { .. }
             | Self::AbortMove { .. }
+            | Self::AdmitWorkloads { .. }
+            | Self::SettleWorkloads { .. }
+            | Self::RetireWorkloads
             | Self::ReleaseTenant { .. }
             | Self::Tick => Vec::new(),
         }

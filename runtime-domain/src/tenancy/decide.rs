@@ -2,6 +2,7 @@
 
 mod quota;
 mod relocation;
+mod workload;
 
 use alloc::format;
 use alloc::vec;
@@ -97,6 +98,13 @@ impl RuntimeTenantBinding {
             TenancyCommand::BeginMove { target, observe_for } => self.begin_move(target, *observe_for),
             TenancyCommand::RecordMoveStep { step, outcome } => self.record_step(*step, outcome, now),
             TenancyCommand::AbortMove { reason } => self.abort_move(reason),
+            TenancyCommand::AdmitWorkloads { deployment, demands } => {
+                self.admit_workloads(*deployment, demands, now)
+            }
+            TenancyCommand::SettleWorkloads { deployment, is_kept } => {
+                self.settle_workloads(*deployment, *is_kept)
+            }
+            TenancyCommand::RetireWorkloads => self.retire_workloads(),
             TenancyCommand::ReleaseTenant { reason } => self.release(reason),
             TenancyCommand::RecordQuotaReturned { returned } => self.quota_returned(returned),
             TenancyCommand::Tick => Ok(self.tick(now)),
@@ -169,8 +177,17 @@ impl RuntimeTenantBinding {
             }
             BindingState::Pending(_) | BindingState::Cordoned(_) => {}
         }
+        self.nothing_stays()?;
         let reason = reason::stated(why).ok_or(TenancyRefusal::BadReason)?;
         Ok(Decision::of(vec![TenancyEvent::TenantReleased { reason }], "the tenant leaves"))
+    }
+
+    /// What a tenant leaves behind would be nobody's.
+    fn nothing_stays(&self) -> Result<(), TenancyRefusal> {
+        match self.workloads.entries().len() {
+            0 => Ok(()),
+            count => Err(TenancyRefusal::WorkloadsStay { count }),
+        }
     }
 
     pub(super) fn lifecycle(&self, command: &'static str, remedy: &'static str) -> TenancyRefusal {

@@ -1,14 +1,16 @@
 //! What happens to a tenant binding.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::DomainEvent;
 use crate::environment::IsolationModel;
-use crate::id::{EnvironmentId, TenantBindingId, TenantId};
-use crate::tenancy::{MoveStage, MoveStep, PartitionAssignment, ResourceQuota, TenantPlace};
+use crate::id::{DeploymentId, EnvironmentId, TenantBindingId, TenantId};
+use crate::tenancy::{MoveStage, MoveStep, PartitionAssignment, ResourceQuota, TenantPlace, WorkloadDemand};
 use crate::time::{Span, Timestamp};
+use crate::value::ModuleId;
 
 /// A tenant's place in an environment, as others are told of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +107,22 @@ pub enum TenancyEvent {
         /// Why.
         reason: String,
     },
+    /// A deployment's components are charged to the quota.
+    WorkloadsAdmitted {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// What each component needs.
+        demands: BTreeMap<ModuleId, WorkloadDemand>,
+    },
+    /// A deployment has ended.
+    WorkloadsSettled {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Whether what it brought serves; else what was charged for it is given back.
+        is_kept: bool,
+    },
+    /// Nothing of the tenant runs here any more.
+    WorkloadsRetired,
     /// The tenant has left.
     TenantReleased {
         /// Why.
@@ -131,6 +149,9 @@ impl DomainEvent for TenancyEvent {
             Self::TenantMoveTurned { .. } => "TenantMoveTurned",
             Self::TenantMoveStepFailed { .. } => "TenantMoveStepFailed",
             Self::TenantMoveAborted { .. } => "TenantMoveAborted",
+            Self::WorkloadsAdmitted { .. } => "WorkloadsAdmitted",
+            Self::WorkloadsSettled { .. } => "WorkloadsSettled",
+            Self::WorkloadsRetired => "WorkloadsRetired",
             Self::TenantReleased { .. } => "TenantReleased",
             Self::TenantQuotaReturned => "TenantQuotaReturned",
         }
@@ -151,6 +172,9 @@ impl DomainEvent for TenancyEvent {
             | Self::TenantMoveTurned { .. }
             | Self::TenantMoveStepFailed { .. }
             | Self::TenantMoveAborted { .. }
+            | Self::WorkloadsAdmitted { .. }
+            | Self::WorkloadsSettled { .. }
+            | Self::WorkloadsRetired
             | Self::TenantReleased { .. }
             | Self::TenantQuotaReturned => None,
         }

@@ -11,7 +11,7 @@ use crate::environment::IsolationModel;
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
 use crate::tenancy::{
     BindingState, Bound, Cordoned, MoveStage, Moving, Pending, QuotaAllocation, QuotaExchange, Released,
-    RuntimeTenantBinding, RuntimeTenantBindingRecord, TenancyEvent, TenantMove,
+    RuntimeTenantBinding, RuntimeTenantBindingRecord, TenancyEvent, TenantMove, WorkloadLedger,
 };
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -72,7 +72,8 @@ impl Aggregate for RuntimeTenantBinding {
                 QuotaExchange::Surplus { since } => since,
             }),
         };
-        settle_at.into_iter().chain(self.relocation().map(TenantMove::due_at)).min()
+        let moves_at = self.relocation().map(TenantMove::due_at);
+        settle_at.into_iter().chain(moves_at).chain(self.workloads.waits_since()).min()
     }
 
     fn evolve(state: Option<Self>, event: &TenancyEvent, at: Timestamp) -> Result<Self, Misapplied> {
@@ -85,6 +86,7 @@ impl Aggregate for RuntimeTenantBinding {
                 partitions: place.partitions.clone(),
                 bound_at: None,
                 is_protected: false,
+                workloads: WorkloadLedger::default(),
                 state: BindingState::Pending(Pending { quota: place.quota, until: *until }),
             }),
             (None, _) => Err(Misapplied { event: event.name(), state: "absent" }),
@@ -110,6 +112,19 @@ impl RuntimeTenantBinding {
             TenancyEvent::TenantProtected | TenancyEvent::TenantUnprotected => {
                 self.is_protected = matches!(event, TenancyEvent::TenantProtected);
                 (!matches!(self.state, BindingState::Released(_))).then_some(self)
+            }
+            TenancyEvent::WorkloadsAdmitted { deployment, demands } => {
+                self.state.bound()?;
+                let workloads = self.workloads.admitting(*deployment, demands, at);
+                Some(Self { workloads, ..self })
+            }
+            TenancyEvent::WorkloadsSettled { deployment, is_kept } => {
+                self.workloads.settle(*deployment, *is_kept);
+                self.state.bound().is_some().then_some(self)
+            }
+            TenancyEvent::WorkloadsRetired => {
+                self.workloads.clear();
+                self.state.bound().is_some().then_some(self)
             }
             TenancyEvent::RuntimeTenantBound(bound) => {
                 let BindingState::Pending(_) = self.state else { return None };

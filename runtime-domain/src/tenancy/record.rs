@@ -11,6 +11,7 @@ use crate::id::{EnvironmentId, TenantBindingId, TenantId};
 use crate::reason;
 use crate::tenancy::{
     BindingState, Bound, MoveStage, PartitionAssignment, QuotaExchange, RuntimeTenantBinding, TenantMove,
+    WorkloadLedger,
 };
 use crate::time::Timestamp;
 
@@ -28,6 +29,8 @@ pub struct RuntimeTenantBindingRecord {
     bound_at: Option<Timestamp>,
     #[serde(default)]
     is_protected: bool,
+    #[serde(default)]
+    workloads: WorkloadLedger,
     state: BindingState,
 }
 
@@ -41,6 +44,7 @@ impl RuntimeTenantBindingRecord {
             partitions,
             bound_at,
             is_protected,
+            workloads,
             state,
         } = binding.clone();
         Self {
@@ -51,6 +55,7 @@ impl RuntimeTenantBindingRecord {
             partitions,
             bound_at,
             is_protected,
+            workloads,
             state,
         }
     }
@@ -70,6 +75,7 @@ impl RuntimeTenantBindingRecord {
             partitions: self.partitions,
             bound_at: self.bound_at,
             is_protected: self.is_protected,
+            workloads: self.workloads,
             state: self.state,
         };
         match binding.fault() {
@@ -92,6 +98,18 @@ impl RuntimeTenantBinding {
             && allocation.quota.covers(*quota)
         {
             return Some(("TEN-2", "more is waited for that is no more"));
+        }
+        match self.quota() {
+            Some(quota) if self.workloads.beyond(quota).is_some() => {
+                return Some(("TEN-2", "its workloads are charged more than its quota"));
+            }
+            None if !self.workloads.is_empty() => {
+                return Some(("TEN-2", "workloads are charged, and the tenant has no place"));
+            }
+            _ if self.workloads.has_blank() => {
+                return Some(("TEN-2", "a component is charged for, and nothing of it is there"));
+            }
+            _ => {}
         }
         match &self.state {
             BindingState::Pending(_) if self.is_protected => {

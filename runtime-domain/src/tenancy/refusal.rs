@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use crate::environment::{EnvironmentRefusal, IsolationModel};
 use crate::id::EnvironmentId;
 use crate::refusal::{Refusal, Rule};
-use crate::tenancy::{BindingStatus, MoveStep};
+use crate::tenancy::{BindingStatus, MoveStep, QuotaUnit};
 use crate::time::Timestamp;
 
 /// Why a tenant binding's command was refused. The binding is as it was.
@@ -51,6 +51,30 @@ pub enum TenancyRefusal {
     /// What is committed is not what the binding waits for.
     #[error("what the environment has committed is not what the binding waits for")]
     NotCommitted,
+    /// The tenant's workloads would use more than its quota.
+    #[error("the tenant's workloads would use {wanted} {unit}, and its quota is {quota}")]
+    OverQuota {
+        /// Of what.
+        unit: QuotaUnit,
+        /// How much they would use, in all.
+        wanted: u64,
+        /// How much the tenant may use.
+        quota: u64,
+    },
+    /// The tenant's workloads use more than is to be left.
+    #[error("the tenant's workloads use {used} {unit}")]
+    InUse {
+        /// Of what.
+        unit: QuotaUnit,
+        /// How much they use.
+        used: u64,
+    },
+    /// Workloads of the tenant are there.
+    #[error("{count} of the tenant's components are deployed here")]
+    WorkloadsStay {
+        /// How many components.
+        count: usize,
+    },
     /// It is protected from release.
     #[error("the binding is protected from release")]
     Protected,
@@ -106,11 +130,14 @@ impl Refusal for TenancyRefusal {
             Self::NotHosted(refusal) => refusal.rule(),
             Self::OtherIsolation { .. } | Self::Occupied | Self::NotIntoASilo => Rule::Ten1,
             Self::ForeignSilo | Self::ForeignEvidence => Rule::X1,
-            Self::NotReserved | Self::NotCommitted => Rule::Ten2,
+            Self::NotReserved | Self::NotCommitted | Self::OverQuota { .. } | Self::InUse { .. } => {
+                Rule::Ten2
+            }
             Self::Different { .. } => Rule::Ten3,
             Self::NotBound { .. } => Rule::Env3,
             Self::BadReason => Rule::Content,
             Self::Protected
+            | Self::WorkloadsStay { .. }
             | Self::Serving { .. }
             | Self::TargetCordoned
             | Self::OtherStep { .. }
@@ -139,6 +166,13 @@ impl Refusal for TenancyRefusal {
             Self::ForeignEvidence => "take what the same tenant's binding and environment prove".to_string(),
             Self::NotReserved => "reserve at least this much in the environment, then ask again".to_string(),
             Self::NotCommitted => "commit in the environment what the binding claims".to_string(),
+            Self::OverQuota { quota, .. } => {
+                format!("ask for no more than {quota} in all, retire something, or have the quota raised")
+            }
+            Self::InUse { used, .. } => format!("leave at least {used}, or retire something first"),
+            Self::WorkloadsStay { .. } => {
+                "move the tenant, or decommission the environment: both retire them first".to_string()
+            }
             Self::Protected => "unprotect it first, on purpose".to_string(),
             Self::Serving { status: BindingStatus::Moving } => "abort the move, or let it end".to_string(),
             Self::Serving { .. } => "cordon the tenant first".to_string(),

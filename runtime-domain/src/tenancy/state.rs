@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::IsolationModel;
 use crate::id::{EnvironmentId, TenantBindingId, TenantId};
-use crate::tenancy::{PartitionAssignment, PartitionKey, QuotaAllocation, ResourceQuota, TenantMove};
+use crate::tenancy::{
+    PartitionAssignment, PartitionKey, QuotaAllocation, ResourceQuota, TenantMove, WorkloadLedger,
+};
 use crate::time::Timestamp;
 
 /// A tenant's place in an environment, with the isolation it is promised.
@@ -22,6 +24,7 @@ pub struct RuntimeTenantBinding {
     pub(super) partitions: PartitionAssignment,
     pub(super) bound_at: Option<Timestamp>,
     pub(super) is_protected: bool,
+    pub(super) workloads: WorkloadLedger,
     pub(super) state: BindingState,
 }
 
@@ -221,6 +224,11 @@ impl RuntimeTenantBinding {
     /// Whether it is protected from release.
     pub fn is_protected(&self) -> bool {
         self.is_protected
+    }
+
+    /// What its workloads are charged, by component. Never more than its quota in any unit (TEN-2).
+    pub fn workloads(&self) -> &WorkloadLedger {
+        &self.workloads
     }
 
     /// The tenant's move, while it moves.

@@ -3,6 +3,7 @@
 mod interleaving;
 mod quota;
 mod relocation;
+mod workload;
 
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};

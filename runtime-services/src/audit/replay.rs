@@ -4,6 +4,7 @@ use runtime_domain::aggregate::Aggregate;
 use runtime_domain::configuration::RuntimeConfiguration;
 use runtime_domain::deployment::RuntimeDeployment;
 use runtime_domain::drift::RuntimeDriftFinding;
+use runtime_domain::drift::watch::DriftWatch;
 use runtime_domain::environment::RuntimeEnvironment;
 use runtime_domain::health::HealthCheckResult;
 use runtime_domain::id::AggregateKind;
@@ -33,6 +34,7 @@ pub(super) fn of(kind: AggregateKind) -> Box<dyn Replay> {
         AggregateKind::HealthCheckResult => State::<HealthCheckResult>::empty(),
         AggregateKind::ScalingPolicy => State::<ScalingPolicy>::empty(),
         AggregateKind::RuntimeDriftFinding => State::<RuntimeDriftFinding>::empty(),
+        AggregateKind::DriftWatch => State::<DriftWatch>::empty(),
     }
 }
 

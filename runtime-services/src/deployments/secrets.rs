@@ -11,10 +11,12 @@ use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::ModuleId;
 use runtime_ports::store::{LoadError, RuntimeDeploymentRepository, TenantStore};
 
+use super::charging::in_turn;
 use super::{DeploymentError, DeploymentService, Standing, carrying, find, in_force, not_admitted};
 use crate::configuration::Versions;
 use crate::error::CommandError;
 use crate::existing::TRIES;
+use crate::tenancy::TenancyService;
 
 /// How long after a rollout of a version went back it is tried again.
 const TRY_AGAIN: Span = Span::from_secs(60);
@@ -73,8 +75,10 @@ impl DeploymentService {
         module: &ModuleId,
         named: &SecretVersionRef,
     ) -> Result<Brought, DeploymentError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let lane = TenancyService::charging_lane(&self.host, &*store, environment).await?;
         for _ in 0..TRIES {
-            let store = self.host.ports().store.for_tenant(scope);
+            let _turn = in_turn(lane.as_deref()).await;
             let standing = Standing::of(&self.host, &*store, environment, [module].into_iter()).await?;
             let Some(newest) = standing.newest.get(module).map(|newest| &newest.aggregate) else {
                 let what = format!("a deployment of {module}");
@@ -111,10 +115,11 @@ impl DeploymentService {
             let clearance = cleared.map_err(|error| not_admitted(environment, error))?;
             let mut request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
             request.configuration = in_force(carried)?;
+            let charge = self.charge(&*store, &request.admission, request.deployment_id, &release).await?;
             let facts = facts_of(request.evidence(), secret_facts);
             let decided = RuntimeDeployment::request(request, self.host.now());
             let decision = decided.map_err(CommandError::Refused)?;
-            if self.begin(&*store, &decision, &facts, &release).await?.is_some() {
+            if self.begin(&*store, &decision, &facts, &release, charge).await?.is_some() {
                 return Ok(Brought::UnderWay);
             }
         }

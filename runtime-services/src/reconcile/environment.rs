@@ -15,26 +15,46 @@ use runtime_ports::{PortError, Retry};
 
 use crate::deployments::DeploymentService;
 use crate::host::Host;
+use crate::tenancy::{TenancyError, TenancyService};
 use crate::unit::{Grounds, commit};
 use crate::worker::{PassError, Passed, Task};
 
 /// How long to wait before what failed and may succeed is tried again.
 const TRY_AGAIN: Span = Span::from_secs(5);
 
+/// The two effects on an environment as a whole. Each is one intention, however often it is tried: what it brings about is what should be.
+const UP: u32 = 1;
+const DESTROY: u32 = 2;
+
+/// An effect on an environment: identified by it and by what is done, fenced by the lease.
+fn effect(lease: &Lease, environment: &RuntimeEnvironment, ordinal: u32) -> EffectContext {
+    EffectContext { effect: EffectId::of(environment.id(), ordinal), fence: lease.token }
+}
+
+/// A refused or failed command with its causes, for people.
+fn told(error: &TenancyError) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(cause) => format!("the tenant could not be released: {cause}; to go on: {}", error.remedy()),
+        None => format!("the tenant could not be released: {error}"),
+    }
+}
+
 /// Provisions and decommissions.
 pub(crate) struct EnvironmentReconciler {
     host: Host,
     deployments: DeploymentService,
+    tenancy: TenancyService,
 }
 
 impl EnvironmentReconciler {
-    pub(crate) fn new(host: Host, deployments: DeploymentService) -> Self {
-        Self { host, deployments }
+    pub(crate) fn new(host: Host, deployments: DeploymentService, tenancy: TenancyService) -> Self {
+        Self { host, deployments, tenancy }
     }
 
-    async fn provision(&self, environment: &RuntimeEnvironment) -> EnvironmentCommand {
+    async fn provision(&self, lease: &Lease, environment: &RuntimeEnvironment) -> EnvironmentCommand {
         let blueprint = environment.blueprint();
-        let call = self.host.ports().infrastructure.up(&blueprint);
+        let call = self.host.ports().infrastructure.up(effect(lease, environment, UP), &blueprint);
         match self.host.bounded("infrastructure.up", call).await {
             Ok(resources) => EnvironmentCommand::RecordProvisioned { resources },
             Err(error) => {
@@ -44,7 +64,7 @@ impl EnvironmentReconciler {
         }
     }
 
-    /// Everything that runs goes first, then what it runs on. Each step may be done again. `None` where something still runs: it was told to
+    /// Everything that runs goes first, then who it ran for, then what it ran on. Each step may be done again. `None` where something still runs: it was told to
     /// go, and is looked for again.
     async fn take_down(
         &self,
@@ -53,18 +73,36 @@ impl EnvironmentReconciler {
         environment: &RuntimeEnvironment,
     ) -> Option<EnvironmentCommand> {
         let call = self.clear(scope, lease, environment);
-        match self.host.bounded("environment.clear", call).await {
-            Ok(true) => Some(EnvironmentCommand::RecordDecommissioned),
-            Ok(false) => None,
-            Err(error) => {
-                let (reason, retry_at) = self.failure(&error);
-                let retry_at = retry_at.unwrap_or_else(|| self.later());
-                Some(EnvironmentCommand::RecordDecommissioningFailed { reason, retry_at })
-            }
-        }
+        let failure = match self.host.bounded("environment.clear", call).await {
+            Ok(false) => return None,
+            Ok(true) => match self.leave(scope, lease, environment).await {
+                Ok(()) => return Some(EnvironmentCommand::RecordDecommissioned),
+                Err(failure) => failure,
+            },
+            Err(error) => self.failure(&error),
+        };
+        let (reason, retry_at) = failure;
+        let retry_at = retry_at.unwrap_or_else(|| self.later());
+        Some(EnvironmentCommand::RecordDecommissioningFailed { reason, retry_at })
     }
 
-    /// Whether nothing is left. What runs is told to go; only when none of it is seen any more are its resources destroyed.
+    /// Releases the tenant, and then destroys what the engine made.
+    async fn leave(
+        &self,
+        scope: &TenantScope,
+        lease: &Lease,
+        environment: &RuntimeEnvironment,
+    ) -> Result<(), (String, Option<Timestamp>)> {
+        let reason = "its environment is being decommissioned";
+        let released = self.tenancy.release_from(scope, environment.id(), reason).await;
+        released.map_err(|error| (told(&error), None))?;
+        let context = effect(lease, environment, DESTROY);
+        let call = self.host.ports().infrastructure.destroy(context, scope.tenant(), environment.id());
+        let destroyed = self.host.bounded("infrastructure.destroy", call).await;
+        destroyed.map_err(|error| self.failure(&error))
+    }
+
+    /// Whether nothing runs any more. What does is told to go.
     async fn clear(
         &self,
         scope: &TenantScope,
@@ -82,9 +120,6 @@ impl EnvironmentReconciler {
                     surface.retire(context, &component.key, revision).await?;
                 }
             }
-        }
-        if is_empty {
-            self.host.ports().infrastructure.destroy(scope.tenant(), id).await?;
         }
         Ok(is_empty)
     }
@@ -166,6 +201,10 @@ impl Task for EnvironmentReconciler {
                 self.expire(&*store, lease, loaded).await?;
                 continue;
             }
+            if loaded.aggregate.ends_at().is_some_and(|ends| ends <= now) {
+                self.record(&*store, lease, loaded, &EnvironmentCommand::Expire).await?;
+                continue;
+            }
             // A reservation may have woken it before the engine has anything to do.
             if loaded.aggregate.provisioning_due_at().is_none_or(|due| now < due) {
                 return Ok(Passed::AsStored);
@@ -173,7 +212,7 @@ impl Task for EnvironmentReconciler {
             let command = match loaded.aggregate.provisioning_status() {
                 ProvisioningStatus::Requested => EnvironmentCommand::RecordProvisioningStarted,
                 ProvisioningStatus::ProvisioningFailed => EnvironmentCommand::RetryProvisioning,
-                ProvisioningStatus::Provisioning => self.provision(&loaded.aggregate).await,
+                ProvisioningStatus::Provisioning => self.provision(lease, &loaded.aggregate).await,
                 ProvisioningStatus::Decommissioning => {
                     let reason = "its environment is being decommissioned";
                     let aborted = self.deployments.abort_all(&scope, loaded.aggregate.id(), reason).await;
@@ -187,7 +226,7 @@ impl Task for EnvironmentReconciler {
                     command
                 }
                 // A change of what is provisioned waits to be applied.
-                ProvisioningStatus::Provisioned => self.provision(&loaded.aggregate).await,
+                ProvisioningStatus::Provisioned => self.provision(lease, &loaded.aggregate).await,
                 ProvisioningStatus::Decommissioned => return Ok(Passed::AsStored),
             };
             let failed = matches!(

@@ -71,7 +71,7 @@ impl RunningHost {
 
 fn services(memory: &MemoryStore, surface: &PaperSurface, guillotine: Arc<Guillotine>) -> Services {
     let mut infrastructure = MockInfrastructureEngine::new();
-    infrastructure.expect_up().returning(|_| {
+    infrastructure.expect_up().returning(|_, _| {
         Ok(ProvisionedResources {
             stack_ref: "paper".to_owned(),
             compute_targets: vec![ComputeTarget { surface: SurfaceKind::Process, resource_ids: Vec::new() }],
@@ -91,6 +91,8 @@ fn services(memory: &MemoryStore, surface: &PaperSurface, guillotine: Arc<Guillo
         scaling_signals: Vec::new(),
         jobs: Arc::new(MockJobRunner::new()),
         secret_stores: BTreeMap::new(),
+        desired_state: Default::default(),
+        tenancy: Default::default(),
         publisher: Arc::new(InProcessBus::new()),
         clock: Arc::new(SystemClock::new()),
         ids: Arc::new(UuidV7Generator::new()),

@@ -21,6 +21,7 @@ pub struct EnvironmentModel {
 struct Life {
     wanted: Blueprint,
     is_protected: bool,
+    expires_at: Option<i64>,
     phase: Phase,
     /// How often provisioning was begun.
     tries: u32,
@@ -53,6 +54,8 @@ struct Waits {
 }
 
 const LIFECYCLE: Foreseen = Foreseen::Refused("LIFECYCLE");
+/// The stage that never ends by itself.
+const PROD: u8 = 3;
 const CONTENT: Foreseen = Foreseen::Refused("CONTENT");
 
 fn quietly() -> Foreseen {
@@ -80,6 +83,7 @@ impl Model for EnvironmentModel {
             self.life = Some(Life {
                 wanted,
                 is_protected: false,
+                expires_at: None,
                 phase: Phase::Requested,
                 tries: 0,
                 ledger: Ledger::default(),
@@ -99,6 +103,9 @@ impl Model for EnvironmentModel {
             EnvironmentPlan::Protect => life.protect(true),
             EnvironmentPlan::Unprotect => life.protect(false),
             EnvironmentPlan::Decommission { reason } => life.decommission(reason),
+            EnvironmentPlan::Expiry(seconds) => life.expiry(seconds.map(|seconds| now + i64::from(seconds))),
+            EnvironmentPlan::Expire => life.expire(now),
+            EnvironmentPlan::Lost { is_lost } => life.lost(*is_lost, now),
             EnvironmentPlan::Gone => life.gone(),
             EnvironmentPlan::NotGone { .. } => match life.phase {
                 Phase::Decommissioning => quietly(),
@@ -149,7 +156,8 @@ impl Model for EnvironmentModel {
         };
         let name = format_args!("environment/prj_{:032x}/name-{}", 1, life.wanted.name).to_string();
         let claims = if status == "Decommissioned" { BTreeSet::new() } else { [exclusive(name)].into() };
-        let wakes = wakes || life.ledger.waits();
+        let ends = life.expires_at.is_some() && !life.is_protected && !life.is_leaving();
+        let wakes = wakes || ends || life.ledger.waits();
         let facts = Facts { status: status.to_owned(), claims, wakes, ..Facts::default() };
         // ENV-1, ENV-3: what a deployment is told.
         let admits = match (&life.phase, life.wanted.stage) {
@@ -163,6 +171,7 @@ impl Model for EnvironmentModel {
                 .with("region", life.wanted.region)
                 .with("surfaces", life.wanted.surfaces)
                 .with("protected", life.is_protected)
+                .with("ends", ends)
                 .with("admits", admits)
                 .with("capacity", u16::from(life.wanted.capacity) + 1)
                 .with("held", life.ledger.held())
@@ -275,6 +284,9 @@ impl Life {
         if other.surfaces == 0 || (other.egress != own.egress && !is_legal(other.egress)) {
             return CONTENT;
         }
+        if other.stage != own.stage && other.stage == PROD && self.expires_at.is_some() {
+            return LIFECYCLE;
+        }
         if other == *own {
             return Foreseen::Same;
         }
@@ -295,6 +307,35 @@ impl Life {
         let is_same = self.is_protected == wanted;
         self.is_protected = wanted;
         if is_same { Foreseen::Same } else { quietly() }
+    }
+
+    fn expiry(&mut self, expires_at: Option<i64>) -> Foreseen {
+        if self.is_leaving() || (expires_at.is_some() && self.wanted.stage == PROD) {
+            return LIFECYCLE;
+        }
+        if self.expires_at == expires_at {
+            return Foreseen::Same;
+        }
+        self.expires_at = expires_at;
+        quietly()
+    }
+
+    fn expire(&mut self, now: i64) -> Foreseen {
+        if self.is_leaving() || self.is_protected || self.expires_at.is_none_or(|at| at > now) {
+            return Foreseen::Same;
+        }
+        self.phase = Phase::Decommissioning;
+        quietly()
+    }
+
+    fn lost(&mut self, is_lost: bool, now: i64) -> Foreseen {
+        match &mut self.phase {
+            Phase::Provisioned { waits: waits @ None, .. } if is_lost => {
+                *waits = Some(Waits { retry_at: Some(now) });
+                quietly()
+            }
+            _ => Foreseen::Same,
+        }
     }
 
     fn decommission(&mut self, reason: &str) -> Foreseen {

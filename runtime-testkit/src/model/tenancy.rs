@@ -1,6 +1,6 @@
 //! A tenant binding, as spec.md §2 and the context's tables describe it. One number stands for every unit of a quota.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Facts, Foreseen, Model, exclusive, text};
 use crate::plan::tenancy::{Place, Target, TenancyPlan};
@@ -15,6 +15,8 @@ pub struct TenancyModel {
 struct Life {
     place: Place,
     is_protected: bool,
+    /// What serves and what comes, by component: the latter with its deployment.
+    works: BTreeMap<u8, (Option<u8>, Option<(u8, u8)>)>,
     state: State,
 }
 
@@ -98,7 +100,8 @@ impl Model for TenancyModel {
                 return TEN_2;
             }
             let state = State::Pending { until: now + RESERVED_FOR };
-            self.life = Some(Life { place: place.clone(), is_protected: false, state });
+            self.life =
+                Some(Life { place: place.clone(), is_protected: false, works: BTreeMap::new(), state });
             return quietly();
         };
         match plan {
@@ -131,6 +134,13 @@ impl Model for TenancyModel {
                 }
                 _ => LIFECYCLE,
             },
+            TenancyPlan::Admit { deployment, module, amount } => life.admit(*deployment, *module, *amount),
+            TenancyPlan::Settle { deployment, is_kept } => life.settle(*deployment, *is_kept),
+            TenancyPlan::Retire if life.works.is_empty() => Foreseen::Same,
+            TenancyPlan::Retire => {
+                life.works.clear();
+                quietly()
+            }
             TenancyPlan::Tick => life.tick(now),
         }
     }
@@ -144,6 +154,7 @@ impl Model for TenancyModel {
             State::Bound(_, Where::Moving { .. }) => ("Moving", true),
             State::Released { is_returned } => ("Released", !is_returned),
         };
+        let wakes = wakes || life.works.values().any(|(_, coming)| coming.is_some());
         let claims = if status == "Released" { BTreeSet::new() } else { claims(&life.place) };
         let facts = Facts { status: status.to_owned(), claims, wakes, ..Facts::default() };
         let (quota, waits, stage) = match &life.state {
@@ -167,7 +178,8 @@ impl Model for TenancyModel {
                 .with("isolation", life.place.wanted)
                 .with("protected", life.is_protected)
                 .with("waits for", waits)
-                .with("moves", stage),
+                .with("moves", stage)
+                .with("charged", charged(&life.works)),
         )
     }
 }
@@ -216,11 +228,13 @@ impl Life {
     }
 
     fn adjust(&mut self, quota: u8, reserved: Option<u8>, now: i64) -> Foreseen {
+        let charged = charged(&self.works);
         let State::Bound(uses, _) = &mut self.state else { return LIFECYCLE };
         match uses.waits {
             Waits::More { quota: asked, .. } if asked == quota => Foreseen::Same,
             Waits::More { .. } => LIFECYCLE,
             _ if uses.quota == quota => Foreseen::Same,
+            _ if charged > u16::from(quota) + 1 => TEN_2,
             _ if uses.quota > quota => {
                 *uses = Uses { quota, waits: Waits::Less };
                 Foreseen::Changes(vec!["RuntimeTenantQuotaAdjusted"])
@@ -288,7 +302,8 @@ impl Life {
         use Stage::{Cordoning, Observing, Releasing, Replicating, Switching, SwitchingBack, Uncordoning};
         let State::Bound(_, Where::Moving { stage, since, observe }) = &self.state else { return LIFECYCLE };
         let is_early = *stage == Observing && is_done && now < since + observe;
-        if !is_next || is_early {
+        let leaves_something = *stage == Releasing && is_done && !self.works.is_empty();
+        if !is_next || is_early || leaves_something {
             return LIFECYCLE;
         }
         let turn = match (*stage, is_done) {
@@ -337,12 +352,52 @@ impl Life {
             State::Released { .. } => Foreseen::Same,
             _ if self.is_protected => LIFECYCLE,
             State::Bound(_, Where::Home | Where::Moving { .. }) => LIFECYCLE,
+            _ if !self.works.is_empty() => LIFECYCLE,
             _ if !text::is_reason(reason) => CONTENT,
             _ => {
                 self.state = State::Released { is_returned: false };
                 quietly()
             }
         }
+    }
+
+    fn admit(&mut self, deployment: u8, module: u8, amount: u8) -> Foreseen {
+        let State::Bound(uses, Where::Home) = &self.state else { return LIFECYCLE };
+        let brought: Vec<(u8, u8)> = self
+            .works
+            .iter()
+            .filter_map(|(module, (_, coming))| {
+                coming.filter(|coming| coming.0 == deployment).map(|coming| (*module, coming.1))
+            })
+            .collect();
+        if brought == [(module, amount)] {
+            return Foreseen::Same;
+        }
+        if !brought.is_empty() || self.works.get(&module).is_some_and(|(_, coming)| coming.is_some()) {
+            return LIFECYCLE;
+        }
+        let mut works = self.works.clone();
+        works.entry(module).or_default().1 = Some((deployment, amount));
+        if charged(&works) > u16::from(uses.quota) + 1 {
+            return TEN_2;
+        }
+        self.works = works;
+        quietly()
+    }
+
+    fn settle(&mut self, deployment: u8, is_kept: bool) -> Foreseen {
+        let mut is_known = false;
+        for (serving, coming) in self.works.values_mut() {
+            if let Some((_, amount)) = coming.filter(|coming| coming.0 == deployment) {
+                is_known = true;
+                *coming = None;
+                if is_kept {
+                    *serving = Some(amount);
+                }
+            }
+        }
+        self.works.retain(|_, entry| *entry != (None, None));
+        if is_known { quietly() } else { Foreseen::Same }
     }
 
     fn tick(&mut self, now: i64) -> Foreseen {
@@ -362,6 +417,13 @@ impl Life {
             _ => Foreseen::Same,
         }
     }
+}
+
+fn charged(works: &BTreeMap<u8, (Option<u8>, Option<(u8, u8)>)>) -> u16 {
+    let each = works
+        .values()
+        .map(|(serving, coming)| u16::from(serving.unwrap_or(0).max(coming.map_or(0, |(_, amount)| amount))));
+    each.sum()
 }
 
 fn claims(place: &Place) -> BTreeSet<String> {

@@ -120,6 +120,15 @@ pub enum EnvironmentPlan {
         /// Why.
         reason: String,
     },
+    /// End by itself in so many seconds; never, where it is `None`.
+    Expiry(Option<u16>),
+    /// End, where the time has come.
+    Expire,
+    /// The engine misses something, or nothing.
+    Lost {
+        /// Whether anything is missing.
+        is_lost: bool,
+    },
     /// Everything is gone.
     Gone,
     /// Something could not be removed.

@@ -91,6 +91,24 @@ pub enum TenancyPlan {
         /// Whether for another binding.
         is_foreign: bool,
     },
+    /// A deployment of a component begins.
+    Admit {
+        /// Which deployment.
+        deployment: u8,
+        /// Which component.
+        module: u8,
+        /// How much it needs, in units of every resource.
+        amount: u8,
+    },
+    /// A deployment has ended.
+    Settle {
+        /// Which.
+        deployment: u8,
+        /// Whether what it brought serves.
+        is_kept: bool,
+    },
+    /// Nothing runs any more.
+    Retire,
     /// Time has passed.
     Tick,
 }

@@ -154,6 +154,13 @@ fn command(
         EnvironmentPlan::Decommission { reason } => {
             EnvironmentCommand::DecommissionRuntimeEnvironment { reason: reason.clone() }
         }
+        EnvironmentPlan::Expiry(seconds) => {
+            EnvironmentCommand::ChangeExpiry { expires_at: seconds.map(retry_at) }
+        }
+        EnvironmentPlan::Expire => EnvironmentCommand::Expire,
+        EnvironmentPlan::Lost { is_lost } => EnvironmentCommand::RecordResourcesLost {
+            resources: is_lost.then(|| "state".to_owned()).into_iter().collect(),
+        },
         EnvironmentPlan::Gone => EnvironmentCommand::RecordDecommissioned,
         EnvironmentPlan::NotGone { reason, retry } => EnvironmentCommand::RecordDecommissioningFailed {
             reason: reason.clone(),
@@ -308,6 +315,7 @@ impl Provable for RuntimeEnvironment {
             .with("region", last(self.region()))
             .with("surfaces", bits)
             .with("protected", self.is_protected())
+            .with("ends", self.ends_at().is_some())
             .with("admits", admits)
             .with("capacity", self.ledger().capacity().cpu_millicores())
             .with("stopped", self.stopped_line().is_some())

@@ -1,15 +1,19 @@
 //! Tenant bindings: the driver and the checker.
 
+use std::collections::BTreeMap;
+
 use proptest::strategy::BoxedStrategy;
 use runtime_domain::aggregate::Aggregate;
 use runtime_domain::claim::{Claim, ClaimMode};
 use runtime_domain::environment::IsolationModel;
+use runtime_domain::id::Id;
 use runtime_domain::tenancy::{
-    BindingState, MoveOutcome, MoveStep, QuotaExchange, ResourceQuota, RuntimeTenantBinding, TenancyCommand,
-    TenancyEvent, TenantPlace,
+    BindingState, MoveOutcome, MoveStep, QuotaExchange, QuotaUnit, ResourceQuota, RuntimeTenantBinding,
+    TenancyCommand, TenancyEvent, TenantPlace, WorkloadDemand,
 };
 use runtime_domain::time::{Span, Timestamp};
-use runtime_domain::value::Revision;
+use runtime_domain::value::{Name, Revision};
+use uuid::Uuid;
 
 use crate::model::{Facts, TenancyModel};
 use crate::plan::Step;
@@ -124,8 +128,27 @@ fn command(binding: &RuntimeTenantBinding, plan: &TenancyPlan, now: Timestamp) -
             let who = if *is_foreign { another } else { own };
             TenancyCommand::RecordQuotaReturned { returned: evidence::returned(who, now)? }
         }
+        TenancyPlan::Admit { deployment, module, amount } => TenancyCommand::AdmitWorkloads {
+            deployment: Id::from_uuid(Uuid::from_u128(u128::from(*deployment))),
+            demands: BTreeMap::from([(Name::new(&format!("module-{module}")).ok()?, demand(*amount))]),
+        },
+        TenancyPlan::Settle { deployment, is_kept } => TenancyCommand::SettleWorkloads {
+            deployment: Id::from_uuid(Uuid::from_u128(u128::from(*deployment))),
+            is_kept: *is_kept,
+        },
+        TenancyPlan::Retire => TenancyCommand::RetireWorkloads,
         TenancyPlan::Tick => TenancyCommand::Tick,
     })
+}
+
+fn demand(amount: u8) -> WorkloadDemand {
+    let amount = u64::from(amount);
+    WorkloadDemand {
+        cpu_millicores: amount,
+        memory_bytes: amount,
+        storage_bytes: amount,
+        requests_per_second: amount,
+    }
 }
 
 fn target_of(own: Who, target: Target) -> Who {
@@ -189,6 +212,11 @@ impl Provable for RuntimeTenantBinding {
         Fault::unless(is_released == after.released(Revision::FIRST).is_ok(), "TEN-2", || {
             format!("it is {status}, and says otherwise to its environment")
         })?;
+        let charged = after.workloads().charged();
+        let is_within = |unit| charged.in_unit(unit) <= after.quota().map_or(0, |quota| quota.of(unit));
+        Fault::unless(QuotaUnit::ALL.into_iter().all(is_within), "TEN-2", || {
+            format!("its workloads are charged {charged:?} of {:?}", after.quota())
+        })?;
         let claims = after.claims();
         let own = Claim::tenant_binding(after.tenant_id(), after.environment_id());
         Fault::unless(claims.contains(&own) != is_released, "TEN-3", || {
@@ -229,6 +257,7 @@ impl Provable for RuntimeTenantBinding {
             .with("protected", self.is_protected())
             .with("waits for", waits)
             .with("moves", stage.unwrap_or_default())
+            .with("charged", self.workloads().charged().cpu_millicores)
     }
 }
 

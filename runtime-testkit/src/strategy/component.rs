@@ -143,6 +143,7 @@ pub fn valid_component() -> BoxedStrategy<ComponentSpec> {
                 tuple,
                 surface,
                 replicas,
+                resources: None,
                 arguments,
                 variables,
                 configuration,

@@ -27,6 +27,7 @@ pub fn valid_desired_state_revision() -> BoxedStrategy<DesiredStateRevision> {
     let text = prop_oneof![
         "git:[0-9a-f]{40}",
         "git:[0-9a-f]{64}",
+        "directory:[0-9a-f]{64}",
         (stack, version).prop_map(|(stack, version)| format!("pulumi:{stack}@{version}")),
     ];
     text.prop_filter_map("a revision", |text| text.parse().ok()).boxed()
@@ -45,6 +46,8 @@ pub fn hostile_desired_state_revision() -> BoxedStrategy<String> {
         "pulumi:a/b/c/d@1",
         "pulumi:@1",
         "pulumi:../prod@1",
+        "directory:0123abc",
+        "directory:",
         "PULUMI:prod@1",
         "git:",
         "",

@@ -254,6 +254,9 @@ pub fn environment_plans() -> BoxedStrategy<EnvironmentPlan> {
         2 => reason().prop_map(|reason| EnvironmentPlan::Decommission { reason }),
         2 => Just(EnvironmentPlan::Gone),
         1 => (reason(), 0..600_u16).prop_map(|(reason, retry)| EnvironmentPlan::NotGone { reason, retry }),
+        2 => prop::option::weighted(0.8, 0..40_u16).prop_map(EnvironmentPlan::Expiry),
+        2 => Just(EnvironmentPlan::Expire),
+        2 => any::<bool>().prop_map(|is_lost| EnvironmentPlan::Lost { is_lost }),
         10 => quota_plans(),
         8 => calendar_plans(),
     ]

@@ -72,6 +72,10 @@ pub fn tenancy_plans() -> BoxedStrategy<TenancyPlan> {
         1 => reason().prop_map(|reason| TenancyPlan::Stay { reason }),
         2 => reason().prop_map(|reason| TenancyPlan::Release { reason }),
         2 => rare().prop_map(|is_foreign| TenancyPlan::Returned { is_foreign }),
+        4 => (0..3_u8, 0..2_u8, 0..4_u8)
+            .prop_map(|(deployment, module, amount)| TenancyPlan::Admit { deployment, module, amount }),
+        3 => (0..3_u8, any::<bool>()).prop_map(|(deployment, is_kept)| TenancyPlan::Settle { deployment, is_kept }),
+        3 => Just(TenancyPlan::Retire),
         2 => Just(TenancyPlan::Tick),
         1 => again(),
     ]

@@ -76,6 +76,8 @@ fn stories_of_environments_reach_every_status_event_and_refusal() {
         "EnvironmentChangeFailed",
         "EnvironmentProtected",
         "EnvironmentUnprotected",
+        "EnvironmentExpiryChanged",
+        "EnvironmentResourcesLost",
         "EnvironmentDecommissioningStarted",
         "EnvironmentDecommissioningFailed",
         "QuotaReserved",
@@ -160,6 +162,9 @@ fn stories_of_tenant_bindings_reach_every_status_event_and_refusal() {
         "TenantMoveTurned",
         "TenantMoveStepFailed",
         "TenantMoveAborted",
+        "WorkloadsAdmitted",
+        "WorkloadsSettled",
+        "WorkloadsRetired",
         "TenantReleased",
         "TenantQuotaReturned",
     ];

@@ -1,7 +1,7 @@
-//! The workload of the system's tests: answers `/` with `$VERSION` and `/pid` with its process, on `$PORT`.
+//! The workload of the system's tests: answers `/` with `$VERSION`, `/pid` with its process and `/variable/NAME` with `$NAME`, on `$PORT`.
 //!
-//! It reads its configuration when it starts and on `SIGHUP`: `/tuple` answers with `$VERSION` and the configuration that it has read, `/variable?NAME`
-//! with a variable, and `/configuration?checksum=CHECKSUM` with 200 where that is what it has read, else 409.
+//! It reads its configuration when it starts and on `SIGHUP`: `/tuple` answers with `$VERSION` and the configuration that it has read, and
+//! `/configuration?checksum=CHECKSUM` with 200 where that is what it has read, else 409.
 //!
 //! `MODE` makes it misbehave: `never-ready` answers `/ready` with 503, `exits` ends at once with code 3, `stubborn` ignores `SIGTERM`, `deaf` ignores
 //! `SIGHUP`; several are separated by commas.
@@ -73,11 +73,13 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "/ready" if is("never-ready") => (StatusCode::SERVICE_UNAVAILABLE, "not yet".to_owned()),
         "/ready" => (StatusCode::OK, "ready".to_owned()),
         "/tuple" => (StatusCode::OK, format!("{} {}", variable("VERSION"), configuration())),
-        "/variable" => (StatusCode::OK, variable(request.uri().query().unwrap_or_default())),
         "/configuration" => {
             let asked = request.uri().query().and_then(|query| query.strip_prefix("checksum="));
             let has_it = asked.is_some_and(|asked| configuration().contains(&format!("\"{asked}\"")));
             (if has_it { StatusCode::OK } else { StatusCode::CONFLICT }, String::new())
+        }
+        path if path.starts_with("/variable/") => {
+            (StatusCode::OK, variable(path.trim_start_matches("/variable/")))
         }
         "/pid" => (StatusCode::OK, std::process::id().to_string()),
         _ => (StatusCode::OK, variable("VERSION")),

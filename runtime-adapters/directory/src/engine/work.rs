@@ -1,15 +1,17 @@
 //! What the engine does in one place.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
 use runtime_domain::environment::{EnvironmentBlueprint, ProvisionedResources};
-use runtime_domain::surface::SurfaceKind;
+use runtime_domain::surface::{FencingToken, SurfaceKind};
 use runtime_ports::PortErrorKind;
-use runtime_ports::infrastructure::{ResourceChange, ResourcePreview};
+use runtime_ports::infrastructure::{ResourceChange, ResourceCondition, ResourceFinding, ResourcePreview};
 
 use crate::disk::{Disk, PARTIAL_PREFIX, is_folder, look_up, names_in};
 use crate::fault::{Fault, Outcome};
+use crate::fence;
 use crate::manifest::{Manifest, Mark, is_ours, read_manifest, to_json};
 use crate::place::{MANIFEST, MARK, PARTS, Place, SURFACES, TARGETS};
 
@@ -56,9 +58,65 @@ impl Work {
         Ok(lines)
     }
 
-    pub(super) fn up(&self, blueprint: &EnvironmentBlueprint) -> Outcome<ProvisionedResources> {
+    pub(super) fn refresh(&self, blueprint: &EnvironmentBlueprint) -> Outcome<Vec<ResourceFinding>> {
+        let exists = is_ours(&self.place)?;
+        let found = |resource: String, is_there: bool| ResourceFinding {
+            resource,
+            condition: if is_there { ResourceCondition::Present } else { ResourceCondition::Missing },
+        };
+        let mut findings = vec![found(self.place.stack_ref(), exists)];
+        let targets = exists && is_folder(&self.place.targets())?;
+        for surface in &blueprint.surfaces {
+            let target = self.place.target(*surface);
+            let is_target = targets && is_folder(&target)?;
+            for part in PARTS {
+                let is_there = is_target && is_folder(&target.join(part))?;
+                findings.push(found(self.place.part_id(*surface, part), is_there));
+            }
+        }
+        if exists {
+            let foreign = self.foreign(blueprint)?.into_iter();
+            findings.extend(
+                foreign.map(|resource| ResourceFinding { resource, condition: ResourceCondition::Foreign }),
+            );
+        }
+        Ok(findings)
+    }
+
+    /// What is in the environment's folders beside what the engine makes there.
+    fn foreign(&self, blueprint: &EnvironmentBlueprint) -> Outcome<Vec<String>> {
+        let stack = self.place.stack_ref();
+        let mut foreign: Vec<String> = names_in(&self.place.folder)?
+            .into_iter()
+            .filter(|name| !is_own_entry(name))
+            .map(|name| format!("{stack}/{name}"))
+            .collect();
+        let is_surface = |name: &str| SURFACES.iter().any(|surface| surface.name() == name);
+        let strays = names_in(&self.place.targets())?.into_iter().filter(|name| !is_surface(name));
+        foreign.extend(strays.map(|name| format!("{stack}/{TARGETS}/{name}")));
+        for surface in &blueprint.surfaces {
+            let strays = names_in(&self.place.target(*surface))?.into_iter().filter(|name| !is_part(name));
+            foreign.extend(strays.map(|name| self.place.part_id(*surface, &name)));
+        }
+        Ok(foreign)
+    }
+
+    pub(super) fn outputs(&self) -> Outcome<Option<BTreeMap<String, String>>> {
+        if !is_ours(&self.place)? {
+            return Ok(None);
+        }
+        let manifest = read_manifest(&self.place)?;
+        Ok(manifest.complete.then_some(manifest.resources.outputs))
+    }
+
+    pub(super) fn up(
+        &self,
+        fence: FencingToken,
+        blueprint: &EnvironmentBlueprint,
+    ) -> Outcome<ProvisionedResources> {
         self.disk.ensure_folder(&self.place.tenant_folder)?;
         let _lock = self.lock()?;
+        fence::admit(&self.disk, &self.place, fence)?;
         self.clear_leftovers()?;
         let wanted = Manifest::new(&self.place, blueprint, true);
         let intended = Manifest::new(&self.place, blueprint, false);
@@ -93,11 +151,11 @@ impl Work {
         Ok(wanted.resources)
     }
 
-    pub(super) fn destroy(&self) -> Outcome<()> {
-        if !is_folder(&self.place.tenant_folder)? {
-            return Ok(());
-        }
+    pub(super) fn destroy(&self, fence: FencingToken) -> Outcome<()> {
+        self.disk.ensure_folder(&self.place.tenant_folder)?;
         let _lock = self.lock()?;
+        // Kept even of what never was: whoever was to make it may still be on its way.
+        fence::admit(&self.disk, &self.place, fence)?;
         self.clear_leftovers()?;
         if !is_ours(&self.place)? {
             return Ok(());
@@ -153,15 +211,17 @@ impl Work {
     }
 
     fn must_hold_nothing_foreign(&self) -> Outcome<()> {
-        must_know_all_in(&self.place.folder, |name| {
-            [MARK, MANIFEST, TARGETS].contains(&name) || name.starts_with(PARTIAL_PREFIX)
-        })?;
+        must_know_all_in(&self.place.folder, is_own_entry)?;
         let is_surface = |name: &str| SURFACES.iter().any(|surface| surface.name() == name);
         for surface in must_know_all_in(&self.place.targets(), is_surface)? {
             must_know_all_in(&self.place.targets().join(surface), is_part)?;
         }
         Ok(())
     }
+}
+
+fn is_own_entry(name: &str) -> bool {
+    [MARK, MANIFEST, TARGETS].contains(&name) || name.starts_with(PARTIAL_PREFIX)
 }
 
 fn is_part(name: &str) -> bool {
@@ -197,6 +257,8 @@ mod tests {
     use super::*;
     use crate::engine::tests::{blueprint, environment, every_path, tenant};
 
+    const FENCE: FencingToken = FencingToken(1);
+
     fn work(root: &Path, changes: Option<usize>) -> Work {
         let disk = Disk { changes_left: changes.map(Cell::new) };
         Work::new(Place::new(root, tenant(1), environment(1)), disk)
@@ -223,12 +285,12 @@ mod tests {
     #[test]
     fn a_provisioning_that_dies_anywhere_is_continued_to_the_same_result() {
         let whole = tempfile::tempdir().unwrap();
-        work(whole.path(), None).up(&blueprint()).unwrap();
+        work(whole.path(), None).up(FENCE, &blueprint()).unwrap();
         let deaths = dying_everywhere(
             |_| {},
-            |work| work.up(&blueprint()).is_ok(),
+            |work| work.up(FENCE, &blueprint()).is_ok(),
             |root| {
-                work(root, None).up(&blueprint()).unwrap();
+                work(root, None).up(FENCE, &blueprint()).unwrap();
                 assert_eq!(every_path(root), every_path(whole.path()));
             },
         );
@@ -239,9 +301,9 @@ mod tests {
     fn a_provisioning_that_dies_anywhere_can_be_destroyed() {
         dying_everywhere(
             |_| {},
-            |work| work.up(&blueprint()).is_ok(),
+            |work| work.up(FENCE, &blueprint()).is_ok(),
             |root| {
-                work(root, None).destroy().unwrap();
+                work(root, None).destroy(FENCE).unwrap();
                 assert!(every_path(root).iter().all(|path| !path.contains("env_")), "{:?}", every_path(root));
             },
         );
@@ -253,11 +315,11 @@ mod tests {
         elsewhere.region = "elsewhere".parse().unwrap();
         dying_everywhere(
             |_| {},
-            |work| work.up(&blueprint()).is_ok(),
+            |work| work.up(FENCE, &blueprint()).is_ok(),
             |root| {
                 let place = Place::new(root, tenant(1), environment(1));
                 let stands = place.folder.exists();
-                assert_eq!(work(root, None).up(&elsewhere).is_err(), stands);
+                assert_eq!(work(root, None).up(FENCE, &elsewhere).is_err(), stands);
             },
         );
     }
@@ -266,15 +328,19 @@ mod tests {
     fn a_destruction_that_dies_anywhere_is_continued() {
         let deaths = dying_everywhere(
             |root| {
-                work(root, None).up(&blueprint()).unwrap();
+                work(root, None).up(FENCE, &blueprint()).unwrap();
             },
-            |work| work.destroy().is_ok(),
+            |work| work.destroy(FENCE).is_ok(),
             |root| {
-                work(root, None).destroy().unwrap();
+                work(root, None).destroy(FENCE).unwrap();
                 assert!(every_path(root).iter().all(|path| !path.contains("env_")), "{:?}", every_path(root));
             },
         );
         assert_eq!(deaths, 2);
+        let root = tempfile::tempdir().unwrap();
+        work(root.path(), None).destroy(FencingToken(2)).unwrap();
+        let late = work(root.path(), None).up(FENCE, &blueprint()).unwrap_err();
+        assert_eq!(late.at("infrastructure.up").kind(), PortErrorKind::Fenced);
     }
 
     #[test]
@@ -282,14 +348,14 @@ mod tests {
         let mut wider = blueprint();
         wider.surfaces.insert(SurfaceKind::Functions);
         let whole = tempfile::tempdir().unwrap();
-        work(whole.path(), None).up(&blueprint()).unwrap();
+        work(whole.path(), None).up(FENCE, &blueprint()).unwrap();
         dying_everywhere(
             |root| {
-                work(root, None).up(&wider).unwrap();
+                work(root, None).up(FENCE, &wider).unwrap();
             },
-            |work| work.up(&blueprint()).is_ok(),
+            |work| work.up(FENCE, &blueprint()).is_ok(),
             |root| {
-                work(root, None).up(&blueprint()).unwrap();
+                work(root, None).up(FENCE, &blueprint()).unwrap();
                 assert_eq!(every_path(root), every_path(whole.path()));
             },
         );

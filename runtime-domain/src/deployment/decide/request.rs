@@ -54,9 +54,10 @@ impl RuntimeDeployment {
         }
         let is_rotation = clearance.activity() == Activity::Rotation;
         let is_covered = match clearance.activity() {
-            Activity::Deployment => true,
+            // A deployment that repairs drift keeps to the windows for repairs.
+            Activity::Deployment | Activity::Remediation => true,
             Activity::Rotation => differs_in_secrets_only(&release, &previous),
-            Activity::Configuration | Activity::Remediation => false,
+            Activity::Configuration => false,
         };
         if !is_covered {
             return Err(DeploymentRefusal::ForeignEvidence);

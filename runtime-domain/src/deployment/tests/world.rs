@@ -60,6 +60,7 @@ pub(crate) fn component(name: &str, version: u64, replicas: u16) -> ComponentSpe
         tuple: ReleaseTuple { image, configuration: None, secrets: BTreeSet::new(), scaling_policy: None },
         surface: SurfaceKind::Process,
         replicas: Replicas::new(replicas).unwrap(),
+        resources: None,
         arguments: Vec::new(),
         variables: BTreeMap::new(),
         configuration: Default::default(),

@@ -20,7 +20,7 @@ use crate::value::{Replicas, Revision};
 
 pub(super) type Finding = Told<RuntimeDriftFinding>;
 
-pub(super) fn digest(number: u8) -> ImageDigest {
+pub(in crate::drift) fn digest(number: u8) -> ImageDigest {
     ImageDigest::new(&format!("sha256:{number:064x}")).unwrap()
 }
 
@@ -31,6 +31,7 @@ pub(super) fn desired_component() -> DesiredComponent {
         replicas: Replicas::new(3).unwrap(),
         configuration: None,
         secrets: BTreeSet::new(),
+        settings: serde_json::Value::Null,
     }
 }
 
@@ -42,6 +43,7 @@ pub(super) fn actual_component(seconds: u64) -> ActualComponent {
         replicas: 3,
         configuration: None,
         secrets: BTreeSet::new(),
+        settings: serde_json::Value::Null,
     }
 }
 
@@ -134,6 +136,7 @@ pub(super) fn deployed(deployment: u128) -> DeployedVersion {
         tuple: ReleaseTuple { image, configuration: None, secrets: BTreeSet::new(), scaling_policy: None },
         surface: SurfaceKind::Process,
         replicas: Replicas::ONE,
+        resources: None,
         arguments: Vec::new(),
         variables: BTreeMap::new(),
         configuration: Default::default(),

@@ -50,6 +50,7 @@ pub(super) fn deployed(number: u128, name: &str) -> DeployedVersion {
         tuple: ReleaseTuple { image, configuration: None, secrets: BTreeSet::new(), scaling_policy: None },
         surface: SurfaceKind::Process,
         replicas: Replicas::new(2).unwrap(),
+        resources: None,
         arguments: Vec::new(),
         variables: BTreeMap::new(),
         configuration: Default::default(),

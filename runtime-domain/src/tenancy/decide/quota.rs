@@ -91,6 +91,10 @@ impl RuntimeTenantBinding {
         if bound.allocation.quota == quota {
             return Ok(Decision::unchanged("this quota is allocated"));
         }
+        if let Some(unit) = self.workloads.beyond(quota) {
+            let used = self.workloads.charged().in_unit(unit);
+            return Err(TenancyRefusal::InUse { unit, used });
+        }
         if bound.allocation.quota.covers(quota) {
             return Ok(Decision::of(vec![self.adjusted(bound, quota)], "the tenant does with less"));
         }

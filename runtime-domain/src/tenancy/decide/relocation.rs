@@ -64,6 +64,9 @@ impl RuntimeTenantBinding {
         if step != expected {
             return Err(TenancyRefusal::OtherStep { step, expected });
         }
+        if step == MoveStep::ReleaseSource && *outcome == MoveOutcome::Done {
+            self.nothing_stays()?;
+        }
         let turn = moving.relocation.turn(outcome, now);
         let turn = turn.ok_or(TenancyRefusal::TooEarly { until: moving.relocation.due_at() })?;
         let failure = match outcome {

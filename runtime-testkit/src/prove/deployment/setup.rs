@@ -332,6 +332,7 @@ fn component(module: &ModuleId, version: u8, replicas: u8) -> Option<ComponentSp
         tuple: ReleaseTuple { image, configuration: None, secrets: BTreeSet::new(), scaling_policy: None },
         surface: SurfaceKind::Process,
         replicas: Replicas::new(u16::from(replicas)).ok()?,
+        resources: None,
         arguments: Vec::new(),
         variables: BTreeMap::new(),
         configuration: Default::default(),

@@ -143,6 +143,7 @@ fn desired(look: &Look) -> Option<DesiredState> {
                 replicas: Replicas::new(made.replicas).ok()?,
                 configuration: configuration(made.configuration)?,
                 secrets: secrets(made.secret),
+                settings: Value::Null,
             };
             state.components.insert(name(look.subject)?, component);
         }
@@ -160,6 +161,7 @@ fn actual_components(look: &Look, observed_at: Timestamp) -> Option<BTreeMap<Nam
             replicas: made.replicas,
             configuration: configuration(made.configuration)?,
             secrets: secrets(made.secret),
+            settings: Value::Null,
         };
         components.insert(name(look.subject)?, component);
     }

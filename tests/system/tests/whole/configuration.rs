@@ -84,9 +84,9 @@ async fn a_release_brings_its_configuration_as_a_file_and_as_variables_before_an
     let tuple = asked(&bench, WEB, "/tuple").await;
     says(&tuple, &["2.0.0", version.checksum().as_str(), r#""greeting":"hello""#, r#""version":1"#]);
     assert!(!tuple.contains("not for web"), "{tuple}");
-    assert_eq!(asked(&bench, WEB, "/variable?greeting").await, "hello");
-    assert_eq!(asked(&bench, WEB, "/variable?db__pool_size").await, "5");
-    let told = asked(&bench, WEB, "/variable?FACTORY_CONFIGURATION_CHECKSUM").await;
+    assert_eq!(asked(&bench, WEB, "/variable/greeting").await, "hello");
+    assert_eq!(asked(&bench, WEB, "/variable/db__pool_size").await, "5");
+    let told = asked(&bench, WEB, "/variable/FACTORY_CONFIGURATION_CHECKSUM").await;
     assert_eq!(told, version.checksum().as_str());
 
     let synced = synced(&bench, version.id()).await;
@@ -257,7 +257,7 @@ async fn a_version_that_a_workload_does_not_take_up_is_never_called_synchronised
     let configuration = bench.runtime().configuration();
     let wanted = Synchronise::to(new.id());
     configuration.synchronise(bench.scope(), bench.environment(), wanted.clone()).await.expect("begun");
-    let file = asked(&bench, WEB, "/variable?FACTORY_CONFIGURATION").await;
+    let file = asked(&bench, WEB, "/variable/FACTORY_CONFIGURATION").await;
     until("the file is there", async || {
         let text = std::fs::read_to_string(&file).expect("there is always one");
         text.contains(new.checksum().as_str()).then_some(())

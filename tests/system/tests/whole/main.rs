@@ -10,6 +10,7 @@
 mod audit;
 mod bench;
 mod configuration;
+mod drift;
 mod images;
 mod machine;
 mod manifests;

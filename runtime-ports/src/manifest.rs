@@ -1,13 +1,14 @@
 //! Release manifests: what people and pipelines write down to be rolled out.
 //!
-//! A manifest names images by reference; [`DeploymentService::resolve`](crate::deployments::DeploymentService::resolve) pins each to the digest
-//! that the registry holds, so that what is deployed cannot change under it. Unknown fields are refused: a misspelt one must not be lost.
+//! A manifest names images by reference; a service pins each to the digest that the registry holds, so that what is deployed cannot change
+//! under it. Unknown fields are refused: a misspelt one must not be lost. Callers bring manifests, and so does the
+//! [source of desired state](crate::desired_state).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use runtime_domain::component::{
-    ComponentSpec, ComponentType, ConfigurationDelivery, HttpProbeSpec, ImageReference, JobSpec, PinnedImage,
-    ReleaseReference, ReleaseTuple, VariableName, Version,
+    ComponentSpec, ComponentType, ConfigurationDelivery, HttpProbeSpec, ImageReference, InstanceResources,
+    JobSpec, PinnedImage, ReleaseReference, ReleaseTuple, VariableName, Version,
 };
 use runtime_domain::deployment::Release;
 use runtime_domain::id::ConfigurationId;
@@ -16,8 +17,9 @@ use runtime_domain::rollout::{DeploymentStrategy, GateCheck, GatePoint, GateSpec
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::time::Span;
 use runtime_domain::value::{ModuleId, Name, Replicas};
-use runtime_ports::PortError;
 use serde::{Deserialize, Serialize};
+
+use crate::PortError;
 
 /// A release as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +59,9 @@ pub struct ComponentManifest {
     /// How many replicas serve; one where it is not said.
     #[serde(default = "one")]
     pub replicas: Replicas,
+    /// What each instance needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<InstanceResources>,
     /// Arguments after the image's entry point.
     #[serde(default)]
     pub arguments: Vec<String>,
@@ -233,6 +238,7 @@ impl ComponentManifest {
             },
             surface: self.surface,
             replicas: self.replicas,
+            resources: self.resources,
             arguments: self.arguments.clone(),
             variables: self.variables.clone(),
             configuration: self.configuration.clone(),

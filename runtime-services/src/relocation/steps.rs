@@ -1,0 +1,334 @@
+//! The steps of a move, each asked again and again until it is done.
+
+use std::collections::BTreeMap;
+
+use runtime_domain::component::{ComponentSpec, RevisionId};
+use runtime_domain::deployment::{DeploymentStatus, Release, RuntimeDeployment};
+use runtime_domain::id::{EnvironmentId, TenantBindingId};
+use runtime_domain::metric::{MetricName, MetricQuery};
+use runtime_domain::refusal::{Refusal, Rule};
+use runtime_domain::rollout::GateCheck;
+use runtime_domain::scope::TenantScope;
+use runtime_domain::surface::{ComponentKey, ComponentObservation, EffectId};
+use runtime_domain::tenancy::{MoveStep, RuntimeTenantBinding, TenantMove};
+use runtime_domain::time::{Span, Timestamp};
+use runtime_domain::value::{Measure, ModuleId};
+use runtime_ports::handover::EndpointHandover;
+use runtime_ports::store::Lease;
+use runtime_ports::surface::{ComputeSurface, EffectContext};
+use runtime_ports::{PortError, PortErrorKind, PortResult};
+
+use crate::deployments::{DeploymentError, DeploymentService};
+use crate::error::CommandError;
+use crate::host::Host;
+use crate::promotion::own_nothing;
+use crate::records::chosen;
+use crate::worker::PassError;
+
+/// The share of requests that may fail in the target before the move goes back: 5 %.
+const ERRORS_ALLOWED: Measure = Measure::from_micros(50_000);
+/// Of how few requests a share says nothing.
+const FEWEST_SAMPLES: u64 = 20;
+
+/// What came of asking a step.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It is done, as observed.
+    Done,
+    /// It is on its way.
+    NotYet,
+    /// It cannot be done, and why.
+    Failed(String),
+}
+
+/// One move of one tenant, under a lease.
+pub(crate) struct Relocation<'r> {
+    pub(crate) host: &'r Host,
+    pub(crate) deployments: &'r DeploymentService,
+    pub(crate) scope: &'r TenantScope,
+    pub(crate) lease: &'r Lease,
+    pub(crate) binding: &'r RuntimeTenantBinding,
+    pub(crate) relocation: &'r TenantMove,
+}
+
+/// A component that serves, and the deployment that brought it.
+type Serving = BTreeMap<ModuleId, RuntimeDeployment>;
+
+impl Relocation<'_> {
+    /// Does what is missing of a step.
+    ///
+    /// # Errors
+    /// The world could not be asked; nothing is concluded from that. Or another host has taken over.
+    pub(crate) async fn carry_out(&self, step: MoveStep) -> Result<Progress, PassError> {
+        let asked = match step {
+            MoveStep::ReplicateToTarget => self.replicate().await,
+            MoveStep::SwitchToTarget => self.switch(self.relocation.target_environment).await,
+            MoveStep::JudgeTarget => self.judge().await,
+            MoveStep::CordonSource => self.resize_source(Resize::Drain).await,
+            MoveStep::UncordonSource => self.resize_source(Resize::Restore).await,
+            MoveStep::SwitchToSource => self.switch(self.binding.environment_id()).await,
+            MoveStep::ReleaseSource => self.retire_source().await,
+        };
+        match asked {
+            Ok(progress) => Ok(progress),
+            Err(StepError::Port(error)) if error.kind() == PortErrorKind::Fenced => Err(PassError::LeaseLost),
+            Err(StepError::Port(error)) if is_final(&error) => {
+                Ok(Progress::Failed(crate::reconcile::in_words(&error)))
+            }
+            Err(StepError::Port(error)) => Err(PassError::failed(error)),
+            Err(StepError::Load(error)) => Err(PassError::failed(error)),
+        }
+    }
+
+    async fn serving(&self) -> Result<Serving, StepError> {
+        Ok(self.deployments.serving(self.scope, self.binding.environment_id()).await?)
+    }
+
+    /// Deploys to the target exactly what serves in the source, and waits until it is ready there.
+    async fn replicate(&self) -> Result<Progress, StepError> {
+        let serving = self.serving().await?;
+        let target = self.relocation.target_environment;
+        let configuration = match self.deployments.configuration_in_force(self.scope, target).await {
+            Ok(configuration) => configuration,
+            Err(error) => return self.refused(error),
+        };
+        let mut progress = Progress::Done;
+        for mut release in releases(&serving) {
+            let is_configured = release.configuration_id.is_some();
+            if is_configured && configuration.is_none() {
+                let why = "what serves has configuration, and none is in force in the target: publish it there first";
+                return Ok(Progress::Failed(why.to_owned()));
+            }
+            own_nothing(&mut release);
+            release.configuration_id = configuration.filter(|_| is_configured);
+            match self.deployments.request(self.scope, target, release).await {
+                Ok(done) if done.aggregate.status() == DeploymentStatus::Completed => {}
+                Ok(done) if done.aggregate.status().is_final() => {
+                    let (deployment, status) = (done.aggregate.id(), done.aggregate.status());
+                    return Ok(Progress::Failed(format!("{deployment} ended as {}", status.name())));
+                }
+                Ok(_) => progress = Progress::NotYet,
+                Err(error) => match self.refused(error)? {
+                    Progress::Done | Progress::NotYet => progress = Progress::NotYet,
+                    failed => return Ok(failed),
+                },
+            }
+        }
+        if progress != Progress::Done {
+            return Ok(progress);
+        }
+        for module in serving.keys() {
+            if !self.is_serving(module).await? {
+                return Ok(Progress::NotYet);
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// What a refused deployment means for the move.
+    fn refused(&self, error: DeploymentError) -> Result<Progress, StepError> {
+        match error {
+            CommandError::Contended => Ok(Progress::NotYet),
+            CommandError::Refused(refusal) if matches!(refusal.rule(), Rule::Dep3 | Rule::Env1) => {
+                Ok(Progress::NotYet)
+            }
+            CommandError::Refused(refusal) => {
+                Ok(Progress::Failed(format!("{refusal}; to go on: {}", refusal.remedy())))
+            }
+            CommandError::NotFound { what } => Ok(Progress::Failed(format!("{what} was not found"))),
+            CommandError::Load(error) => Err(StepError::Load(error)),
+            CommandError::Port(error) => Err(StepError::Port(error)),
+        }
+    }
+
+    /// Whether a component has a ready instance that is routed in the target.
+    async fn is_serving(&self, module: &ModuleId) -> Result<bool, StepError> {
+        let seen = self.observe(&self.key(self.relocation.target_environment, module)).await?;
+        Ok(seen.iter().any(|seen| routed(seen).any(|revision| seen.ready(revision) > 0)))
+    }
+
+    /// Lets the components of an environment answer at the source's endpoints, and waits until they are seen to.
+    async fn switch(&self, to: EnvironmentId) -> Result<Progress, StepError> {
+        let handover = self.handover()?;
+        let mut progress = Progress::Done;
+        for module in self.serving().await?.keys() {
+            let from = self.key(self.binding.environment_id(), module);
+            let to = self.key(to, module);
+            let answering = self.host.bounded("handover.answered_by", handover.answered_by(&from)).await?;
+            // A component without an endpoint has no clients to send anywhere.
+            if answering.is_none_or(|answering| answering == to) {
+                continue;
+            }
+            let call = handover.hand_over(self.effect(), &from, &to);
+            self.host.bounded("handover.hand_over", call).await?;
+            let answering = self.host.bounded("handover.answered_by", handover.answered_by(&from)).await?;
+            if answering != Some(to) {
+                progress = Progress::NotYet;
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Whether the target serves well: it is seen to be ready, and no more of its requests failed than may. What cannot be seen is not
+    /// judged.
+    async fn judge(&self) -> Result<Progress, StepError> {
+        for module in self.serving().await?.keys() {
+            if !self.is_serving(module).await? {
+                return Ok(Progress::Failed(format!("{module} is not ready in the target")));
+            }
+            let key = self.key(self.relocation.target_environment, module);
+            for seen in self.observe(&key).await? {
+                for revision in routed(&seen) {
+                    let query = MetricQuery {
+                        key: key.clone(),
+                        revision: revision.clone(),
+                        metric: MetricName::ErrorRate,
+                        since: self.relocation.since,
+                        until: self.host.now(),
+                    };
+                    let read = self.host.ports().metrics.read(&query);
+                    let reading = self.host.bounded("metrics.read", read).await?;
+                    let too_many = reading.value.filter(|share| *share > ERRORS_ALLOWED);
+                    if let Some(share) = too_many
+                        && reading.samples >= FEWEST_SAMPLES
+                    {
+                        let why = format!("of the requests to {module} in the target, {share} failed");
+                        return Ok(Progress::Failed(why));
+                    }
+                }
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Drains what serves in the source, or starts it again, and waits until that is seen.
+    async fn resize_source(&self, resize: Resize) -> Result<Progress, StepError> {
+        let mut progress = Progress::Done;
+        for (module, deployment) in self.serving().await? {
+            let Some(component) = deployment.release().components.get(&module) else { continue };
+            let key = self.key(self.binding.environment_id(), &module);
+            let revision = RevisionId::new(module.clone(), deployment.id());
+            let replicas = match resize {
+                Resize::Drain => 0,
+                Resize::Restore => component.replicas.get(),
+            };
+            let surface = self.surface(component)?;
+            let seen = self.host.bounded("surface.observe", surface.observe(&key)).await?;
+            let Some(shown) = seen.revisions.get(&revision) else {
+                match resize {
+                    Resize::Drain => continue,
+                    Resize::Restore => {
+                        return Ok(Progress::Failed(format!("{revision} is not in the source any more")));
+                    }
+                }
+            };
+            if shown.wanted != replicas {
+                let call = surface.scale(self.effect(), &key, &revision, replicas);
+                self.host.bounded("surface.scale", call).await?;
+                progress = Progress::NotYet;
+            }
+            let is_so = match resize {
+                Resize::Drain => shown.instances.is_empty(),
+                Resize::Restore => shown.ready() >= replicas,
+            };
+            if !is_so {
+                progress = Progress::NotYet;
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Retires everything of the tenant in the source, and waits until nothing of it is seen.
+    async fn retire_source(&self) -> Result<Progress, StepError> {
+        let mut progress = Progress::Done;
+        for surface in self.host.ports().surfaces.values() {
+            let listed = surface.list(self.scope.tenant(), self.binding.environment_id());
+            for component in self.host.bounded("surface.list", listed).await? {
+                for revision in component.revisions.keys() {
+                    progress = Progress::NotYet;
+                    let call = surface.retire(self.effect(), &component.key, revision);
+                    self.host.bounded("surface.retire", call).await?;
+                }
+            }
+        }
+        Ok(progress)
+    }
+
+    async fn observe(&self, key: &ComponentKey) -> Result<Vec<ComponentObservation>, StepError> {
+        let mut seen = Vec::new();
+        for surface in self.host.ports().surfaces.values() {
+            seen.push(self.host.bounded("surface.observe", surface.observe(key)).await?);
+        }
+        Ok(seen)
+    }
+
+    fn key(&self, environment: EnvironmentId, module: &ModuleId) -> ComponentKey {
+        ComponentKey { tenant: self.scope.tenant(), environment, module: module.clone() }
+    }
+
+    /// The effect of the present stage. A stage that is come to again, by another try of the move, has effects of its own.
+    fn effect(&self) -> EffectContext {
+        let since = Span::between(Timestamp::UNIX_EPOCH, self.relocation.since).as_millis();
+        let this_try = self.binding.id().uuid().as_u128() ^ u128::from(since);
+        let ordinal = u32::from(self.relocation.stage as u8) + 1;
+        let this_try = TenantBindingId::from_uuid(uuid::Uuid::from_u128(this_try));
+        EffectContext { effect: EffectId::of(this_try, ordinal), fence: self.lease.token }
+    }
+
+    fn handover(&self) -> PortResult<&dyn EndpointHandover> {
+        let ports = &self.host.ports().tenancy;
+        chosen(ports.handover.as_ref(), "tenancy.move", "endpoint_handover").map(|port| &**port)
+    }
+
+    fn surface(&self, component: &ComponentSpec) -> PortResult<&dyn ComputeSurface> {
+        let surface = self.host.surface(component.surface);
+        surface.map(|surface| &**surface).ok_or_else(|| {
+            let message = format!("this host has no {} surface: give it its adapter", component.surface);
+            PortError::new(PortErrorKind::Unsupported, "tenancy.move", message)
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Resize {
+    Drain,
+    Restore,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Port(#[from] PortError),
+    #[error(transparent)]
+    Load(#[from] runtime_ports::store::LoadError),
+}
+
+/// Asking again brings the same.
+fn is_final(error: &PortError) -> bool {
+    error.retry() == runtime_ports::Retry::Never
+}
+
+fn routed(seen: &ComponentObservation) -> impl Iterator<Item = &RevisionId> {
+    seen.traffic.iter().flat_map(|traffic| traffic.revisions())
+}
+
+/// The releases that bring exactly what serves: each deployment's, with those of its components that serve still, in the order in which they
+/// were completed. People have agreed to them already, so no approval is asked again.
+fn releases(serving: &Serving) -> Vec<Release> {
+    let mut deployments: Vec<&RuntimeDeployment> = Vec::new();
+    for deployment in serving.values() {
+        if deployments.iter().all(|known| known.id() != deployment.id()) {
+            deployments.push(deployment);
+        }
+    }
+    deployments.sort_by_key(|deployment| deployment.completed_at());
+    let part = |deployment: &RuntimeDeployment| {
+        let mut release = deployment.release().clone();
+        release
+            .components
+            .retain(|module, _| serving.get(module).is_some_and(|newest| newest.id() == deployment.id()));
+        release.gates.retain(|gate| !matches!(gate.check, GateCheck::Approval(_)));
+        release
+    };
+    deployments.into_iter().map(part).collect()
+}
