@@ -1,6 +1,6 @@
 //! The whole on one machine, with nothing installed but Rust.
 //!
-//! A folder holds everything: the SQLite store, artifacts, an OCI layout as registry, unpacked images, workloads' logs, environments.
+//! A folder holds everything: the SQLite store, an encrypted vault, artifacts, an OCI layout as registry, unpacked images, workloads' logs, environments.
 //! Workloads are operating-system processes behind a traffic-splitting proxy; they outlive the host and are adopted by the next
 //! [`Embedded::open`]. Those of the surface `functions` may run no replica, and are started by requests.
 
@@ -12,8 +12,10 @@ use async_trait::async_trait;
 use runtime_artifact_directory::ArtifactDirectory;
 use runtime_directory::DirectoryEngine;
 use runtime_domain::metric::{MetricQuery, MetricReading};
+use runtime_domain::secrets::VaultKind;
 use runtime_domain::surface::{ComponentKey, SurfaceKind};
 use runtime_http_prober::HttpProber;
+use runtime_local_vault::{LocalVault, LocalVaultOptions};
 use runtime_memory::InProcessBus;
 use runtime_oci_layout::OciLayout;
 use runtime_ports::clock::{Clock, IdGenerator};
@@ -22,7 +24,7 @@ use runtime_ports::metric::MetricSource;
 use runtime_ports::scaling_signals::ScalingSignals;
 use runtime_ports::subscriber::Subscriber;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
-use runtime_process::{ProcessSurface, ProcessSurfaceOptions};
+use runtime_process::ProcessSurfaceOptions;
 use runtime_services::HostOptions;
 use runtime_sqlite::SqliteStore;
 use runtime_system::{SystemClock, UuidV7Generator};
@@ -31,6 +33,8 @@ use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
 
 pub use runtime_desired_state_directory::{DesiredStateDirectory, Tenants};
 pub use runtime_http_prober::AllowList;
+pub use runtime_local_vault::SecretRotator;
+pub use runtime_process::ProcessSurface;
 pub use runtime_sqlite::{Durability, SqliteOptions};
 
 /// A runtime on the embedded adapters, and the adapters themselves. Cheap to clone.
@@ -40,6 +44,7 @@ pub struct Embedded {
     store: SqliteStore,
     registry: OciLayout,
     surface: Arc<ProcessSurface>,
+    vault: LocalVault,
     functions: Arc<ProcessSurface>,
     bus: InProcessBus,
 }
@@ -65,6 +70,8 @@ pub struct EmbeddedOptions {
     store: SqliteOptions,
     endpoint_ports: BTreeMap<ComponentKey, u16>,
     subscribers: Vec<Arc<dyn Subscriber>>,
+    vault_key: Option<PathBuf>,
+    rotator: Option<Arc<dyn SecretRotator>>,
     desired_state: Option<Arc<dyn DesiredStateSource>>,
     scaling_signals: Vec<Arc<dyn ScalingSignals>>,
 }
@@ -80,6 +87,8 @@ impl std::fmt::Debug for EmbeddedOptions {
             .field("store", &self.store)
             .field("endpoint_ports", &self.endpoint_ports)
             .field("subscribers", &subscribers)
+            .field("vault_key", &self.vault_key)
+            .field("rotator", &self.rotator.is_some())
             .field("desired_state", &self.desired_state.is_some())
             .finish()
     }
@@ -97,6 +106,8 @@ impl EmbeddedOptions {
             store: SqliteOptions::default(),
             endpoint_ports: BTreeMap::new(),
             subscribers: Vec::new(),
+            vault_key: None,
+            rotator: None,
             desired_state: None,
             scaling_signals: Vec::new(),
         }
@@ -125,6 +136,19 @@ impl EmbeddedOptions {
     pub fn subscriber(mut self, subscriber: Arc<dyn Subscriber>) -> Self {
         self.subscribers.push(subscriber);
         self
+    }
+
+    /// Where the vault's key lies, with its anchor beside it; `vault/key` in the folder without one. On another medium than the folder, a stolen
+    /// folder's secrets are unreadable, and a vault that is put back to an earlier state is noticed.
+    #[must_use]
+    pub fn vault_key(self, key: impl Into<PathBuf>) -> Self {
+        Self { vault_key: Some(key.into()), ..self }
+    }
+
+    /// What makes the next values of secrets that others must know too, such as a database's passwords. Without it the vault makes random ones.
+    #[must_use]
+    pub fn secret_rotator(self, rotator: Arc<dyn SecretRotator>) -> Self {
+        Self { rotator: Some(rotator), ..self }
     }
 
     /// A source of what the surfaces cannot tell and services are scaled by, such as the length of a queue. The surfaces are asked first.
@@ -184,6 +208,8 @@ impl Embedded {
             subscribers,
             scaling_signals,
             desired_state,
+            vault_key,
+            rotator,
         } = options;
         std::fs::create_dir_all(&folder).map_err(|error| {
             let message =
@@ -196,6 +222,12 @@ impl Embedded {
         let artifacts = ArtifactDirectory::open(folder.join("artifacts"))?;
         let registry = OciLayout::create(folder.join("images"))?;
         let prober = Arc::new(HttpProber::new(egress));
+        let mut vault = LocalVaultOptions::new(folder.join("vault"), clock.clone());
+        vault.rotator = rotator;
+        if let Some(key) = vault_key {
+            vault.key = key;
+        }
+        let vault = LocalVault::open(vault)?;
         let mut workloads = ProcessSurfaceOptions::new(
             folder.join("workloads"),
             Arc::new(registry.clone()),
@@ -204,6 +236,7 @@ impl Embedded {
             ids.clone(),
         );
         workloads.endpoint_ports = endpoint_ports;
+        workloads.secret_stores = BTreeMap::from([(VaultKind::Local, Arc::new(vault.clone()) as _)]);
         let mut events = workloads.clone();
         events.root = folder.join("functions");
         events.kind = SurfaceKind::Functions;
@@ -226,16 +259,20 @@ impl Embedded {
             .surface(functions.clone())
             .metrics(Arc::new(WhicheverHas(surface.clone(), functions.clone())))
             .jobs(surface.clone())
-            .endpoint_handover(surface.clone())
+            .workload_isolation(SurfaceKind::Process, surface.clone())
+            .workload_isolation(SurfaceKind::Functions, functions.clone())
+            .endpoint_handover(SurfaceKind::Process, surface.clone())
+            .endpoint_handover(SurfaceKind::Functions, functions.clone())
             .infrastructure(Arc::new(engine.with_surfaces([SurfaceKind::Process, SurfaceKind::Functions])))
             .registry(Arc::new(registry.clone()))
             .prober(prober)
+            .secret_store(Arc::new(vault.clone()))
             .publisher(Arc::new(bus.clone()))
             .clock(clock)
             .ids(ids)
             .options(host)
             .build()?;
-        Ok(Self { runtime, store, registry, surface, functions, bus })
+        Ok(Self { runtime, store, registry, surface, functions, vault, bus })
     }
 
     /// The runtime.
@@ -253,6 +290,11 @@ impl Embedded {
         &self.surface
     }
 
+    /// The vault, for operators to put values into; secrets are bound through [`Runtime::secrets`].
+    pub fn vault(&self) -> &LocalVault {
+        &self.vault
+    }
+
     /// The event-driven surface, which plays [`SurfaceKind::Functions`] with processes that requests start: its components may have no
     /// replica (SCL-2).
     pub fn functions(&self) -> &ProcessSurface {
@@ -268,6 +310,7 @@ impl Embedded {
     /// [`Embedded::open`]. Stop [`Runtime::run`] first.
     pub async fn close(&self) {
         tokio::join!(self.surface.shutdown(), self.functions.shutdown());
+        self.vault.close().await;
         self.store.close().await;
     }
 }

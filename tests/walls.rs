@@ -103,6 +103,21 @@ fn every_context_of_the_domain_has_the_same_rooms() {
     }
 }
 
+/// Shows X-11: what a secret is worth goes from a vault to a workload, past everything that decides, stores, logs or answers.
+#[test]
+fn no_secrets_value_passes_through_domain_services_or_facade() {
+    for folder in ["runtime-domain/src", "runtime-services/src", "src"] {
+        for file in rust_files(&root().join(folder)) {
+            let text = std::fs::read_to_string(&file).expect("a source file");
+            // The reconciler's test has a vault of its own, which gives nothing away.
+            let named =
+                ["SecretValue", "SecretSink", ".deliver(&access"].iter().find(|name| text.contains(**name));
+            let is_test = file.ends_with("reconcile/secrets/tests.rs");
+            assert!(named.is_none() || is_test, "{} knows {named:?}", file.display());
+        }
+    }
+}
+
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,16 +1,19 @@
-//! The main job, on one machine: environments, rollouts that move real requests, a bad release that goes back by itself.
+//! The main job, on one machine, under load: rollouts that move real requests, a bad one that goes back by itself, a promotion with an
+//! approval, configuration, a rotated secret, scaling, drift that is repaired, a tenant that moves.
 //!
 //! ```text
 //! cargo run --example quickstart                       the whole story, then everything is removed
+//! cargo run --example quickstart -- --fast             … its first acts: rollouts, and a killed replica
 //! cargo run --example quickstart -- --keep             … and left running until Ctrl-C
 //! cargo run --example quickstart -- --release FILE     deploys a manifest of yours (see examples/quickstart/release.yaml)
 //! ```
 //!
-//! It packs itself as the demo workload, so nothing needs to be installed but Rust. It exits with 0 only if every release ended as it
-//! should, no request was lost, and the killed replica was replaced.
+//! It packs itself as the demo workload, so nothing needs to be installed but Rust. It exits with 0 only if every act ended as it
+//! should, no request was lost, and the audit trail is as it was written.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to the person who runs it")]
 
+mod acts;
 mod load;
 mod progress;
 mod stage;
@@ -26,6 +29,9 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "quickstart")]
 struct Arguments {
+    /// Tell the first acts only: rollouts, one of them bad, and a killed replica.
+    #[arg(long)]
+    fast: bool,
     /// Leave everything running until Ctrl-C; workloads go on after that, to be adopted by the next run on the same folder.
     #[arg(long)]
     keep: bool,
@@ -69,7 +75,7 @@ async fn run(arguments: Arguments) -> Result<bool, Failure> {
     let stage = stage::Stage::open(&folder).await?;
     let held = match &arguments.release {
         Some(file) => story::deploy_manifest(&stage, file).await,
-        None => story::tell(&stage).await,
+        None => story::tell(&stage, arguments.fast).await,
     };
     if arguments.keep {
         // The folder outlives this process, as the workloads do.

@@ -37,9 +37,14 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "/ready" => (StatusCode::OK, "ready".to_owned()),
         "/pid" => (StatusCode::OK, std::process::id().to_string()),
         _ if is_broken => (StatusCode::INTERNAL_SERVER_ERROR, "this release is broken".to_owned()),
-        _ => (StatusCode::OK, format!("hello from version {}", variable("VERSION"))),
+        _ => (StatusCode::OK, format!("{} from version {}", greeting(), variable("VERSION"))),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     Ok(response)
+}
+
+/// Its configuration says how it greets.
+fn greeting() -> String {
+    std::env::var("GREETING").unwrap_or_else(|_| "hello".to_owned())
 }

@@ -1,4 +1,4 @@
-//! What the nine aggregates have in common: how they are decided upon, evolved, stored and claimed.
+//! What the aggregates have in common: how they are decided upon, evolved, stored and claimed.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -82,9 +82,9 @@ pub struct RecordError {
     pub why: String,
 }
 
-/// One of the nine aggregates.
+/// An aggregate: one of the nine of spec.md §2, or what stands beside them.
 pub trait Aggregate: Clone + PartialEq + Debug + Sized + Send + Sync {
-    /// Which of the nine.
+    /// Which.
     const KIND: AggregateKind;
     /// The version of the stored form that this code writes. It reads this one and all before it.
     const SCHEMA: u16;

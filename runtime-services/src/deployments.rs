@@ -41,7 +41,7 @@ mod standing;
 use charging::{in_turn, no_room};
 
 pub(crate) use secrets::Brought;
-use secrets::facts_of;
+use secrets::{facts_of, in_force_for};
 use standing::{Standing, completed, retry_or_refuse};
 
 /// What goes wrong with a deployment's command.
@@ -211,13 +211,23 @@ impl DeploymentService {
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await;
             let standing = standing.map_err(DeploymentError::from)?;
             standing.nothing_in_flight()?;
+            let mut release = release.clone();
+            if release.configuration_id.is_none() {
+                // What the desired release leaves open stays as it serves.
+                let serving = standing.serving.values().find_map(|it| it.aggregate.configuration_id());
+                release.configuration_id = in_force_for(&*store, environment, serving).await?;
+            }
+            let (release, carried) = carrying(&*store, environment, release).await?;
+            let given = self.with_secrets(scope, environment, release).await;
+            let (release, secret_facts) = given.map_err(DeploymentError::from)?;
             let admission = self.admission(scope, environment).await?;
             let cleared = self.environments.clear(scope, environment, Activity::Remediation, None).await;
             let clearance = cleared.map_err(|error| not_admitted(environment, error))?;
             let request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
-            let request = RequestDeployment { deployment_id: deployment, ..request };
+            let configuration = in_force(carried)?;
+            let request = RequestDeployment { deployment_id: deployment, configuration, ..request };
             let charge = self.charge(&*store, &request.admission, deployment, &release).await?;
-            let facts = request.evidence();
+            let facts = facts_of(request.evidence(), secret_facts);
             let decided = RuntimeDeployment::request(request, self.host.now());
             let decision = decided.map_err(DeploymentError::Refused)?;
             let grounds = Grounds { lease: Some(lease), ..Grounds::exactly(&facts) };
@@ -600,7 +610,7 @@ impl DeploymentService {
 }
 
 /// The release with the configuration that it carries in every release tuple, and that version.
-async fn carrying(
+pub(crate) async fn carrying(
     store: &dyn TenantStore,
     environment: EnvironmentId,
     mut release: Release,

@@ -445,7 +445,10 @@ fn not_compared(error: NotLooked) -> WatchError {
         NotLooked::NoSource => CommandError::Refused(WatchRefusal::NoSource),
         NotLooked::Load(error) => error.into(),
         NotLooked::Unread(error) | NotLooked::Unseen { cause: error, .. } => CommandError::Port(error),
-        other @ (NotLooked::NoImage { .. } | NotLooked::Manifest { .. } | NotLooked::Refused { .. }) => {
+        other @ (NotLooked::NoImage { .. }
+        | NotLooked::Manifest { .. }
+        | NotLooked::NoConfiguration { .. }
+        | NotLooked::Refused { .. }) => {
             CommandError::Port(PortError::new(PortErrorKind::Invalid, "drift.compare", other.to_string()))
         }
     }

@@ -30,6 +30,7 @@
 //! | module | what it offers |
 //! |---|---|
 //! | [`conformance`] | one suite of named trials per port |
+//! | [`canary`] | a known secret, looked for wherever no secret may be |
 //! | [`fault`] | ports that fail on purpose, to put before a service or a suite |
 //! | [`prove()`](fn@prove) | the property suite of each aggregate, in one line |
 //! | [`strategy`] | proptest strategies for every public value, legal and hostile |
@@ -37,6 +38,7 @@
 //! | [`plan`] | what stories ask, as plain data |
 //! | [`sample`] | identifiers, scopes, times and commits for tests |
 
+pub mod canary;
 pub mod conformance;
 pub mod fault;
 #[cfg(feature = "proptest1")]

@@ -96,6 +96,8 @@ fn component(shared: &Arc<Shared>, record: ComponentRecord, marked: &[MarkedProc
     }
     let names: Vec<String> = instances.iter().map(|(instance, _)| instance.name.clone()).collect();
     delivery::keep_only(&folder.deliveries(), &names).map_err(damaged(&folder.deliveries()))?;
+    let secrets = shared.secrets.component(&record.key);
+    delivery::keep_only(&secrets, &names).map_err(damaged(&secrets))?;
     Ok(Remains { component, instances })
 }
 

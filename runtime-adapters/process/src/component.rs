@@ -24,8 +24,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::ProcessSurfaceOptions;
 use crate::bundle::{self, Bundles};
+use crate::delivery::secrets::{self, SecretBase};
 use crate::delivery::{DeliveryFolder, Parcel};
 use crate::instance::Instance;
+use crate::isolation::{Isolation, storage_of};
 use crate::os::SURFACE_VARIABLE;
 use crate::ports::Ports;
 use crate::proxy::table::{RoutingTable, Sleep};
@@ -43,7 +45,9 @@ pub(crate) struct Shared {
     /// The value that marks the surface's processes.
     pub(crate) surface: String,
     pub(crate) bundles: Bundles,
+    pub(crate) secrets: SecretBase,
     pub(crate) ports: Arc<Ports>,
+    pub(crate) isolation: Isolation,
     /// Notified when a request begins to wait for the first replica of a component.
     pub(crate) something_waits: Arc<Notify>,
     pub(crate) tasks: TaskTracker,
@@ -194,7 +198,10 @@ impl Component {
             let unpacked = self.shared.bundles.ensure(operation, &spec.component.tuple.image).await?;
             bundle::command_line(operation, &unpacked, &spec.component.arguments)?;
             // So is what could not be delivered.
-            Parcel::of(operation, spec, spec.configuration.as_ref(), &DeliveryFolder::new(PathBuf::new()))?;
+            let (folder, instance) =
+                (DeliveryFolder::new(PathBuf::new()), SecretBase::nowhere().instance(&self.key, ""));
+            Parcel::of(operation, spec, spec.configuration.as_ref(), &folder, &instance)?;
+            secrets::check(operation, &self.shared.options.secret_stores, spec).await?;
         }
         let mut record = self.record.lock().await;
         if self.torn_down.load(Ordering::SeqCst) {
@@ -367,7 +374,8 @@ impl Component {
         }
         self.proxy_stop.cancel();
         let folder = self.folder.path().to_path_buf();
-        blocking(move || state::remove_folder(&folder))
+        let secrets = self.shared.secrets.component(&self.key);
+        blocking(move || state::remove_folder(&secrets).and_then(|()| state::remove_folder(&folder)))
             .await
             .map_err(|error| failed(operation, "the component's files could not be removed", error))
     }
@@ -473,6 +481,7 @@ impl Component {
             ("PORT", port.to_string()),
             ("FACTORY_REVISION", instance.revision().to_string()),
             ("FACTORY_START", start.to_string()),
+            ("FACTORY_STORAGE", storage_of(self.folder.path()).display().to_string()),
         ];
         own.extend(self.identifying_variables(instance));
         own
@@ -571,7 +580,14 @@ fn change_record(record: &mut ComponentRecord, effect: EffectId, change: Change)
                 return Err(PortError::new(PortErrorKind::Unsupported, operation, message));
             }
             // What could not be given to an instance is refused before anything is wanted of it.
-            Parcel::of(operation, &found.spec, Some(&configuration), &DeliveryFolder::new(PathBuf::new()))?;
+            let nowhere = SecretBase::nowhere().instance(&found.spec.key, "");
+            Parcel::of(
+                operation,
+                &found.spec,
+                Some(&configuration),
+                &DeliveryFolder::new(PathBuf::new()),
+                &nowhere,
+            )?;
             found.deliver(*configuration);
         }
     }

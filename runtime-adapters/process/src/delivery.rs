@@ -9,6 +9,7 @@
 
 mod configuration;
 mod report;
+pub(crate) mod secrets;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,6 +21,7 @@ use runtime_domain::configuration::DeliveredConfiguration;
 use runtime_domain::surface::RevisionSpec;
 use runtime_ports::PortResult;
 
+use crate::delivery::secrets::SecretFolder;
 use crate::state;
 
 pub(crate) use report::{confirm, outdated};
@@ -47,10 +49,12 @@ impl Parcel {
         spec: &RevisionSpec,
         configuration: Option<&DeliveredConfiguration>,
         folder: &DeliveryFolder,
+        secrets: &SecretFolder,
     ) -> PortResult<Self> {
         let mut parcel = Self::default();
         if let Some(configuration) = configuration {
-            configuration::add(&mut parcel, operation, &spec.component.configuration, configuration, folder)?;
+            let places = secrets.places(spec);
+            configuration::add(&mut parcel, operation, spec, configuration, folder, &places)?;
         }
         Ok(parcel)
     }

@@ -1,11 +1,11 @@
 //! One replica of a revision, as the surface sees it now.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use runtime_domain::component::{ConfigurationVersionRef, RevisionId};
+use runtime_domain::component::{ConfigurationVersionRef, RevisionId, SecretVersionRef};
 use runtime_domain::configuration::DeliveredConfiguration;
-use runtime_domain::secrets::DeliveredSecret;
 use runtime_domain::surface::{InstanceObservation, InstanceState, RevisionSpec};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -51,6 +51,8 @@ struct View {
     upstream: Option<Arc<Upstream>>,
     /// The configuration version that its process was seen to run with.
     consumed: Option<ConfigurationVersionRef>,
+    /// What its process was started with.
+    secrets: BTreeSet<SecretVersionRef>,
     process: Option<ProcessIdentity>,
     /// What its process had used of the processors, and when that was looked at.
     sample: Option<CpuSample>,
@@ -65,6 +67,7 @@ impl Instance {
             trouble: None,
             upstream: None,
             consumed: None,
+            secrets: BTreeSet::new(),
             process: None,
             sample: None,
         };
@@ -126,9 +129,11 @@ impl Instance {
         &self,
         upstream: Arc<Upstream>,
         consumed: Option<ConfigurationVersionRef>,
+        secrets: BTreeSet<SecretVersionRef>,
         process: Option<ProcessIdentity>,
     ) {
         let mut view = self.view();
+        view.secrets = secrets;
         view.consumed = consumed;
         view.process = process;
         view.sample = None;
@@ -143,6 +148,7 @@ impl Instance {
         view.restarts = restarts;
         view.upstream = None;
         view.consumed = None;
+        view.secrets.clear();
         view.process = None;
         view.trouble = Some(bounded(&trouble));
     }
@@ -161,6 +167,11 @@ impl Instance {
     pub(crate) fn ready_upstream(&self) -> Option<Arc<Upstream>> {
         let view = self.view();
         view.upstream.clone().filter(|_| view.state == InstanceState::Ready)
+    }
+
+    /// Its process, while one was started or found.
+    pub(crate) fn process(&self) -> Option<ProcessIdentity> {
+        self.view().process.clone()
     }
 
     /// Its process, while it is ready for requests.
@@ -190,7 +201,7 @@ impl Instance {
             state: view.state.clone(),
             restarts: view.restarts,
             address: view.upstream.as_ref().map(|upstream| upstream.address().to_string()),
-            secrets: self.spec.secrets.iter().map(DeliveredSecret::to_version_ref).collect(),
+            secrets: view.secrets.clone(),
             configuration: view.consumed.clone(),
         }
     }

@@ -6,12 +6,16 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use runtime_domain::secrets::VaultKind;
 use runtime_domain::surface::{ComponentKey, SurfaceKind};
 use runtime_domain::time::Span;
 use runtime_domain::value::Measure;
 use runtime_ports::clock::{Clock, IdGenerator};
 use runtime_ports::prober::HealthProber;
 use runtime_ports::registry::ImageRegistry;
+use runtime_ports::secret_store::SecretStore;
+
+use crate::isolation::IsolationOptions;
 
 /// What a [`ProcessSurface`](crate::ProcessSurface) is opened with. Begin with [`ProcessSurfaceOptions::new`] and change what should differ.
 #[non_exhaustive]
@@ -36,6 +40,13 @@ pub struct ProcessSurfaceOptions {
     pub endpoint_ports: BTreeMap<ComponentKey, u16>,
     /// The ports that instances may get; without a range the system chooses a free one.
     pub instance_ports: Option<RangeInclusive<u16>>,
+    /// The vaults that secrets are delivered from, by kind; none by default.
+    pub secret_stores: BTreeMap<VaultKind, Arc<dyn SecretStore>>,
+    /// Where instances find their secrets. By default in memory (`/dev/shm`) where the system has that, else in the root folder. Created, for this
+    /// user alone, where it is missing.
+    pub secret_folder: Option<PathBuf>,
+    /// How tenants are kept apart beyond what is always done.
+    pub isolation: IsolationOptions,
     /// From which size a log file is rotated, in bytes; 4 MiB by default. Looked at once a second.
     pub log_limit: u64,
     /// How many rotated log files are kept of each instance; 2 by default.
@@ -91,6 +102,9 @@ impl ProcessSurfaceOptions {
             identifiers,
             endpoint_ports: BTreeMap::new(),
             instance_ports: None,
+            secret_stores: BTreeMap::new(),
+            secret_folder: None,
+            isolation: IsolationOptions::default(),
             log_limit: 4 * 1024 * 1024,
             log_files: 2,
             restart_delay: Span::from_millis(500),

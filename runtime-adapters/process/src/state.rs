@@ -21,7 +21,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use runtime_domain::component::{ConfigurationVersionRef, RevisionId};
+use runtime_domain::component::{ConfigurationVersionRef, RevisionId, SecretVersionRef};
 use runtime_domain::configuration::{ConfigVersion, DeliveredConfiguration};
 use runtime_domain::id::{ConfigurationId, DeploymentId, ScalingPolicyId};
 use runtime_domain::surface::{
@@ -272,6 +272,9 @@ pub(crate) struct InstanceRecord {
     /// The configuration version that the process was given last, and told of.
     #[serde(default)]
     pub(crate) given: Option<GivenConfiguration>,
+    /// The secret versions that the process was started with. References only: what they are worth is never here.
+    #[serde(default)]
+    pub(crate) secrets: BTreeSet<SecretVersionRef>,
 }
 
 /// Which configuration version a process was given.

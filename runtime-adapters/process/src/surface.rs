@@ -26,6 +26,8 @@ use tokio_util::task::TaskTracker;
 use crate::adoption::{self, Remains};
 use crate::bundle::Bundles;
 use crate::component::{CONCURRENT_REVISIONS, Change, Component, Shared};
+use crate::delivery::secrets::SecretBase;
+use crate::isolation::Isolation;
 use crate::job::Jobs;
 use crate::ports::Ports;
 use crate::proxy::metrics::Metrics;
@@ -72,6 +74,7 @@ impl ProcessSurface {
             })??;
         let jobs = Arc::new(Jobs::open(Arc::clone(&shared)).await?);
         discard_unused_bundles(&shared, &remains, &jobs).await;
+        discard_unused_secrets(&shared, &remains).await?;
 
         let mut components = BTreeMap::new();
         let mut adopted = Vec::new();
@@ -212,19 +215,25 @@ impl ProcessSurface {
 async fn begin(options: ProcessSurfaceOptions, stop: CancellationToken) -> PortResult<Shared> {
     let root = options.root.clone();
     let fresh = options.identifiers.next().as_simple().to_string();
-    let (locked, surface, lock) = blocking(move || {
+    let chosen = options.secret_folder.clone();
+    let (isolation, instance_ports) = (options.isolation.clone(), options.instance_ports.clone());
+    let (locked, surface, lock, secrets, isolation) = blocking(move || {
         // What workloads print and are given is nobody else's business.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         let lock = File::options().create(true).append(true).open(root.join("surface.lock"))?;
         let locked = lock_file(&lock);
         // The identifier is read, and made, by nobody but who holds the lock.
         let surface = if locked.is_ok() { surface_identifier(&root, fresh)? } else { fresh };
-        Ok((locked, surface, lock))
+        let secrets = SecretBase::open(chosen.as_deref(), &root, &surface)?;
+        let isolation = Isolation::open(&isolation, &root, instance_ports)?;
+        Ok((locked, surface, lock, secrets, isolation))
     })
     .await
     .map_err(|error| failed(OPEN, "the surface's folder could not be used", error))?;
     locked?;
     Ok(Shared {
+        secrets,
+        isolation,
         bundles: Bundles::new(&options.root, Arc::clone(&options.registry)),
         ports: Arc::new(Ports::new(options.instance_ports.clone())),
         options,
@@ -254,6 +263,14 @@ fn surface_identifier(root: &Path, fresh: String) -> std::io::Result<String> {
     }
     state::write(&path, &SurfaceRecord { surface: fresh.clone() })?;
     Ok(fresh)
+}
+
+/// Secrets of components that are gone must not stay.
+async fn discard_unused_secrets(shared: &Arc<Shared>, remains: &[Remains]) -> PortResult<()> {
+    let keys: Vec<_> = remains.iter().map(|remains| remains.component.key.clone()).collect();
+    let shared = Arc::clone(shared);
+    let discarded = blocking(move || shared.secrets.keep_only(&keys)).await;
+    discarded.map_err(|error| failed(OPEN, "secrets of components that are gone could not be removed", error))
 }
 
 async fn discard_unused_bundles(shared: &Arc<Shared>, remains: &[Remains], jobs: &Jobs) {

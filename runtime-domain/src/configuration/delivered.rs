@@ -12,7 +12,7 @@ use crate::configuration::{
     Checksum, ConfigVersion, ConfigurationEntries, ConfigurationEntry, ConfigurationValue, EntryKey,
     RuntimeConfiguration, SecretReference,
 };
-use crate::id::{ConfigurationId, TenantId};
+use crate::id::{ConfigurationId, SecretBindingId, TenantId};
 use crate::value::ModuleId;
 
 /// What one component gets of a version of its environment's configuration: the entries that hold for it, under the whole version's name.
@@ -118,8 +118,9 @@ impl DeliveredConfiguration {
     }
 
     /// The file that an instance reads: a JSON object of `version` (a number), `checksum`, and `entries` (by key). Numbers are exact; a secret
-    /// is an object with `secret`, the reference's text.
-    pub fn document(&self) -> String {
+    /// is an object with `secret`, the reference's text, and, where the workload is given it, with its place: `file` and its path, or `variable`
+    /// and its name. `places` has those, by binding.
+    pub fn document(&self, places: &BTreeMap<SecretBindingId, (&'static str, String)>) -> String {
         let quoted = |text: &str| serde_json::Value::String(text.to_string()).to_string();
         let entries = self.values().into_iter().map(|(key, value)| {
             let value = match value {
@@ -128,7 +129,10 @@ impl DeliveredConfiguration {
                 ConfigurationValue::Boolean(boolean) => boolean.to_string(),
                 ConfigurationValue::Json(document) => document.to_string(),
                 ConfigurationValue::Secret(reference) => {
-                    format!("{{\"secret\":{}}}", quoted(&reference.to_string()))
+                    let place = places.get(&reference.binding());
+                    let place = place.map(|(what, place)| format!(",\"{what}\":{}", quoted(place)));
+                    let reference = quoted(&reference.to_string());
+                    format!("{{\"secret\":{reference}{}}}", place.unwrap_or_default())
                 }
             };
             format!("{}:{value}", quoted(key.as_str()))

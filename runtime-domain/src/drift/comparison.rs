@@ -72,6 +72,7 @@ pub fn settings(component: &ComponentSpec) -> Value {
         "readiness": component.readiness,
         "liveness": component.liveness,
         "termination_grace": component.termination_grace,
+        "configuration": component.configuration,
     })
 }
 

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use crate::component::{ComponentSpec, RevisionId};
+use crate::component::{ComponentSpec, ConfigurationVersionRef, RevisionId, SecretVersionRef};
 use crate::drift::comparison::{ActualComponent, settings};
 use crate::surface::{ComponentObservation, RevisionObservation, SurfaceKind, Traffic};
 use crate::value::Percent;
@@ -42,11 +42,27 @@ impl ActualComponent {
             surface,
             image: told.image.clone(),
             replicas,
-            configuration: component.and_then(|component| component.tuple.configuration.clone()),
-            secrets: component.map_or_else(BTreeSet::new, |component| component.tuple.secrets.clone()),
+            configuration: configuration(told, component),
+            secrets: secrets(told, component),
             settings: component.map_or(serde_json::Value::Null, settings),
         })
     }
+}
+
+/// What its instances were seen to run with: where one runs with another version than it was started with, that one.
+fn configuration(
+    seen: &RevisionObservation,
+    brought: Option<&ComponentSpec>,
+) -> Option<ConfigurationVersionRef> {
+    let brought = brought.and_then(|component| component.tuple.configuration.as_ref());
+    let observed = || seen.instances.iter().filter_map(|instance| instance.configuration.as_ref());
+    observed().find(|version| Some(*version) != brought).or(brought).cloned()
+}
+
+fn secrets(seen: &RevisionObservation, brought: Option<&ComponentSpec>) -> BTreeSet<SecretVersionRef> {
+    let brought = brought.map(|component| component.tuple.secrets.clone()).unwrap_or_default();
+    let observed = || seen.instances.iter().map(|instance| &instance.secrets);
+    observed().find(|secrets| !secrets.is_empty() && **secrets != brought).cloned().unwrap_or(brought)
 }
 
 fn share(traffic: Option<&Traffic>, revision: &RevisionId) -> Percent {

@@ -4,7 +4,7 @@ use runtime_domain::aggregate::EvidenceRef;
 use runtime_domain::calendar::Activity;
 use runtime_domain::component::{RevisionId, SecretVersionRef};
 use runtime_domain::deployment::{DeploymentStatus, Purpose, Release, RuntimeDeployment};
-use runtime_domain::id::EnvironmentId;
+use runtime_domain::id::{ConfigurationId, EnvironmentId};
 use runtime_domain::rollout::GateCheck;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::time::{Span, Timestamp};
@@ -138,6 +138,18 @@ impl DeploymentService {
         }
         Ok(judged.release().clone())
     }
+}
+
+/// The configuration version that a component serves with, while it is in force; else the newest that is.
+pub(super) async fn in_force_for(
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+    serving: Option<ConfigurationId>,
+) -> Result<Option<ConfigurationId>, DeploymentError> {
+    let Some(serving) = serving else { return Ok(None) };
+    let in_force = Versions::new(store).in_force(environment).await?;
+    let ids = in_force.iter().map(|version| version.aggregate.id());
+    Ok(ids.clone().find(|id| *id == serving).or(ids.clone().next()))
 }
 
 /// All facts, each once.

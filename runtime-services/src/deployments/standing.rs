@@ -43,8 +43,9 @@ impl Standing {
             if let Some(completed) = completed {
                 standing.serving.insert(module.clone(), completed);
             }
-            let seen = seen(host, store, environment, module).await;
-            standing.seen.insert(module.clone(), seen);
+            if let Some(seen) = seen(host, store, environment, module).await {
+                standing.seen.insert(module.clone(), seen);
+            }
         }
         Ok(standing)
     }
@@ -106,13 +107,14 @@ pub(super) async fn completed(
     serving.points()
 }
 
-/// What the surfaces show of a component. One that cannot be looked at shows nothing; the release's own numbers stand then.
+/// What the surfaces show of a component. `None` where one cannot be looked at: then nothing is known to be gone, and the release's own
+/// numbers stand.
 async fn seen(
     host: &Host,
     store: &dyn TenantStore,
     environment: EnvironmentId,
     module: &ModuleId,
-) -> SeenRevisions {
+) -> Option<SeenRevisions> {
     let key = ComponentKey { tenant: store.scope().tenant(), environment, module: module.clone() };
     let mut seen = SeenRevisions::new();
     for surface in host.ports().surfaces.values() {
@@ -120,10 +122,13 @@ async fn seen(
             Ok(shown) => {
                 seen.extend(shown.revisions.into_iter().map(|(revision, shown)| (revision, shown.wanted)));
             }
-            Err(error) => tracing::warn!(%key, %error, "a component could not be looked at"),
+            Err(error) => {
+                tracing::warn!(%key, %error, "a component could not be looked at");
+                return None;
+            }
         }
     }
-    seen
+    Some(seen)
 }
 
 /// A held claim tells which rule refuses the request; what was merely changed by others is tried again.

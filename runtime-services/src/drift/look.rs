@@ -21,8 +21,10 @@ use runtime_ports::desired_state::{DesiredPlace, DesiredReleases};
 use runtime_ports::manifest::ManifestError;
 use runtime_ports::store::{LoadError, TenantStore};
 
+use crate::deployments::{DeploymentError, carrying};
 use crate::drift::brought::Brought;
 use crate::drift::owners::{self, Owners};
+use crate::error::CommandError;
 use crate::host::Host;
 use crate::reconcile::in_words;
 
@@ -75,6 +77,14 @@ pub(crate) enum NotLooked {
         /// Why.
         cause: Box<ManifestError>,
     },
+    /// The configuration that a desired release carries cannot be had.
+    #[error("`{document}` cannot be deployed: {cause}")]
+    NoConfiguration {
+        /// The document.
+        document: String,
+        /// Why.
+        cause: Box<DeploymentError>,
+    },
     /// What runs could not be seen.
     #[error("what runs on {surface} could not be seen: {}", in_words(.cause))]
     Unseen {
@@ -104,7 +114,7 @@ pub(crate) async fn look(
 ) -> Result<Looked, NotLooked> {
     let store = host.ports().store.for_tenant(scope);
     let documents = desired(host, scope, environment, terms).await?;
-    let releases = releases(host, documents.value()).await?;
+    let releases = releases(host, &*store, environment, documents.value()).await?;
     // Rollouts are asked for before and after the surfaces, so that one that ends meanwhile is seen in flight.
     let began = host.now();
     let before = owners::rollouts(&*store, environment).await?;
@@ -157,7 +167,12 @@ async fn desired(
 }
 
 /// The releases with their images pinned. An image that is named with its digest is that one; any other is what its tag names now.
-async fn releases(host: &Host, documents: &DesiredReleases) -> Result<BTreeMap<String, Release>, NotLooked> {
+async fn releases(
+    host: &Host,
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+    documents: &DesiredReleases,
+) -> Result<BTreeMap<String, Release>, NotLooked> {
     let mut images: BTreeMap<ImageReference, PinnedImage> = BTreeMap::new();
     let mut releases = BTreeMap::new();
     for (document, manifest) in documents.releases() {
@@ -181,6 +196,12 @@ async fn releases(host: &Host, documents: &DesiredReleases) -> Result<BTreeMap<S
         let release = manifest
             .release(&images)
             .map_err(|cause| NotLooked::Manifest { document: document.clone(), cause: Box::new(cause) })?;
+        let carrying = carrying(store, environment, release).await;
+        let (release, _) = carrying.map_err(|cause| match cause {
+            CommandError::Load(error) => NotLooked::Load(error),
+            CommandError::Port(error) => NotLooked::Load(error.into()),
+            cause => NotLooked::NoConfiguration { document: document.clone(), cause: Box::new(cause) },
+        })?;
         releases.insert(document.clone(), release);
     }
     Ok(releases)

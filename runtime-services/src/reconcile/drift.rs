@@ -9,6 +9,8 @@
 
 mod findings;
 mod repair;
+#[cfg(test)]
+mod tests;
 
 use async_trait::async_trait;
 use runtime_domain::drift::watch::{DriftWatch, Outlook, WatchState};

@@ -32,6 +32,8 @@ use crate::unit::{Grounds, commit};
 use crate::worker::{PassError, Passed, Task};
 
 mod consumers;
+#[cfg(test)]
+mod tests;
 
 /// How many steps one pass does at the most before others have their turn.
 const ROUNDS: usize = 32;

@@ -1,4 +1,5 @@
-//! The workload of the system's tests: answers `/` with `$VERSION`, `/pid` with its process and `/variable/NAME` with `$NAME`, on `$PORT`.
+//! The workload of the system's tests: answers `/` with `$VERSION`, `/pid` with its process and `/variable/NAME` with `$NAME`, on `$PORT`. Once
+//! `/fail` was asked for, `/ready` answers 503.
 //!
 //! It reads its configuration when it starts and on `SIGHUP`: `/tuple` answers with `$VERSION` and the configuration that it has read, and
 //! `/configuration?checksum=CHECKSUM` with 200 where that is what it has read, else 409.
@@ -8,6 +9,7 @@
 
 use std::convert::Infallible;
 use std::io::{Error, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use http_body_util::Full;
@@ -18,6 +20,9 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Whether it was asked to fail.
+static FAILING: AtomicBool = AtomicBool::new(false);
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
@@ -70,7 +75,13 @@ async fn serve(stream: TcpStream) {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, text) = match request.uri().path() {
-        "/ready" if is("never-ready") => (StatusCode::SERVICE_UNAVAILABLE, "not yet".to_owned()),
+        "/fail" => {
+            FAILING.store(true, Ordering::SeqCst);
+            (StatusCode::OK, "failing".to_owned())
+        }
+        "/ready" if is("never-ready") || FAILING.load(Ordering::SeqCst) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not yet".to_owned())
+        }
         "/ready" => (StatusCode::OK, "ready".to_owned()),
         "/tuple" => (StatusCode::OK, format!("{} {}", variable("VERSION"), configuration())),
         "/configuration" => {

@@ -1,7 +1,10 @@
 //! Configuration: a file, and variables where the component wants them.
 
-use runtime_domain::component::ConfigurationDelivery;
+use std::collections::BTreeMap;
+
 use runtime_domain::configuration::DeliveredConfiguration;
+use runtime_domain::id::SecretBindingId;
+use runtime_domain::surface::RevisionSpec;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
 use crate::delivery::{DeliveryFolder, Parcel};
@@ -13,18 +16,19 @@ const FILE: &str = "configuration.json";
 pub(super) fn add(
     parcel: &mut Parcel,
     operation: &'static str,
-    declared: &ConfigurationDelivery,
+    spec: &RevisionSpec,
     configuration: &DeliveredConfiguration,
     folder: &DeliveryFolder,
+    places: &BTreeMap<SecretBindingId, (&'static str, String)>,
 ) -> PortResult<()> {
-    if declared.variables {
+    if spec.component.configuration.variables {
         let variables = configuration.variables().map_err(|error| {
             let message = format!("{} cannot be delivered: {error}", configuration.version());
             PortError::new(PortErrorKind::Invalid, operation, message)
         })?;
         parcel.variables.extend(variables.into_iter().map(|(name, text)| (name.into(), text)));
     }
-    parcel.files.insert(FILE.to_owned(), configuration.document().into_bytes());
+    parcel.files.insert(FILE.to_owned(), configuration.document(places).into_bytes());
     parcel.own.extend([
         ("FACTORY_CONFIGURATION", folder.current(FILE).to_string_lossy().into_owned()),
         ("FACTORY_CONFIGURATION_CHECKSUM", configuration.checksum().to_string()),

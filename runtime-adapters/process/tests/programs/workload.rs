@@ -11,6 +11,7 @@
 //! | `deaf` | never listens |
 //! | `late` | listens half a second after it started, the first time |
 //! | `forks` | starts a process of its own that outlives it |
+//! | `busy` | keeps a processor busy, and 64 MiB of memory |
 //! | `chatty` | prints ten lines of 1,000 characters for every request |
 //!
 //! With a first argument `job` it is a task: it appends a line to the file `$RUNS`, waits for `$MILLIS` milliseconds, and exits with
@@ -66,6 +67,14 @@ async fn main() -> std::io::Result<()> {
             return Ok(());
         }
         "late" if variable("FACTORY_START") == "1" => tokio::time::sleep(Duration::from_millis(500)).await,
+        "busy" => {
+            drop(std::thread::spawn(|| {
+                let held = vec![1_u8; 64 * 1024 * 1024];
+                loop {
+                    std::hint::black_box(&held);
+                }
+            }));
+        }
         "forks" => {
             std::process::Command::new("/bin/sleep").arg("600").spawn()?;
         }

@@ -186,7 +186,7 @@ impl Beginning {
         let (plan, gates) = compile_rollout(PlanInput {
             deployment: self.deployment_id,
             components: &release.components,
-            restore_points: &restore_points,
+            restore_points: &self.present(&restore_points),
             leftovers: &self
                 .seen
                 .iter()
@@ -232,6 +232,15 @@ impl Beginning {
         let is_promoted = purpose == Purpose::Rollout && !self.is_rotation;
         let policy = self.admission.promotion().filter(|_| is_promoted);
         release.gates.iter().cloned().chain(policy.and_then(PromotionPolicy::gate)).collect()
+    }
+
+    /// What is there to be replaced: a revision that is seen to be gone takes no traffic and cannot be retired. It can be gone back to still.
+    fn present(&self, points: &BTreeMap<ModuleId, RestorePoint>) -> BTreeMap<ModuleId, RestorePoint> {
+        let is_there = |module: &ModuleId, point: &RestorePoint| {
+            self.seen.get(module).is_none_or(|seen| seen.contains_key(&point.revision))
+        };
+        let there = points.iter().filter(|(module, point)| is_there(module, point));
+        there.map(|(module, point)| (module.clone(), point.clone())).collect()
     }
 
     /// Makes the policies that scale its components a part of the release's tuples. What is gone back to keeps those that it had.

@@ -1,0 +1,339 @@
+//! Secrets: files in a folder of each instance's own, in memory where the system has such; variables where a binding says so.
+//!
+//! ```text
+//! BASE/TENANT/ENVIRONMENT/MODULE/INSTANCE/NAME        folders of mode 700, files of mode 600
+//! ```
+//!
+//! They are whole before the process is started, stay as they are while it runs, and go when it is gone. A later version comes with a later
+//! revision: so a revision that goes back has its secrets again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use runtime_domain::component::VariableName;
+use runtime_domain::id::SecretBindingId;
+use runtime_domain::secrets::{DeliveredSecret, VaultKind};
+use runtime_domain::surface::{ComponentKey, RevisionSpec};
+use runtime_ports::secret_store::{SecretAccess, SecretSink, SecretStore, SecretValue};
+use runtime_ports::{PortError, PortErrorKind, PortResult};
+
+use crate::isolation::give_secrets;
+use crate::state::{self, failed};
+
+/// Tells a workload where its files are.
+const FOLDER_VARIABLE: &str = "FACTORY_SECRETS";
+
+/// The vaults that a surface delivers from.
+pub(crate) type Vaults = BTreeMap<VaultKind, Arc<dyn SecretStore>>;
+
+/// Where the secrets of all instances of a surface are.
+#[derive(Debug, Clone)]
+pub(crate) struct SecretBase(PathBuf);
+
+impl SecretBase {
+    /// The folder that was chosen, or one in memory where the system has such, or else one in the surface's own folder.
+    ///
+    /// # Errors
+    /// What is there is another user's, or others can look into it.
+    pub(crate) fn open(chosen: Option<&Path>, root: &Path, surface: &str) -> io::Result<Self> {
+        let base = match chosen {
+            Some(chosen) => chosen.to_owned(),
+            None => in_memory().map_or_else(
+                || root.join("secrets"),
+                |memory| memory.join(format!("factory-runtime-{surface}")),
+            ),
+        };
+        if base.symlink_metadata().is_ok() {
+            is_private(&base)?;
+        }
+        Ok(Self(base))
+    }
+
+    /// For looking whether something could be delivered.
+    pub(crate) fn nowhere() -> Self {
+        Self(PathBuf::new())
+    }
+
+    /// The folder of one component's instances.
+    pub(crate) fn component(&self, key: &ComponentKey) -> PathBuf {
+        self.0.join(key.tenant.to_string()).join(key.environment.to_string()).join(key.module.as_str())
+    }
+
+    /// The folder of one instance.
+    pub(crate) fn instance(&self, key: &ComponentKey, name: &str) -> SecretFolder {
+        SecretFolder { base: self.0.clone(), path: self.component(key).join(name) }
+    }
+
+    /// Removes the secrets of components that are not among these.
+    pub(crate) fn keep_only(&self, components: &[ComponentKey]) -> io::Result<()> {
+        let kept: Vec<PathBuf> = components.iter().map(|key| self.component(key)).collect();
+        for tenant in state::entries(&self.0)? {
+            for environment in state::entries(&tenant)? {
+                for component in state::entries(&environment)? {
+                    if !kept.contains(&component) {
+                        state::remove_folder(&component)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file system in memory, where there is one that this user may write to.
+#[cfg(target_os = "linux")]
+fn in_memory() -> Option<PathBuf> {
+    const TMPFS: i64 = 0x0102_1994;
+    let memory = Path::new("/dev/shm");
+    let kind = i64::try_from(rustix::fs::statfs(memory).ok()?.f_type).ok()?;
+    let is_open = rustix::fs::access(memory, rustix::fs::Access::WRITE_OK).is_ok();
+    (kind == TMPFS && is_open).then(|| memory.to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_memory() -> Option<PathBuf> {
+    None
+}
+
+/// Where one instance's secrets are.
+#[derive(Debug, Clone)]
+pub(crate) struct SecretFolder {
+    base: PathBuf,
+    path: PathBuf,
+}
+
+impl SecretFolder {
+    /// Where a revision's secrets are found by the workload, by binding: a file's path or a variable's name, each under what it is.
+    pub(crate) fn places(&self, spec: &RevisionSpec) -> BTreeMap<SecretBindingId, (&'static str, String)> {
+        let place = |secret: &DeliveredSecret| match (secret.delivery.file(), secret.delivery.variable()) {
+            (Some(file), _) => Some(("file", self.path.join(file).to_string_lossy().into_owned())),
+            (None, Some(variable)) => Some(("variable", variable.as_str().to_owned())),
+            (None, None) => None,
+        };
+        spec.secrets.iter().filter_map(|secret| Some((secret.binding, place(secret)?))).collect()
+    }
+
+    /// Puts everything that a revision is given where its instance finds it: all of it, or an error.
+    pub(crate) async fn fill(
+        &self,
+        operation: &'static str,
+        vaults: &Vaults,
+        spec: &RevisionSpec,
+    ) -> PortResult<Given> {
+        let refused =
+            |error| failed(operation, "the folder of an instance's secrets could not be made", error);
+        self.remove().map_err(refused)?;
+        let mut given = Given::default();
+        if spec.secrets.is_empty() {
+            return Ok(given);
+        }
+        self.make().map_err(refused)?;
+        for secret in &spec.secrets {
+            let vault = vault(operation, vaults, secret)?;
+            let access = SecretAccess { tenant: spec.key.tenant, identity: secret.identity.clone() };
+            if let Some(name) = secret.delivery.file() {
+                let path = self.path.join(name);
+                vault.deliver(&access, &secret.secret, Box::new(FileSink { operation, path })).await?;
+                given.folder = Some(self.path.clone());
+            } else if let Some(name) = secret.delivery.variable() {
+                let kept = Arc::new(Mutex::new(None));
+                let sink = VariableSink { operation, name: name.clone(), kept: Arc::clone(&kept) };
+                vault.deliver(&access, &secret.secret, Box::new(sink)).await?;
+                let value = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+                given.variables.extend(value.map(|value| (name.clone(), value)));
+            }
+        }
+        Ok(given)
+    }
+
+    /// Lets an instance that runs as another user read it.
+    pub(crate) fn lend(&self, user: u32) -> io::Result<()> {
+        if self.path.is_dir() { give_secrets(&self.path, user) } else { Ok(()) }
+    }
+
+    /// Makes the folder and those above it. Whoever removes another instance's may remove one of those meanwhile.
+    fn make(&self) -> io::Result<()> {
+        let made = private_folder(&self.base).and_then(|()| private_folder(&self.path));
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                private_folder(&self.base).and_then(|()| private_folder(&self.path))
+            }
+            made => made,
+        }
+    }
+
+    /// Removes everything, and the folders above it that hold nothing any more.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        state::remove_folder(&self.path)?;
+        for above in self.path.ancestors().skip(1).take_while(|above| above.starts_with(&self.base)) {
+            if fs::remove_dir(above).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an instance was given, for its process to be started with.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    folder: Option<PathBuf>,
+    variables: Vec<(VariableName, SecretValue)>,
+}
+
+impl Given {
+    /// Adds what the process gets by variables. The system keeps them readable for this user for as long as the process runs.
+    pub(crate) fn apply(self, command: &mut tokio::process::Command) {
+        if let Some(folder) = self.folder {
+            command.env(FOLDER_VARIABLE, folder);
+        }
+        for (name, value) in self.variables {
+            command.env(name.as_str(), std::ffi::OsString::from_vec(value.expose().to_vec()));
+        }
+    }
+}
+
+/// Refuses what could not be delivered, before anything is wanted of it: a vault that the surface has not, a version that is not there.
+pub(crate) async fn check(operation: &'static str, vaults: &Vaults, spec: &RevisionSpec) -> PortResult<()> {
+    for secret in &spec.secrets {
+        let vault = vault(operation, vaults, secret)?;
+        let access = SecretAccess { tenant: spec.key.tenant, identity: secret.identity.clone() };
+        let listed = vault.versions(&access, secret.secret.key_vault_ref()).await?;
+        let version = secret.secret.version();
+        if !listed.iter().any(|entry| entry.version == version && !entry.is_retired) {
+            let message = format!("{} was retired, or never was: deploy with a later version", secret.secret);
+            return Err(PortError::new(PortErrorKind::NotFound, operation, message));
+        }
+    }
+    Ok(())
+}
+
+fn vault<'v>(
+    operation: &'static str,
+    vaults: &'v Vaults,
+    secret: &DeliveredSecret,
+) -> PortResult<&'v dyn SecretStore> {
+    let kind = secret.secret.key_vault_ref().kind();
+    vaults.get(&kind).map(|vault| &**vault).ok_or_else(|| {
+        let message = format!("this surface has no adapter for vaults of kind {kind:?}: open it with one");
+        PortError::new(PortErrorKind::Unsupported, operation, message)
+    })
+}
+
+/// Writes a value into a new file for this user alone.
+struct FileSink {
+    operation: &'static str,
+    path: PathBuf,
+}
+
+impl SecretSink for FileSink {
+    fn receive(self: Box<Self>, value: SecretValue) -> PortResult<()> {
+        let written = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.path)
+            .and_then(|mut file| file.write_all(value.expose()));
+        written.map_err(|error| failed(self.operation, "a secret's file could not be written", error))
+    }
+}
+
+/// Keeps a value until the process is started.
+struct VariableSink {
+    operation: &'static str,
+    name: VariableName,
+    kept: Arc<Mutex<Option<SecretValue>>>,
+}
+
+impl SecretSink for VariableSink {
+    fn receive(self: Box<Self>, value: SecretValue) -> PortResult<()> {
+        if value.expose().contains(&0) {
+            let message = format!(
+                "what {} should hold has a zero byte, which no environment variable can: deliver it as a file",
+                self.name.as_str()
+            );
+            return Err(PortError::new(PortErrorKind::Invalid, self.operation, message));
+        }
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        Ok(())
+    }
+}
+
+/// Makes a folder for this user alone, and refuses one that somebody else made or can look into. Passing it is no looking.
+fn private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    is_private(path)
+}
+
+fn is_private(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    let is_own =
+        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o066 == 0;
+    if is_own {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is not a folder of this user alone: remove it, or choose another with `ProcessSurfaceOptions::secret_folder`",
+        path.display()
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use runtime_domain::id::{EnvironmentId, TenantId};
+
+    use super::*;
+
+    #[test]
+    fn a_base_that_others_can_look_into_is_refused() {
+        let root = tempfile::tempdir().expect("a folder");
+        let base = root.path().join("base");
+        private_folder(&base).expect("made");
+        SecretBase::open(Some(&base), root.path(), "s").expect("for this user alone");
+        assert_eq!(fs::metadata(&base).expect("there").permissions().mode() & 0o777, 0o700);
+        fs::set_permissions(&base, fs::Permissions::from_mode(0o750)).expect("changed");
+        SecretBase::open(Some(&base), root.path(), "s").expect_err("others can look into it");
+        fs::remove_dir(&base).expect("removed");
+        std::os::unix::fs::symlink(root.path(), &base).expect("a link");
+        SecretBase::open(Some(&base), root.path(), "s").expect_err("it is a link");
+    }
+
+    #[test]
+    fn the_last_instance_takes_the_folders_above_it_along() {
+        let root = tempfile::tempdir().expect("a folder");
+        let base = SecretBase::open(Some(&root.path().join("base")), root.path(), "s").expect("opened");
+        let key = ComponentKey {
+            tenant: TenantId::from_uuid(uuid::Uuid::nil()),
+            environment: EnvironmentId::from_uuid(uuid::Uuid::nil()),
+            module: "cart".parse().expect("a name"),
+        };
+        let (one, other) = (base.instance(&key, "one"), base.instance(&key, "other"));
+        one.make().expect("made");
+        other.make().expect("made");
+        one.remove().expect("removed");
+        assert!(other.path.is_dir() && !one.path.exists());
+        other.remove().expect("removed");
+        assert!(!root.path().join("base").exists());
+        other.remove().expect("nothing is left to remove");
+    }
+
+    #[test]
+    fn a_file_is_for_this_user_alone_and_never_written_over() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("password");
+        let sink = || Box::new(FileSink { operation: "test", path: path.clone() });
+        sink().receive(SecretValue::new(b"one".to_vec())).expect("written");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        let refused = sink().receive(SecretValue::new(b"two".to_vec())).expect_err("it is there");
+        assert!(!format!("{refused:?}").contains("two"), "{refused:?}");
+        assert_eq!(fs::read(&path).expect("there"), b"one");
+    }
+}

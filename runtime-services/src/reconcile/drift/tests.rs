@@ -1,0 +1,279 @@
+//! The reconciler in a world in memory: what it finds, what it does and does not, and that it may be killed anywhere.
+
+mod world;
+
+use runtime_domain::deployment::DeploymentStatus;
+use runtime_domain::drift::watch::Outlook;
+use runtime_domain::drift::{DriftKind, DriftStatus, Owner, RemediationMode};
+use runtime_domain::scaling::{Measure, PolicySpec, PolicyTerms, ReplicaBounds, ScalingMetric, ScalingRule};
+use runtime_domain::surface::SurfaceKind;
+use runtime_domain::time::Span;
+use runtime_domain::value::{Name, Replicas};
+
+use self::world::{Stop, World, digest, lock, release};
+use crate::scaling::NewScalingPolicy;
+use crate::worker::PassError;
+
+fn statuses(findings: &[runtime_domain::drift::RuntimeDriftFinding]) -> Vec<(DriftKind, DriftStatus)> {
+    findings.iter().map(|finding| (finding.kind(), finding.state().status())).collect()
+}
+
+#[tokio::test]
+async fn a_pass_that_sees_the_same_commits_nothing() {
+    let world = World::new().await;
+    let commits = world.commits();
+    for _ in 0..20 {
+        world.pass(&world.one).await;
+        world.pass(&world.other).await;
+    }
+    assert_eq!(world.commits(), commits, "in sync");
+    world.watch(RemediationMode::Warn).await;
+    world.scale_by_hand("web", 1);
+    world.pass(&world.one).await;
+    assert_eq!(statuses(&world.open().await), [(DriftKind::ReplicaMismatch, DriftStatus::Detected)]);
+    let commits = world.commits();
+    for _ in 0..20 {
+        world.pass(&world.other).await;
+    }
+    assert_eq!(world.commits(), commits, "the same divergence");
+    assert!(matches!(world.outlook().await, Outlook::Diverged { .. }));
+}
+
+/// Shows DRF-1, DRF-2.
+#[tokio::test]
+async fn what_diverges_is_repaired_by_one_deployment_of_what_diverges() {
+    let world = World::new().await;
+    world.says(2, release(&[("web", 1, 3, "hello"), ("cart", 1, 1, "hello"), ("mail", 1, 1, "hello")]));
+    world.settles().await;
+    let deployments = world.deployments().await;
+    world.scale_by_hand("web", 1);
+    world.replace_by_hand("web", 9);
+    world.scale_by_hand("cart", 4);
+    world.settles().await;
+    assert_eq!(world.deployments().await, deployments + 1, "one for all that diverged at once");
+    assert_eq!(world.serving("web"), Some((digest(1), 3)));
+    assert_eq!(world.serving("cart"), Some((digest(1), 1)));
+    let repaired: Vec<_> = world
+        .findings()
+        .await
+        .into_iter()
+        .filter(|finding| finding.kind() != DriftKind::MissingResource)
+        .collect();
+    assert_eq!(repaired.len(), 3);
+    let by = repaired[0].remediation_deployment_id().unwrap();
+    assert!(repaired.iter().all(|finding| finding.remediation_deployment_id() == Some(by)), "{repaired:?}");
+    let deployment = world.one.services.deployments().deployment(&world.scope, by).await.unwrap();
+    let modules: Vec<String> = deployment.release().components.keys().map(Name::to_string).collect();
+    assert_eq!(
+        (modules, deployment.status()),
+        (vec!["cart".to_owned(), "web".to_owned()], DeploymentStatus::Completed)
+    );
+}
+
+/// argo-cd#18038: what really differed was compared as equal, and nobody was told. Here whatever a manifest states is compared, the variables too.
+#[tokio::test]
+async fn argo_cd_18038_real_drift_is_not_missed() {
+    let world = World::new().await;
+    world.watch(RemediationMode::Warn).await;
+    world.says(2, release(&[("web", 1, 3, "good day")]));
+    world.pass(&world.one).await;
+    let open = world.open().await;
+    assert_eq!(statuses(&open), [(DriftKind::ConfigDrift, DriftStatus::Detected)], "argo-cd is in sync");
+    let places: Vec<&str> = open[0].diff().entries().iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(places, ["/settings/variables/GREETING"]);
+}
+
+/// argo-cd#18442: a self-heal that failed once was never tried again. Here it is tried again after a while, until the budget is spent.
+#[tokio::test]
+async fn argo_cd_18442_a_repair_that_failed_is_tried_again() {
+    let world = World::new().await;
+    world.scale_by_hand("web", 1);
+    lock(&world.stage).refuses = 1;
+    world.pass(&world.one).await;
+    world.deploys().await;
+    // Going back restored what serves, so it is scaled away again.
+    world.scale_by_hand("web", 1);
+    world.pass(&world.one).await;
+    assert_eq!(statuses(&world.open().await), [(DriftKind::ReplicaMismatch, DriftStatus::RemediationFailed)]);
+    world.settles().await;
+    assert_eq!(world.serving("web"), Some((digest(1), 3)), "argo-cd leaves it as it is");
+    let finding =
+        world.findings().await.into_iter().find(|it| it.kind() == DriftKind::ReplicaMismatch).unwrap();
+    assert_eq!((finding.state().status(), finding.attempts().len()), (DriftStatus::Resolved, 2));
+}
+
+/// argo-cd#21434: out of sync with an empty diff. Here the two are one: there is a finding if and only if there is a difference to show.
+#[tokio::test]
+async fn argo_cd_21434_nothing_is_out_of_sync_without_a_difference() {
+    let world = World::new().await;
+    let said = serde_json::json!({
+        "release": "shop-1", "strategy": {"rolling-health-gated": {}}, "gates": {},
+        "components": {"web": {
+            "image": format!("shop/web@{}", digest(1)), "version": "1", "replicas": 3, "type": "microservice",
+            "arguments": [], "variables": {"GREETING": "hello"}, "readiness": null, "depends_on": [],
+        }},
+    });
+    world.says(2, serde_json::from_value(said).unwrap());
+    let deployments = world.deployments().await;
+    world.settles().await;
+    assert_eq!((world.open().await, world.deployments().await), (Vec::new(), deployments));
+    let revision = format!("git:{:040x}", 2);
+    assert!(matches!(world.outlook().await, Outlook::InSync { revision: at } if at.as_str() == revision));
+    world.replace_by_hand("web", 9);
+    world.pass(&world.one).await;
+    assert!(world.findings().await.iter().all(|finding| !finding.diff().entries().is_empty()));
+}
+
+/// flagger#1407: drift correction and the autoscaler undo each other for ever. Here who owns the replicas is computed: within a policy's bounds they
+/// are the policy's.
+#[tokio::test]
+async fn flagger_1407_drift_does_not_fight_the_autoscaler() {
+    let world = World::new().await;
+    let bounds = ReplicaBounds::new(SurfaceKind::Process, 2, Replicas::new(8).unwrap()).unwrap();
+    let rule = ScalingRule::new(ScalingMetric::RequestRate, Measure::from_micros(100_000_000));
+    let wanted = NewScalingPolicy {
+        environment: world.environment,
+        module: Name::new("web").unwrap(),
+        policy: PolicySpec::new(PolicyTerms::new(bounds, [rule])).unwrap(),
+    };
+    world.one.services.scaling().put_in_force(&world.scope, &wanted).await.unwrap();
+    let deployments = world.deployments().await;
+    world.scale_by_hand("web", 7);
+    world.settles().await;
+    assert_eq!(world.serving("web"), Some((digest(1), 7)), "flagger's drift correction scales it back");
+    assert_eq!((world.open().await, world.deployments().await), (Vec::new(), deployments));
+    let report = world.one.services.drift().compare(&world.scope, world.environment).await.unwrap();
+    assert!(report.suppressed.iter().any(|it| matches!(it.owner, Owner::Scaling { .. })), "{report:?}");
+    world.scale_by_hand("web", 9);
+    world.pass(&world.one).await;
+    assert_eq!(
+        statuses(&world.open().await),
+        [(DriftKind::ReplicaMismatch, DriftStatus::Remediating)],
+        "beyond its bounds"
+    );
+}
+
+/// Shows DRF-3.
+#[tokio::test]
+async fn what_cannot_be_read_or_seen_finds_closes_and_repairs_nothing() {
+    let world = World::new().await;
+    world.watch(RemediationMode::Warn).await;
+    world.scale_by_hand("web", 1);
+    world.pass(&world.one).await;
+    let found = world.open().await;
+    assert_eq!(found.len(), 1);
+    world.watch(RemediationMode::Remediate).await;
+    world.scale_by_hand("web", 3);
+    world.start_by_hand("miner", "web");
+    let deployments = world.deployments().await;
+    let untouched = async |why: &str| {
+        world.settles().await;
+        assert_eq!(
+            statuses(&world.open().await),
+            [(DriftKind::ReplicaMismatch, DriftStatus::Detected)],
+            "{why}"
+        );
+        assert!(matches!(world.outlook().await, Outlook::NotCompared { .. }), "{why}");
+        assert_eq!(
+            (world.deployments().await, world.serving("miner").is_some()),
+            (deployments, true),
+            "{why}"
+        );
+    };
+    world.cannot_be_read();
+    untouched("the source is away").await;
+    world.says_nothing(2);
+    untouched("nothing is desired").await;
+    world.says(3, release(&[("web", 1, 3, "hello")]));
+    lock(&world.stage).is_dark = true;
+    untouched("nothing can be seen").await;
+    lock(&world.stage).is_dark = false;
+    world.settles().await;
+    assert_eq!((world.open().await, world.serving("miner")), (Vec::new(), None));
+}
+
+#[tokio::test]
+async fn the_prune_guard_keeps_what_too_little_is_left_to_desire() {
+    let world = World::new().await;
+    let all = [("web", 1, 3, "hello"), ("cart", 1, 1, "hello"), ("mail", 1, 1, "hello")];
+    world.says(2, release(&all));
+    world.settles().await;
+    world.says(3, release(&all[..1]));
+    world.settles().await;
+    let detected = (DriftKind::UnmanagedResource, DriftStatus::Detected);
+    assert_eq!(statuses(&world.open().await), [detected, detected], "two of three are more than half");
+    let report = world.one.services.drift().compare(&world.scope, world.environment).await.unwrap();
+    assert!(
+        report.divergences.iter().all(|it| !matches!(it.remedy, crate::drift::Remedy::Prune)),
+        "{report:?}"
+    );
+    assert!(world.serving("cart").is_some() && world.serving("mail").is_some());
+    world.says(4, release(&all[..2]));
+    world.clock.advance(Span::from_secs(900));
+    world.settles().await;
+    assert_eq!((world.serving("mail"), world.serving("cart").is_some()), (None, true), "one of three may go");
+}
+
+/// Shows X-7.
+#[tokio::test]
+async fn a_host_may_be_killed_at_any_action_and_another_goes_on() {
+    for (is_after, is_other) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut at = 0;
+        while one_story(Stop { at, is_after }, is_other, false).await {
+            at += 1;
+        }
+        assert!(at >= 7, "findings, intentions, a deployment and a prune are actions: {at}");
+    }
+}
+
+/// Shows X-7.
+#[tokio::test]
+async fn a_host_that_wakes_up_late_does_nothing_twice() {
+    for is_after in [false, true] {
+        let mut at = 0;
+        while one_story(Stop { at, is_after }, true, true).await {
+            at += 1;
+        }
+        assert!(at >= 7, "{at}");
+    }
+}
+
+/// `web` is scaled away and a stranger is started; a host is stopped, it or the other goes on, and perhaps it wakes up. Whether it was stopped.
+async fn one_story(stop: Stop, is_other: bool, wakes_up: bool) -> bool {
+    let world = World::new().await;
+    world.scale_by_hand("web", 1);
+    world.start_by_hand("miner", "web");
+    let deployments = world.deployments().await;
+    let stopped = world.pass_until_stopped(stop).await;
+    let was_stopped = stopped.is_some();
+    if let Some(pass) = stopped {
+        if wakes_up {
+            let next = &world.other;
+            // Its lease has ended by now.
+            world.clock.advance(Span::from_secs(30));
+            world.pass(next).await;
+            world.one.fate.let_go();
+            let (ended, _) = pass.await.unwrap();
+            assert!(matches!(ended, Err(PassError::LeaseLost)) || stop.is_after, "{stop:?}: {ended:?}");
+        } else {
+            pass.abort();
+            assert!(pass.await.unwrap_err().is_cancelled());
+        }
+        world.one.fate.set(None);
+        world.clock.advance(Span::from_secs(30));
+    }
+    world.settles_on(if is_other { &world.other } else { &world.one }).await;
+    let told = format!("{stop:?}, on another host: {is_other}, wakes up: {wakes_up}");
+    assert_eq!(world.open().await, Vec::new(), "{told}");
+    assert_eq!(world.serving("web"), Some((digest(1), 3)), "{told}");
+    assert_eq!(world.serving("miner"), None, "{told}");
+    assert_eq!(world.deployments().await, deployments + 1, "{told}");
+    let repaired: Vec<_> =
+        world.findings().await.into_iter().filter(|it| it.kind() != DriftKind::MissingResource).collect();
+    assert_eq!(repaired.len(), 2, "{told}");
+    assert!(repaired.iter().all(|it| it.state().status() == DriftStatus::Resolved), "{told}: {repaired:?}");
+    assert!(repaired.iter().all(|it| it.attempts().len() == 1), "{told}: {repaired:?}");
+    let retired = lock(&world.stage).done.iter().filter(|it| it.starts_with("retire miner")).count();
+    assert_eq!(retired, 1, "{told}: no effect is doubled");
+    was_stopped
+}

@@ -1,0 +1,6 @@
+//! Secrets on real processes: bound, delivered, rotated under load, gone back.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+
+mod rotation;
+mod stage;
