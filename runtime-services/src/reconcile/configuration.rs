@@ -71,7 +71,14 @@ impl Task for ConfigurationReconciler {
         let options = self.host.options();
         let is_waited_for = matches!(pass.loaded.aggregate.state(), ConfigurationState::Published(_))
             && pass.consumers().next().is_some();
-        let poll = if is_waited_for { options.inventory_poll } else { options.configuration_poll };
+        let poll = if is_waited_for {
+            options.inventory_poll
+        } else if running.is_empty() {
+            // Where nothing runs, nobody consumes; what is rolled out wakes it.
+            options.configuration_poll.times(12)
+        } else {
+            options.configuration_poll
+        };
         Ok(Passed::Until { seen: pass.loaded.revision, at: poll.after(self.host.now()) })
     }
 }

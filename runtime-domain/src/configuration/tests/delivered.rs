@@ -50,7 +50,7 @@ fn the_file_is_json_whose_numbers_are_exact_and_whose_secrets_are_references() {
         entry("environment", "d", json("{\"z\":[1,2.50],\"a\":null}")),
     ]);
     let delivered = told.now().delivered(&name("cart"), None);
-    let file = delivered.document();
+    let file = delivered.document(&Default::default());
     assert!(file.contains(r#""b":0.1000000000000000000000000001,"#), "{file}");
     let read: serde_json::Value = serde_json::from_str(&file).unwrap();
     assert_eq!(read["version"], 1);
@@ -58,7 +58,7 @@ fn the_file_is_json_whose_numbers_are_exact_and_whose_secrets_are_references() {
     assert_eq!(read["entries"]["a"], "say \"hello\"\n");
     assert_eq!(read["entries"]["c"], true);
     assert_eq!(read["entries"]["d"]["z"][1], 2.5);
-    let empty = self::told(vec![]).now().delivered(&name("cart"), None).document();
+    let empty = self::told(vec![]).now().delivered(&name("cart"), None).document(&Default::default());
     assert_eq!(serde_json::from_str::<serde_json::Value>(&empty).unwrap()["entries"], serde_json::json!({}));
 }
 
@@ -81,7 +81,7 @@ fn a_secret_is_delivered_as_its_reference_and_never_as_a_variable() {
     let delivered = told.now().delivered(&name("cart"), None);
     assert_eq!(delivered.secrets().len(), 1);
     assert_eq!(variables(&delivered), [("level".to_string(), "info".to_string())]);
-    let read: serde_json::Value = serde_json::from_str(&delivered.document()).unwrap();
+    let read: serde_json::Value = serde_json::from_str(&delivered.document(&Default::default())).unwrap();
     let binding: crate::id::SecretBindingId = id(7);
     assert_eq!(read["entries"]["db"]["secret"], binding.to_string());
 }
