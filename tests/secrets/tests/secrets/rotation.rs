@@ -63,7 +63,7 @@ async fn vault_31758_a_rotation_under_load_fails_no_request_and_retires_the_old_
 /// old password, and at its deadline the rotation is called off and its version retired.
 #[tokio::test(flavor = "multi_thread")]
 async fn csi_driver_1288_a_consumer_that_does_not_take_the_new_version_holds_the_rotation() {
-    let stage = Stage::set(Span::from_secs(12)).await;
+    let stage = Stage::set(Span::from_secs(4)).await;
     let binding = stage.bind("file:password", Span::from_secs(1)).await;
     let deployed = stage.deploy("1.0.0", "refuses-rotated", 1).await;
     assert_eq!(deployed.status(), DeploymentStatus::Completed);

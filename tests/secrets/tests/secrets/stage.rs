@@ -140,7 +140,7 @@ impl Stage {
         let yaml = format!(
             "release: web-{version}
 strategy: {{ rolling-health-gated: {{}} }}
-limits: {{ progress_deadline: 10s, rollback_deadline: 30s, crash_limit: 1 }}
+limits: {{ progress_deadline: 5s, rollback_deadline: 30s, crash_limit: 1 }}
 components:
   {WEB}:
     image: test/web:{version}
