@@ -22,6 +22,7 @@ use runtime_domain::surface::{ComponentKey, RevisionSpec};
 use runtime_ports::secret_store::{SecretAccess, SecretSink, SecretStore, SecretValue};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
+use crate::isolation::give_secrets;
 use crate::state::{self, failed};
 
 /// Tells a workload where its files are.
@@ -150,6 +151,11 @@ impl SecretFolder {
         Ok(given)
     }
 
+    /// Lets an instance that runs as another user read it.
+    pub(crate) fn lend(&self, user: u32) -> io::Result<()> {
+        if self.path.is_dir() { give_secrets(&self.path, user) } else { Ok(()) }
+    }
+
     /// Makes the folder and those above it. Whoever removes another instance's may remove one of those meanwhile.
     fn make(&self) -> io::Result<()> {
         let made = private_folder(&self.base).and_then(|()| private_folder(&self.path));
@@ -258,7 +264,7 @@ impl SecretSink for VariableSink {
     }
 }
 
-/// Makes a folder for this user alone, and refuses one that somebody else made or can look into.
+/// Makes a folder for this user alone, and refuses one that somebody else made or can look into. Passing it is no looking.
 fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     is_private(path)
@@ -267,7 +273,7 @@ fn private_folder(path: &Path) -> io::Result<()> {
 fn is_private(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     let is_own =
-        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o077 == 0;
+        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o066 == 0;
     if is_own {
         return Ok(());
     }
