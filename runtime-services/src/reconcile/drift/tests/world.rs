@@ -594,10 +594,18 @@ impl World {
 
     /// Passes until nothing is to be done any more, deployments included; time goes on meanwhile.
     pub(super) async fn settles_on(&self, on: &OneHost) {
-        for _ in 0..40 {
+        let (mut commits, mut quiet) = (self.commits(), 0);
+        // Longer than a repair that failed once or twice waits to be tried again.
+        for _ in 0..300 {
+            if quiet == 5 {
+                return;
+            }
             self.pass(on).await;
             self.turn(on, &*self.task_deployment(on)).await;
+            quiet = if self.commits() == commits { quiet + 1 } else { 0 };
+            commits = self.commits();
         }
+        panic!("something is done for ever");
     }
 
     pub(super) async fn settles(&self) {
