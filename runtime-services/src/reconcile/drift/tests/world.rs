@@ -360,7 +360,10 @@ fn seen(key: &ComponentKey, shown: &Shown, now: Timestamp) -> ComponentObservati
 }
 
 /// What Git says, by the test's word.
-struct Said(Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>);
+struct Said(Word);
+
+/// The commit, and what it says; or why it cannot be read.
+type Word = Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>;
 
 #[async_trait]
 impl DesiredStateSource for Said {
@@ -387,7 +390,7 @@ pub(super) struct World {
     pub(super) scope: TenantScope,
     pub(super) environment: EnvironmentId,
     commits: Arc<AtomicU64>,
-    said: Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>,
+    said: Word,
 }
 
 /// A release with these components: name, image, replicas, the variable `GREETING`.
@@ -651,7 +654,7 @@ fn one_host(
     clock: &DrivenClock,
     stage: &Arc<Mutex<Stage>>,
     commits: &Arc<AtomicU64>,
-    said: &Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>,
+    said: &Word,
 ) -> OneHost {
     let fate = Arc::<Fate>::default();
     let surface: Arc<dyn ComputeSurface> =
