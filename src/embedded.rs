@@ -15,7 +15,7 @@ use runtime_domain::metric::{MetricQuery, MetricReading};
 use runtime_domain::secrets::VaultKind;
 use runtime_domain::surface::{ComponentKey, SurfaceKind};
 use runtime_http_prober::HttpProber;
-use runtime_local_vault::{LocalVault, LocalVaultOptions};
+use runtime_local_vault::LocalVaultOptions;
 use runtime_memory::InProcessBus;
 use runtime_oci_layout::OciLayout;
 use runtime_ports::clock::{Clock, IdGenerator};
@@ -33,7 +33,7 @@ use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
 
 pub use runtime_desired_state_directory::{DesiredStateDirectory, Tenants};
 pub use runtime_http_prober::AllowList;
-pub use runtime_local_vault::SecretRotator;
+pub use runtime_local_vault::{LocalVault, SecretRotator};
 pub use runtime_process::ProcessSurface;
 pub use runtime_sqlite::{Durability, SqliteOptions};
 
@@ -259,7 +259,10 @@ impl Embedded {
             .surface(functions.clone())
             .metrics(Arc::new(WhicheverHas(surface.clone(), functions.clone())))
             .jobs(surface.clone())
-            .endpoint_handover(surface.clone())
+            .workload_isolation(SurfaceKind::Process, surface.clone())
+            .workload_isolation(SurfaceKind::Functions, functions.clone())
+            .endpoint_handover(SurfaceKind::Process, surface.clone())
+            .endpoint_handover(SurfaceKind::Functions, functions.clone())
             .infrastructure(Arc::new(engine.with_surfaces([SurfaceKind::Process, SurfaceKind::Functions])))
             .registry(Arc::new(registry.clone()))
             .prober(prober)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use runtime_domain::surface::SurfaceKind;
 use runtime_ports::artifacts::ArtifactStore;
 use runtime_ports::clock::{Clock, IdGenerator};
 use runtime_ports::desired_state::DesiredStateSource;
@@ -200,7 +201,7 @@ pub enum BuildError {
     #[error("two surfaces are of kind `{kind}`: give one of each")]
     TwoSurfaces {
         /// The kind.
-        kind: runtime_domain::surface::SurfaceKind,
+        kind: SurfaceKind,
     },
     /// Two vaults are of one kind.
     #[error("two vaults are of kind {kind:?}: give one of each")]
@@ -256,17 +257,17 @@ impl RuntimeBuilder {
         self
     }
 
-    /// What hands endpoints over, so that tenants can be moved. Without it none can be.
+    /// What hands endpoints of a surface's components over, so that tenants can be moved. Without it none of them can be.
     #[must_use]
-    pub fn endpoint_handover(mut self, handover: Arc<dyn EndpointHandover>) -> Self {
-        self.tenancy.handover = Some(handover);
+    pub fn endpoint_handover(mut self, surface: SurfaceKind, handover: Arc<dyn EndpointHandover>) -> Self {
+        self.tenancy.handover.insert(surface, handover);
         self
     }
 
-    /// What tells how tenants are kept apart where workloads run. Without it nothing is said of that.
+    /// What tells how tenants are kept apart on a surface. Without it nothing is said of that.
     #[must_use]
-    pub fn workload_isolation(mut self, isolation: Arc<dyn WorkloadIsolation>) -> Self {
-        self.tenancy.isolation = Some(isolation);
+    pub fn workload_isolation(mut self, surface: SurfaceKind, isolation: Arc<dyn WorkloadIsolation>) -> Self {
+        self.tenancy.isolation.insert(surface, isolation);
         self
     }
 

@@ -55,7 +55,7 @@ pub struct BurnQuery {
 #[async_trait]
 pub trait ScalingSignals: Send + Sync + 'static {
     /// Reads one metric, in its unit.
-    async fn read(&self, query: &SignalQuery) -> PortResult<Reading>;
+    async fn signal(&self, query: &SignalQuery) -> PortResult<Reading>;
 
     /// Reads how fast the error budget burns.
     async fn burn(&self, query: &BurnQuery) -> PortResult<BurnReading>;

@@ -13,7 +13,7 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`], [`scaling`], [`drift`], [`promotion`] |
+//! | what a caller may ask | [`environments`], [`promotion`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`], [`scaling`], [`drift`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
 //! | how a tenant moves into a silo of its own | [`relocation`] |

@@ -11,8 +11,10 @@
 //! A move brings workloads, with the very images and configuration that serve, and no data: what a workload keeps on its own disk stays
 //! behind, and a product that does so moves it by a job of its release, which is run in the target as it was in the source.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use runtime_domain::surface::SurfaceKind;
 use runtime_ports::handover::EndpointHandover;
 use runtime_ports::isolation::WorkloadIsolation;
 
@@ -20,21 +22,21 @@ mod steps;
 
 pub(crate) use steps::{Progress, Relocation};
 
-/// What only tenancy needs of the world. A host may leave out either: what needs it is then refused.
+/// What only tenancy needs of the world. A host may leave out any: what needs it is then refused.
 #[derive(Clone, Default)]
 pub struct TenancyPorts {
-    /// Hands endpoints over; without it no tenant is moved.
-    pub handover: Option<Arc<dyn EndpointHandover>>,
-    /// Tells what keeps tenants apart; without it nothing is said of it.
-    pub isolation: Option<Arc<dyn WorkloadIsolation>>,
+    /// Hand endpoints over, by surface; without one no component of that surface is moved.
+    pub handover: BTreeMap<SurfaceKind, Arc<dyn EndpointHandover>>,
+    /// Tell what keeps tenants apart, by surface; without one nothing is said of it.
+    pub isolation: BTreeMap<SurfaceKind, Arc<dyn WorkloadIsolation>>,
 }
 
 impl std::fmt::Debug for TenancyPorts {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("TenancyPorts")
-            .field("handover", &self.handover.is_some())
-            .field("isolation", &self.isolation.is_some())
+            .field("handover", &self.handover.keys())
+            .field("isolation", &self.isolation.keys())
             .finish()
     }
 }

@@ -9,6 +9,7 @@ use runtime_domain::claim::Claim;
 use runtime_domain::environment::{IsolationModel, QuotaCommand, RuntimeEnvironment};
 use runtime_domain::id::{EnvironmentId, TenantBindingId};
 use runtime_domain::scope::TenantScope;
+use runtime_domain::surface::SurfaceKind;
 use runtime_domain::tenancy::{
     BindTenant, BindingState, PartitionAssignment, ResourceQuota, RuntimeTenantBinding, TenancyCommand,
     TenancyRefusal, TenantPlace, WorkloadDemand,
@@ -45,9 +46,16 @@ pub struct TenantIsolation {
     pub quota: Option<ResourceQuota>,
     /// How much its workloads are charged: kept at admission, on every surface.
     pub charged: WorkloadDemand,
-    /// How far each aspect is kept by the surface.
+    /// What each surface keeps, and what runs on it uses.
+    pub surfaces: BTreeMap<SurfaceKind, SurfaceIsolation>,
+}
+
+/// What one surface keeps of a tenant's isolation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SurfaceIsolation {
+    /// How far each aspect is kept.
     pub enforcement: BTreeMap<IsolationAspect, Enforcement>,
-    /// What its workloads use now, as it is seen.
+    /// What the tenant's workloads use now, as it is seen.
     pub used: ResourceUse,
 }
 
@@ -250,8 +258,8 @@ impl TenancyService {
         target: EnvironmentId,
         observe_for: Span,
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
-        let handover = &self.host.ports().tenancy.handover;
-        chosen(handover.as_ref(), "tenancy.move", "endpoint_handover").map_err(CommandError::Port)?;
+        let handover = self.host.ports().tenancy.handover.values().next();
+        chosen(handover, "tenancy.move", "endpoint_handover").map_err(CommandError::Port)?;
         let store = self.host.ports().store.for_tenant(scope);
         for _ in 0..TRIES {
             let found = self.settled(scope, binding).await?;
@@ -315,17 +323,21 @@ impl TenancyService {
         scope: &TenantScope,
         binding: TenantBindingId,
     ) -> Result<TenantIsolation, TenancyError> {
-        let port = &self.host.ports().tenancy.isolation;
-        let port = chosen(port.as_ref(), "tenancy.isolation", "workload_isolation");
-        let port = port.map_err(CommandError::Port)?;
+        let ports = &self.host.ports().tenancy.isolation;
+        let any = ports.values().next();
+        chosen(any, "tenancy.isolation", "workload_isolation").map_err(CommandError::Port)?;
         let found = self.tenant_binding(scope, binding).await?;
-        let used = port.usage(found.tenant_id(), found.environment_id());
+        let mut surfaces = BTreeMap::new();
+        for (kind, port) in ports {
+            let used = port.usage(found.tenant_id(), found.environment_id());
+            let used = self.host.bounded("isolation.usage", used).await?;
+            surfaces.insert(*kind, SurfaceIsolation { enforcement: port.enforcement(), used });
+        }
         Ok(TenantIsolation {
             model: found.isolation_model(),
             quota: found.quota(),
             charged: found.workloads().charged(),
-            enforcement: port.enforcement(),
-            used: self.host.bounded("isolation.usage", used).await?,
+            surfaces,
         })
     }
 

@@ -26,6 +26,10 @@ impl DrivenClock {
         Self(watch::Sender::new(now))
     }
 
+    pub(crate) fn set(&self, now: Timestamp) {
+        self.0.send_replace(now);
+    }
+
     pub(crate) fn advance(&self, span: Span) {
         self.0.send_modify(|now| *now = span.after(*now));
     }

@@ -137,7 +137,7 @@ async fn wait(
 }
 
 /// One pass under its lease, which is renewed meanwhile and given back afterwards.
-async fn hold(host: Host, store: Arc<dyn OperatorStore>, task: Arc<dyn Task>, lease: Lease) {
+pub(crate) async fn hold(host: Host, store: Arc<dyn OperatorStore>, task: Arc<dyn Task>, lease: Lease) {
     let outcome = {
         let pass = task.pass(&lease);
         tokio::pin!(pass);

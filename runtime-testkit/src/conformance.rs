@@ -15,12 +15,14 @@ use runtime_ports::store::{CommitError, LeaseError};
 mod adapter;
 pub mod artifacts;
 pub mod health_results;
+pub mod infrastructure;
 pub mod snapshots;
 pub mod store;
 
 pub use adapter::{AdapterFactory, Persistence};
 pub use artifacts::artifacts;
 pub use health_results::health_results;
+pub use infrastructure::{EngineFactory, infrastructure};
 pub use snapshots::snapshots;
 pub use store::{StoreCapabilities, StoreFactory, store};
 

@@ -27,6 +27,7 @@ use crate::bundle::{self, Bundles};
 use crate::delivery::secrets::{self, SecretBase};
 use crate::delivery::{DeliveryFolder, Parcel};
 use crate::instance::Instance;
+use crate::isolation::{Isolation, storage_of};
 use crate::os::SURFACE_VARIABLE;
 use crate::ports::Ports;
 use crate::proxy::table::{RoutingTable, Sleep};
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) bundles: Bundles,
     pub(crate) secrets: SecretBase,
     pub(crate) ports: Arc<Ports>,
+    pub(crate) isolation: Isolation,
     /// Notified when a request begins to wait for the first replica of a component.
     pub(crate) something_waits: Arc<Notify>,
     pub(crate) tasks: TaskTracker,
@@ -210,7 +212,9 @@ impl Component {
         let mut listener = None;
         let admitted = match &change {
             Change::Deliver { .. } => {
-                next.admit_delivery(operation, context.fence).map(|()| Admitted::Perform)?
+                // Whether a delivery is a repetition does not matter: only a later version changes anything.
+                next.admit_token(operation, context.effect.owner, context.fence)?;
+                Admitted::Perform
             }
             _ => next.admit(operation, context.effect, context.fence, &change.fingerprint()?)?,
         };
@@ -477,6 +481,7 @@ impl Component {
             ("PORT", port.to_string()),
             ("FACTORY_REVISION", instance.revision().to_string()),
             ("FACTORY_START", start.to_string()),
+            ("FACTORY_STORAGE", storage_of(self.folder.path()).display().to_string()),
         ];
         own.extend(self.identifying_variables(instance));
         own

@@ -169,6 +169,11 @@ impl Instance {
         view.upstream.clone().filter(|_| view.state == InstanceState::Ready)
     }
 
+    /// Its process, while one was started or found.
+    pub(crate) fn process(&self) -> Option<ProcessIdentity> {
+        self.view().process.clone()
+    }
+
     /// Its process, while it is ready for requests.
     pub(crate) fn ready_process(&self) -> Option<ProcessIdentity> {
         let view = self.view();

@@ -15,6 +15,7 @@
 //! | `PORT` | the loopback port to listen on; another one at each start |
 //! | `FACTORY_TENANT`, `FACTORY_ENVIRONMENT`, `FACTORY_MODULE`, `FACTORY_REVISION` | what it belongs to |
 //! | `FACTORY_CONFIGURATION`, `FACTORY_CONFIGURATION_CHECKSUM`, `FACTORY_CONFIGURATION_VERSION` | where its configuration has one: the JSON file, and which version it was started with |
+//! | `FACTORY_STORAGE` | a folder of its component's own, that it may write to; it goes with the component |
 //! | `FACTORY_INSTANCE`, `FACTORY_START` | its name, and how often it was started |
 //! | `FACTORY_SECRETS` | the folder of its secrets' files, where it has some |
 //! | `FACTORY_JOB` | for a job, its effect; a job has no `PORT`, module, revision or instance |
@@ -31,8 +32,9 @@
 //! - Any 100 requests in a row that meet the same weights are divided exactly by them.
 //!
 //! # Assumptions
-//! One host at a time has a root folder open; a lock file keeps others out. Workloads run as the host's user: this surface separates
-//! failures, not adversaries. Secrets that a workload prints are in its log, whose end is shown where it fails.
+//! One host at a time has a root folder open; a lock file keeps others out. Workloads run as the host's user, and
+//! then this surface separates failures, not adversaries; where the host is root they run as users of their own if some are set aside
+//! ([`IsolationOptions`]). What is kept and what is not says `WorkloadIsolation::enforcement`. Secrets that a workload prints are in its log, whose end is shown where it fails.
 //!
 //! # Platforms
 //! Made for Linux. On other Unix systems processes cannot be told apart safely after a restart of the host, so they are neither adopted
@@ -47,8 +49,9 @@
 //! | `supervisor`, `probe`, `instance` | the life of one instance |
 //! | `delivery` | what an instance is given beside its image, and what it says that it runs with |
 //! | `proxy` | the data plane: routes, forwarding, connections, metrics, arrivals |
-//! | `signals` | what services are scaled by |
 //! | `handover` | an endpoint that another component answers |
+//! | `isolation` | what keeps tenants apart |
+//! | `signals` | what services are scaled by |
 //! | `adoption` | finding what an earlier host left |
 //! | `state`, `bundle`, `logs` | what is on disk |
 //! | `job` | jobs |
@@ -60,6 +63,7 @@ mod component;
 mod delivery;
 mod handover;
 mod instance;
+mod isolation;
 mod job;
 mod logs;
 mod options;
@@ -73,6 +77,7 @@ mod state;
 mod supervisor;
 mod surface;
 
+pub use isolation::IsolationOptions;
 pub use options::ProcessSurfaceOptions;
 pub use surface::ProcessSurface;
 

@@ -15,6 +15,8 @@ use runtime_ports::prober::HealthProber;
 use runtime_ports::registry::ImageRegistry;
 use runtime_ports::secret_store::SecretStore;
 
+use crate::isolation::IsolationOptions;
+
 /// What a [`ProcessSurface`](crate::ProcessSurface) is opened with. Begin with [`ProcessSurfaceOptions::new`] and change what should differ.
 #[non_exhaustive]
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub struct ProcessSurfaceOptions {
     /// Where instances find their secrets. By default in memory (`/dev/shm`) where the system has that, else in the root folder. Created, for this
     /// user alone, where it is missing.
     pub secret_folder: Option<PathBuf>,
+    /// How tenants are kept apart beyond what is always done.
+    pub isolation: IsolationOptions,
     /// From which size a log file is rotated, in bytes; 4 MiB by default. Looked at once a second.
     pub log_limit: u64,
     /// How many rotated log files are kept of each instance; 2 by default.
@@ -100,6 +104,7 @@ impl ProcessSurfaceOptions {
             instance_ports: None,
             secret_stores: BTreeMap::new(),
             secret_folder: None,
+            isolation: IsolationOptions::default(),
             log_limit: 4 * 1024 * 1024,
             log_files: 2,
             restart_delay: Span::from_millis(500),

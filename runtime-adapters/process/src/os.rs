@@ -12,12 +12,16 @@ use serde::{Deserialize, Serialize};
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Process, hang_up, identify, is_alive, kill, marked, running_for, usage};
+pub(crate) use linux::{
+    LIMITS_MEMORY, Process, hang_up, identify, is_alive, kill, limit_memory, marked, running_for, usage,
+};
 
 #[cfg(not(target_os = "linux"))]
 mod portable;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use portable::{Process, hang_up, identify, is_alive, kill, marked, running_for, usage};
+pub(crate) use portable::{
+    LIMITS_MEMORY, Process, hang_up, identify, is_alive, kill, limit_memory, marked, running_for, usage,
+};
 
 /// The variable that marks every process of one surface, with the surface's own identifier as its value.
 pub(crate) const SURFACE_VARIABLE: &str = "FACTORY_SURFACE";

@@ -29,9 +29,18 @@ impl Ports {
     }
 
     /// A free port.
+    #[cfg(test)]
     pub(crate) fn reserve(self: &Arc<Self>) -> io::Result<PortLease> {
+        self.reserve_within(None)
+    }
+
+    /// A free port of these, where they are said.
+    pub(crate) fn reserve_within(
+        self: &Arc<Self>,
+        own: Option<&RangeInclusive<u16>>,
+    ) -> io::Result<PortLease> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let port = match &self.range {
+        let port = match own.or(self.range.as_ref()) {
             Some(range) => range.clone().find(|port| !taken.contains(port) && is_free(*port)),
             None => {
                 let mut found = None;

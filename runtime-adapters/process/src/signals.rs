@@ -17,7 +17,7 @@ use crate::proxy::arrivals::Rate;
 use crate::proxy::metrics::KEPT;
 use crate::state::{blocking, failed};
 
-const READ: &str = "scaling_signals.read";
+const SIGNAL: &str = "scaling_signals.signal";
 const BURN: &str = "scaling_signals.burn";
 
 impl ProcessSurface {
@@ -60,11 +60,11 @@ impl ProcessSurface {
         let processes: Vec<_> = ready.iter().map(|(process, _)| process.clone()).collect();
         let used = blocking(move || os::usage(&processes))
             .await
-            .map_err(|error| failed(READ, "what the processes use could not be read", error))?;
+            .map_err(|error| failed(SIGNAL, "what the processes use could not be read", error))?;
         let Some(used) = used else {
             let message = "this system does not tell what a process and those that it started use: scale by request-rate \
                            or queue-length, or give the host another source";
-            return Err(PortError::new(PortErrorKind::Unsupported, READ, message));
+            return Err(PortError::new(PortErrorKind::Unsupported, SIGNAL, message));
         };
         let percents: Vec<u64> =
             ready.iter().filter_map(|(process, instance)| of(instance, *used.get(&process.pid)?)).collect();
@@ -100,11 +100,11 @@ impl ProcessSurface {
 
 #[async_trait]
 impl ScalingSignals for ProcessSurface {
-    async fn read(&self, query: &SignalQuery) -> PortResult<Reading> {
-        self.of_target(READ, query.target)?;
+    async fn signal(&self, query: &SignalQuery) -> PortResult<Reading> {
+        self.of_target(SIGNAL, query.target)?;
         if query.metric == ScalingMetric::QueueLength {
             let message = "this surface knows no queue: give the host a source that does";
-            return Err(PortError::new(PortErrorKind::Unsupported, READ, message));
+            return Err(PortError::new(PortErrorKind::Unsupported, SIGNAL, message));
         }
         let Some(component) = self.component(&query.key) else {
             return Ok(Reading::Missing { why: "nothing of it runs here".to_owned() });

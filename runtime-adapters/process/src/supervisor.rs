@@ -25,6 +25,7 @@ use crate::component::Component;
 use crate::delivery::secrets::SecretFolder;
 use crate::delivery::{self, DeliveryFolder, Parcel};
 use crate::instance::Instance;
+use crate::isolation::{self, Place};
 use crate::ports::{PortLease, is_free};
 use crate::probe::{unwell, watch_readiness};
 use crate::proxy::upstream::Upstream;
@@ -181,9 +182,10 @@ impl Life {
         let spec = Arc::clone(&self.instance.spec);
         let unpacked = shared.bundles.ensure(OPERATION, &spec.component.tuple.image).await?;
         let line = bundle::command_line(OPERATION, &unpacked, &spec.component.arguments)?;
+        let place = self.place(OPERATION).await?;
         let port = shared
             .ports
-            .reserve()
+            .reserve_within(place.ports.as_ref())
             .map_err(|error| PortError::new(PortErrorKind::Exhausted, OPERATION, error.to_string()))?;
         self.record.start = self.record.start.saturating_add(1);
         self.record.port = port.port();
@@ -204,13 +206,20 @@ impl Life {
         let mut own = self.component.own_variables(&self.instance, port.port(), self.record.start);
         own.extend(parcel.own_variables());
         let parcel = put(OPERATION, folder, parcel).await?;
+        self.give(OPERATION, &place).await?;
         let log = self.component.folder.log(&self.instance.name);
         let program = line.program.clone();
         let secrets = self.secrets().fill(OPERATION, &shared.options.secret_stores, &spec).await?;
+        if let Some(user) = place.user {
+            self.secrets().lend(user).map_err(|error| {
+                failed(OPERATION, "the instance's secrets could not be given to its user", error)
+            })?;
+        }
         let command =
             spawn::command(&line, &unpacked, parcel.variables(), spec.component.variables.iter(), &own, &log);
         let started = command.and_then(|mut command| {
             secrets.apply(&mut command);
+            isolation::confine(&mut command, &place);
             Running::start(command)
         });
         let (running, identity) = started.map_err(|error| {
@@ -218,12 +227,33 @@ impl Life {
             let message = format!("`{shown}` could not be started: {error}");
             PortError::new(PortErrorKind::Invalid, OPERATION, message).caused_by(error)
         })?;
+        isolation::limit(identity.as_ref(), spec.component.resources);
         self.record.process = identity;
         if let Err(error) = self.write().await {
             // The wish is on disk, so the next host finds the process by its marker.
             tracing::warn!(instance = self.instance.name, %error, "the identity of a process could not be written");
         }
         Ok(self.attended(running, port))
+    }
+
+    /// What belongs to the instance's tenant and environment.
+    async fn place(&self, operation: &'static str) -> PortResult<Place> {
+        let component = Arc::clone(&self.component);
+        let place =
+            blocking(move || component.shared.isolation.place(&component.key, component.folder.path())).await;
+        place.map_err(|error| {
+            let message = format!("its place could not be prepared: {error}");
+            failed(operation, message, error)
+        })
+    }
+
+    /// Lets the instance, and nobody else but the host, read what it was given.
+    async fn give(&self, operation: &'static str, place: &Place) -> PortResult<()> {
+        let Some(user) = place.user else { return Ok(()) };
+        let (component, path) =
+            (Arc::clone(&self.component), self.component.folder.deliveries().join(&self.instance.name));
+        let given = blocking(move || component.shared.isolation.give(&path, user)).await;
+        given.map_err(|error| failed(operation, "what the instance is given could not be given to it", error))
     }
 
     /// The version that its process counts as running with where it cannot tell: what it was started with.
@@ -252,6 +282,8 @@ impl Life {
         let parcel =
             Parcel::of(OPERATION, &self.instance.spec, Some(configuration), &folder, &self.secrets())?;
         put(OPERATION, folder, parcel).await?;
+        let place = self.place(OPERATION).await?;
+        self.give(OPERATION, &place).await?;
         // What it was seen to run with before says nothing from here on.
         self.instance.set_consumed(None);
         let told = self.record.process.as_ref().map_or(Ok(false), os::hang_up);

@@ -27,6 +27,7 @@ use crate::adoption::{self, Remains};
 use crate::bundle::Bundles;
 use crate::component::{CONCURRENT_REVISIONS, Change, Component, Shared};
 use crate::delivery::secrets::SecretBase;
+use crate::isolation::Isolation;
 use crate::job::Jobs;
 use crate::ports::Ports;
 use crate::proxy::metrics::Metrics;
@@ -215,7 +216,8 @@ async fn begin(options: ProcessSurfaceOptions, stop: CancellationToken) -> PortR
     let root = options.root.clone();
     let fresh = options.identifiers.next().as_simple().to_string();
     let chosen = options.secret_folder.clone();
-    let (locked, surface, lock, secrets) = blocking(move || {
+    let (isolation, instance_ports) = (options.isolation.clone(), options.instance_ports.clone());
+    let (locked, surface, lock, secrets, isolation) = blocking(move || {
         // What workloads print and are given is nobody else's business.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         let lock = File::options().create(true).append(true).open(root.join("surface.lock"))?;
@@ -223,13 +225,15 @@ async fn begin(options: ProcessSurfaceOptions, stop: CancellationToken) -> PortR
         // The identifier is read, and made, by nobody but who holds the lock.
         let surface = if locked.is_ok() { surface_identifier(&root, fresh)? } else { fresh };
         let secrets = SecretBase::open(chosen.as_deref(), &root, &surface)?;
-        Ok((locked, surface, lock, secrets))
+        let isolation = Isolation::open(&isolation, &root, instance_ports)?;
+        Ok((locked, surface, lock, secrets, isolation))
     })
     .await
     .map_err(|error| failed(OPEN, "the surface's folder could not be used", error))?;
     locked?;
     Ok(Shared {
         secrets,
+        isolation,
         bundles: Bundles::new(&options.root, Arc::clone(&options.registry)),
         ports: Arc::new(Ports::new(options.instance_ports.clone())),
         options,

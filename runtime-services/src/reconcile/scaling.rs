@@ -161,3 +161,6 @@ impl Task for ScalingReconciler {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use runtime_domain::component::{ComponentSpec, RevisionId};
 use runtime_domain::deployment::{DeploymentStatus, Release, RuntimeDeployment};
-use runtime_domain::id::{EnvironmentId, TenantBindingId};
+use runtime_domain::id::EnvironmentId;
 use runtime_domain::metric::{MetricName, MetricQuery};
 use runtime_domain::refusal::{Refusal, Rule};
 use runtime_domain::rollout::GateCheck;
@@ -86,6 +86,10 @@ impl Relocation<'_> {
 
     /// Deploys to the target exactly what serves in the source, and waits until it is ready there.
     async fn replicate(&self) -> Result<Progress, StepError> {
+        // What is in flight in the source ends first: nothing else begins there.
+        if self.deployments.is_busy(self.scope, self.binding.environment_id()).await? {
+            return Ok(Progress::NotYet);
+        }
         let serving = self.serving().await?;
         let target = self.relocation.target_environment;
         let configuration = match self.deployments.configuration_in_force(self.scope, target).await {
@@ -149,11 +153,12 @@ impl Relocation<'_> {
 
     /// Lets the components of an environment answer at the source's endpoints, and waits until they are seen to.
     async fn switch(&self, to: EnvironmentId) -> Result<Progress, StepError> {
-        let handover = self.handover()?;
         let mut progress = Progress::Done;
-        for module in self.serving().await?.keys() {
-            let from = self.key(self.binding.environment_id(), module);
-            let to = self.key(to, module);
+        for (module, deployment) in self.serving().await? {
+            let Some(component) = deployment.release().components.get(&module) else { continue };
+            let handover = self.handover(component)?;
+            let from = self.key(self.binding.environment_id(), &module);
+            let to = self.key(to, &module);
             let answering = self.host.bounded("handover.answered_by", handover.answered_by(&from)).await?;
             // A component without an endpoint has no clients to send anywhere.
             if answering.is_none_or(|answering| answering == to) {
@@ -269,15 +274,15 @@ impl Relocation<'_> {
     /// The effect of the present stage. A stage that is come to again, by another try of the move, has effects of its own.
     fn effect(&self) -> EffectContext {
         let since = Span::between(Timestamp::UNIX_EPOCH, self.relocation.since).as_millis();
-        let this_try = self.binding.id().uuid().as_u128() ^ u128::from(since);
-        let ordinal = u32::from(self.relocation.stage as u8) + 1;
-        let this_try = TenantBindingId::from_uuid(uuid::Uuid::from_u128(this_try));
-        EffectContext { effect: EffectId::of(this_try, ordinal), fence: self.lease.token }
+        // The stage in the lowest three bits, and above them the time at which it was come to.
+        let ordinal = ((since << 3) | u64::from(self.relocation.stage as u8)) & u64::from(u32::MAX);
+        let ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
+        EffectContext { effect: EffectId::of(self.binding.id(), ordinal), fence: self.lease.token }
     }
 
-    fn handover(&self) -> PortResult<&dyn EndpointHandover> {
-        let ports = &self.host.ports().tenancy;
-        chosen(ports.handover.as_ref(), "tenancy.move", "endpoint_handover").map(|port| &**port)
+    fn handover(&self, component: &ComponentSpec) -> PortResult<&dyn EndpointHandover> {
+        let port = self.host.ports().tenancy.handover.get(&component.surface);
+        chosen(port, "tenancy.move", "endpoint_handover").map(|port| &**port)
     }
 
     fn surface(&self, component: &ComponentSpec) -> PortResult<&dyn ComputeSurface> {

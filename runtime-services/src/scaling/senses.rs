@@ -126,7 +126,7 @@ impl Senses {
         };
         let mut unsupported = None;
         for source in &self.host.ports().scaling_signals {
-            match self.answer(deadline, source.read(&query), &mut unsupported).await {
+            match self.answer(deadline, source.signal(&query), &mut unsupported).await {
                 Some(Ok(reading)) => return reading,
                 Some(Err(why)) => return Reading::Missing { why },
                 None => {}
@@ -167,7 +167,7 @@ impl Senses {
             answer = call => answer,
             () = self.host.ports().clock.sleep_until(deadline) => {
                 let message = format!("no answer within {PATIENCE}");
-                Err(PortError::new(PortErrorKind::TimedOut, "scaling_signals.read", message))
+                Err(PortError::new(PortErrorKind::TimedOut, "scaling_signals.signal", message))
             }
         };
         match answer {

@@ -10,8 +10,7 @@ use uuid::Uuid;
 use super::*;
 
 fn context() -> EffectContext {
-    let deployment = runtime_domain::id::DeploymentId::from_uuid(Uuid::from_u128(1));
-    EffectContext { effect: EffectId::of(deployment, 1), fence: FencingToken(1) }
+    EffectContext { effect: EffectId::of(environment(1), 1), fence: FencingToken(1) }
 }
 
 pub(super) fn tenant(number: u128) -> TenantId {

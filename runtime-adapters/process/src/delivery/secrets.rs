@@ -22,6 +22,7 @@ use runtime_domain::surface::{ComponentKey, RevisionSpec};
 use runtime_ports::secret_store::{SecretAccess, SecretSink, SecretStore, SecretValue};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
+use crate::isolation::give_secrets;
 use crate::state::{self, failed};
 
 /// Tells a workload where its files are.
@@ -47,7 +48,9 @@ impl SecretBase {
                 |memory| memory.join(format!("factory-runtime-{surface}")),
             ),
         };
-        private_folder(&base)?;
+        if base.symlink_metadata().is_ok() {
+            is_private(&base)?;
+        }
         Ok(Self(base))
     }
 
@@ -63,7 +66,7 @@ impl SecretBase {
 
     /// The folder of one instance.
     pub(crate) fn instance(&self, key: &ComponentKey, name: &str) -> SecretFolder {
-        SecretFolder(self.component(key).join(name))
+        SecretFolder { base: self.0.clone(), path: self.component(key).join(name) }
     }
 
     /// Removes the secrets of components that are not among these.
@@ -99,13 +102,16 @@ fn in_memory() -> Option<PathBuf> {
 
 /// Where one instance's secrets are.
 #[derive(Debug, Clone)]
-pub(crate) struct SecretFolder(PathBuf);
+pub(crate) struct SecretFolder {
+    base: PathBuf,
+    path: PathBuf,
+}
 
 impl SecretFolder {
     /// Where a revision's secrets are found by the workload, by binding: a file's path or a variable's name, each under what it is.
     pub(crate) fn places(&self, spec: &RevisionSpec) -> BTreeMap<SecretBindingId, (&'static str, String)> {
         let place = |secret: &DeliveredSecret| match (secret.delivery.file(), secret.delivery.variable()) {
-            (Some(file), _) => Some(("file", self.0.join(file).to_string_lossy().into_owned())),
+            (Some(file), _) => Some(("file", self.path.join(file).to_string_lossy().into_owned())),
             (None, Some(variable)) => Some(("variable", variable.as_str().to_owned())),
             (None, None) => None,
         };
@@ -126,14 +132,14 @@ impl SecretFolder {
         if spec.secrets.is_empty() {
             return Ok(given);
         }
-        private_folder(&self.0).map_err(refused)?;
+        self.make().map_err(refused)?;
         for secret in &spec.secrets {
             let vault = vault(operation, vaults, secret)?;
             let access = SecretAccess { tenant: spec.key.tenant, identity: secret.identity.clone() };
             if let Some(name) = secret.delivery.file() {
-                let path = self.0.join(name);
+                let path = self.path.join(name);
                 vault.deliver(&access, &secret.secret, Box::new(FileSink { operation, path })).await?;
-                given.folder = Some(self.0.clone());
+                given.folder = Some(self.path.clone());
             } else if let Some(name) = secret.delivery.variable() {
                 let kept = Arc::new(Mutex::new(None));
                 let sink = VariableSink { operation, name: name.clone(), kept: Arc::clone(&kept) };
@@ -145,9 +151,31 @@ impl SecretFolder {
         Ok(given)
     }
 
-    /// Removes everything.
+    /// Lets an instance that runs as another user read it.
+    pub(crate) fn lend(&self, user: u32) -> io::Result<()> {
+        if self.path.is_dir() { give_secrets(&self.path, user) } else { Ok(()) }
+    }
+
+    /// Makes the folder and those above it. Whoever removes another instance's may remove one of those meanwhile.
+    fn make(&self) -> io::Result<()> {
+        let made = private_folder(&self.base).and_then(|()| private_folder(&self.path));
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                private_folder(&self.base).and_then(|()| private_folder(&self.path))
+            }
+            made => made,
+        }
+    }
+
+    /// Removes everything, and the folders above it that hold nothing any more.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        state::remove_folder(&self.0)
+        state::remove_folder(&self.path)?;
+        for above in self.path.ancestors().skip(1).take_while(|above| above.starts_with(&self.base)) {
+            if fs::remove_dir(above).is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -236,12 +264,16 @@ impl SecretSink for VariableSink {
     }
 }
 
-/// Makes a folder for this user alone, and refuses one that somebody else made or can look into.
+/// Makes a folder for this user alone, and refuses one that somebody else made or can look into. Passing it is no looking.
 fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    is_private(path)
+}
+
+fn is_private(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     let is_own =
-        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o077 == 0;
+        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o066 == 0;
     if is_own {
         return Ok(());
     }
@@ -256,19 +288,41 @@ fn private_folder(path: &Path) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use runtime_domain::id::{EnvironmentId, TenantId};
+
     use super::*;
 
     #[test]
     fn a_base_that_others_can_look_into_is_refused() {
         let root = tempfile::tempdir().expect("a folder");
         let base = root.path().join("base");
-        SecretBase::open(Some(&base), root.path(), "s").expect("made");
+        private_folder(&base).expect("made");
+        SecretBase::open(Some(&base), root.path(), "s").expect("for this user alone");
         assert_eq!(fs::metadata(&base).expect("there").permissions().mode() & 0o777, 0o700);
         fs::set_permissions(&base, fs::Permissions::from_mode(0o750)).expect("changed");
         SecretBase::open(Some(&base), root.path(), "s").expect_err("others can look into it");
         fs::remove_dir(&base).expect("removed");
         std::os::unix::fs::symlink(root.path(), &base).expect("a link");
         SecretBase::open(Some(&base), root.path(), "s").expect_err("it is a link");
+    }
+
+    #[test]
+    fn the_last_instance_takes_the_folders_above_it_along() {
+        let root = tempfile::tempdir().expect("a folder");
+        let base = SecretBase::open(Some(&root.path().join("base")), root.path(), "s").expect("opened");
+        let key = ComponentKey {
+            tenant: TenantId::from_uuid(uuid::Uuid::nil()),
+            environment: EnvironmentId::from_uuid(uuid::Uuid::nil()),
+            module: "cart".parse().expect("a name"),
+        };
+        let (one, other) = (base.instance(&key, "one"), base.instance(&key, "other"));
+        one.make().expect("made");
+        other.make().expect("made");
+        one.remove().expect("removed");
+        assert!(other.path.is_dir() && !one.path.exists());
+        other.remove().expect("removed");
+        assert!(!root.path().join("base").exists());
+        other.remove().expect("nothing is left to remove");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, pidfd_open, pidfd_send_signal, prlimit};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -111,6 +111,17 @@ pub(crate) fn usage(processes: &[ProcessIdentity]) -> io::Result<Option<BTreeMap
         }
     }
     Ok(Some(found))
+}
+
+/// Memory that a process may allocate is limited here.
+pub(crate) const LIMITS_MEMORY: bool = true;
+
+/// Limits what a process, and each that it starts, may allocate from now on.
+pub(crate) fn limit_memory(identity: &ProcessIdentity, bytes: u64) -> io::Result<()> {
+    let pid = i32::try_from(identity.pid).ok().and_then(Pid::from_raw);
+    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    prlimit(pid, Resource::Data, limit)?;
+    Ok(())
 }
 
 /// Takes hold of a process, and only then checks who it is: what is held cannot be replaced by another any more.

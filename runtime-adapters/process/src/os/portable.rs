@@ -59,6 +59,14 @@ pub(crate) fn hang_up(identity: &ProcessIdentity) -> io::Result<bool> {
     }
 }
 
+/// Limits are set on processes that run on Linux only.
+pub(crate) const LIMITS_MEMORY: bool = false;
+
+/// Not done here.
+pub(crate) fn limit_memory(_identity: &ProcessIdentity, _bytes: u64) -> io::Result<()> {
+    Ok(())
+}
+
 /// Environments of other processes cannot be read here: nothing is found.
 pub(crate) fn marked(_surface: &str) -> io::Result<Vec<MarkedProcess>> {
     Ok(Vec::new())

@@ -9,9 +9,12 @@
 
 mod audit;
 mod bench;
+mod configuration;
 mod drift;
+mod environments;
 mod images;
 mod machine;
 mod manifests;
 mod rules;
+mod tenancy;
 mod workloads;
