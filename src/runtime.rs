@@ -13,15 +13,19 @@ use runtime_ports::metric::MetricSource;
 use runtime_ports::prober::HealthProber;
 use runtime_ports::publisher::EventPublisher;
 use runtime_ports::registry::ImageRegistry;
+use runtime_ports::secret_store::SecretStore;
 use runtime_ports::snapshots::SnapshotStore;
 use runtime_ports::store::Store;
 use runtime_ports::subscriber::Subscriber;
 use runtime_ports::surface::ComputeSurface;
+use runtime_services::audit::AuditService;
+use runtime_services::configuration::ConfigurationService;
 use runtime_services::deployments::DeploymentService;
 use runtime_services::environments::EnvironmentService;
 use runtime_services::health::HealthService;
 use runtime_services::inventory::InventoryService;
 use runtime_services::relay::{RelayService, SubscriberError};
+use runtime_services::secrets::SecretService;
 use runtime_services::tenancy::TenancyService;
 use runtime_services::{Host, HostOptions, Ports, Records, Services};
 use runtime_system::{SystemClock, UuidV7Generator};
@@ -73,9 +77,24 @@ impl Runtime {
         self.services.health()
     }
 
+    /// Configuration: publish, synchronise, who runs which.
+    pub fn configuration(&self) -> &ConfigurationService {
+        self.services.configuration()
+    }
+
     /// Tenant bindings.
     pub fn tenancy(&self) -> &TenancyService {
         self.services.tenancy()
+    }
+
+    /// Audits: whether the trail of who changed what is as it was written.
+    pub fn audit(&self) -> &AuditService {
+        self.services.audit()
+    }
+
+    /// Secret bindings: bind, rotate, abort, unbind.
+    pub fn secrets(&self) -> &SecretService {
+        self.services.secrets()
     }
 
     /// The relay: which streams of events are parked and why, and how they go on.
@@ -126,6 +145,7 @@ pub struct RuntimeBuilder {
     prober: Option<Arc<dyn HealthProber>>,
     metrics: Option<Arc<dyn MetricSource>>,
     jobs: Option<Arc<dyn JobRunner>>,
+    secret_stores: Vec<Arc<dyn SecretStore>>,
     publisher: Option<Arc<dyn EventPublisher>>,
     clock: Option<Arc<dyn Clock>>,
     ids: Option<Arc<dyn IdGenerator>>,
@@ -156,6 +176,12 @@ pub enum BuildError {
     TwoSurfaces {
         /// The kind.
         kind: runtime_domain::surface::SurfaceKind,
+    },
+    /// Two vaults are of one kind.
+    #[error("two vaults are of kind {kind:?}: give one of each")]
+    TwoVaults {
+        /// The kind.
+        kind: runtime_domain::secrets::VaultKind,
     },
     /// A subscriber was refused.
     #[error(transparent)]
@@ -233,6 +259,13 @@ impl RuntimeBuilder {
         self
     }
 
+    /// A vault; one of each kind. Without any, no secret can be bound. The surfaces must be given the same, to deliver from it.
+    #[must_use]
+    pub fn secret_store(mut self, vault: Arc<dyn SecretStore>) -> Self {
+        self.secret_stores.push(vault);
+        self
+    }
+
     /// Where events go.
     #[must_use]
     pub fn publisher(mut self, publisher: Arc<dyn EventPublisher>) -> Self {
@@ -272,7 +305,7 @@ impl RuntimeBuilder {
     /// The runtime.
     ///
     /// # Errors
-    /// A port without an adapter, by name, two surfaces of one kind, or a subscriber whose name is not one or taken.
+    /// A port without an adapter, by name, two surfaces or vaults of one kind, or a subscriber whose name is not one or taken.
     pub fn build(self) -> Result<Runtime, BuildError> {
         let mut surfaces: BTreeMap<_, Arc<dyn ComputeSurface>> = BTreeMap::new();
         for surface in self.surfaces {
@@ -284,6 +317,13 @@ impl RuntimeBuilder {
         if surfaces.is_empty() {
             return Err(BuildError::Missing { port: "a compute surface", method: "surface" });
         }
+        let mut secret_stores: BTreeMap<_, Arc<dyn SecretStore>> = BTreeMap::new();
+        for vault in self.secret_stores {
+            let kind = vault.kind();
+            if secret_stores.insert(kind, vault).is_some() {
+                return Err(BuildError::TwoVaults { kind });
+            }
+        }
         let ports = Ports {
             store: chosen(self.store, "the store", "store")?,
             records: self.records,
@@ -293,6 +333,7 @@ impl RuntimeBuilder {
             prober: chosen(self.prober, "the health prober", "prober")?,
             metrics: chosen(self.metrics, "the metric source", "metrics")?,
             jobs: chosen(self.jobs, "the job runner", "jobs")?,
+            secret_stores,
             publisher: chosen(self.publisher, "the event publisher", "publisher")?,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             ids: self.ids.unwrap_or_else(|| Arc::new(UuidV7Generator::new())),

@@ -16,10 +16,12 @@ use crate::surface::SurfaceKind;
 use crate::time::Span;
 use crate::value::{ModuleId, Name, Replicas, TextError, parsed_text};
 
+mod delivery;
 mod image;
 #[cfg(test)]
 mod tests;
 
+pub use delivery::{ConfigurationDelivery, ConfigurationReload};
 pub use image::{ImageDigest, ImageReference, PinnedImage};
 
 /// The version that people know a component by, such as `1.4.2`: 1 to 64 of letters, digits, `.`, `-`, `_` and `+`.
@@ -284,6 +286,9 @@ pub struct ComponentSpec {
     /// Plain environment variables. A secret never goes here (CFG-2, X-11).
     #[serde(default)]
     pub variables: BTreeMap<VariableName, String>,
+    /// How it gets its configuration, and how it takes a later version.
+    #[serde(default)]
+    pub configuration: ConfigurationDelivery,
     /// Tells whether an instance may be sent requests. Without one, an instance counts as ready once it runs and listens.
     #[serde(default)]
     pub readiness: Option<HttpProbeSpec>,

@@ -41,6 +41,7 @@
 mod checksum;
 mod command;
 mod decide;
+mod delivered;
 mod diff;
 mod effective;
 mod entry;
@@ -58,6 +59,7 @@ mod tests;
 
 pub use checksum::{Checksum, ChecksumError, ConfigVersion, ConsumerName};
 pub use command::{ConfigurationCommand, PublishConfiguration};
+pub use delivered::{DeliveredConfiguration, VariableError};
 pub use diff::{ConfigurationDiff, EntryChange};
 pub use effective::{EffectiveConfiguration, EffectiveEntry};
 pub use entry::{

@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! (none) ─► Bound ─► Requested ─► Distributing ◄─► Grace ─► Retiring ─► Bound
-//!             ▲        │    ▲          │                       │
-//!             │        ▼    │          │                       ▼
-//!             ├─ RotationFailed ◄──────┘ abort            Suspended ─► Bound or Retiring
+//!             ▲        │    ▲          │                       ▲
+//!             │        ▼    │          │ abort                 │
+//!             ├─ RotationFailed        └──────────────────────►│ ◄─► Suspended
 //!             └────────┴── abort          any of them ─► Unbound
 //! ```
 //!
 //! A rotation waits for the vault to make a new version (*Requested*), then until every consumer was seen on it (*Distributing*), then
 //! for the grace; a look at the consumers at or after its end makes the new version the current one, and the old one is retired in the
-//! vault (*Retiring*). Until then the old version stays valid, so that whoever still holds it goes on working.
+//! vault (*Retiring*). Until then the old version stays valid, so that whoever still holds it goes on working. A rotation that is called off
+//! while it is distributed leaves a new version that nobody is to use: that one is retired instead.
 //!
 //! | command | Bound | Requested | RotationFailed | Distributing | Grace | Retiring | Suspended | Unbound |
 //! |---|---|---|---|---|---|---|---|---|
@@ -47,6 +48,7 @@
 
 mod command;
 mod decide;
+mod delivered;
 mod event;
 mod evidence;
 mod evolve;
@@ -59,6 +61,7 @@ mod state;
 mod tests;
 
 pub use command::{BindSecret, RotateSecret, SecretCommand};
+pub use delivered::DeliveredSecret;
 pub use event::{SecretBound, SecretEvent};
 pub use evidence::BoundSecret;
 pub use record::SecretBindingRecord;

@@ -13,8 +13,10 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::component::{ComponentSpec, ImageDigest, RevisionId};
+use crate::component::{ComponentSpec, ConfigurationVersionRef, ImageDigest, RevisionId, SecretVersionRef};
+use crate::configuration::{ConfigVersion, DeliveredConfiguration};
 use crate::id::{DeploymentId, EnvironmentId, TenantId};
+use crate::secrets::DeliveredSecret;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Percent, RangeError};
 
@@ -123,6 +125,13 @@ pub struct EffectId {
     pub ordinal: u32,
 }
 
+impl EffectId {
+    /// Gives a revision a later version of its configuration in place. Numbered down from the end, where no rollout's own intentions come.
+    pub fn delivery(revision: &RevisionId, version: ConfigVersion) -> Self {
+        Self { deployment: revision.deployment, ordinal: u32::MAX - version.get() }
+    }
+}
+
 impl fmt::Display for EffectId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.deployment, self.ordinal)
@@ -143,6 +152,12 @@ pub struct RevisionSpec {
     pub revision: RevisionId,
     /// What it runs.
     pub component: ComponentSpec,
+    /// What it gets of the configuration version that the component's release tuple names; `None` where that names none.
+    #[serde(default)]
+    pub configuration: Option<DeliveredConfiguration>,
+    /// The secrets that it is given, of those that the component's release tuple names.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<DeliveredSecret>,
 }
 
 /// Where a component's traffic goes.
@@ -253,6 +268,13 @@ pub struct InstanceObservation {
     pub restarts: u32,
     /// Where its probes and requests go: `127.0.0.1:40123`, where the surface has such an address.
     pub address: Option<String>,
+    /// The configuration version that it was seen to run with: told by itself where it can tell, else what it was started with. `None`
+    /// where it has none, or where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigurationVersionRef>,
+    /// The secret versions that it was given; none where it has none, or where that is not known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<SecretVersionRef>,
 }
 
 /// One revision of a component, as observed.

@@ -15,6 +15,7 @@
 //! | [`prober`] | asking a workload over HTTP |
 //! | [`metric`] | what the traffic shows |
 //! | [`job`] | short tasks such as migrations |
+//! | [`secret_store`] | vaults: where secrets lie, in versions |
 //! | [`publisher`] | the event bus, outbound |
 //! | [`subscriber`] | consumers of events within the host |
 //! | [`clock`] | time and identifiers |
@@ -32,6 +33,7 @@ pub mod prober;
 pub mod publisher;
 pub mod registry;
 pub mod retention;
+pub mod secret_store;
 pub mod snapshots;
 pub mod store;
 pub mod subject;

@@ -21,6 +21,7 @@ use runtime_domain::value::{Name, Revision};
 use crate::PortResult;
 
 mod arrival;
+mod chain;
 mod commit;
 mod cursor;
 mod lease;
@@ -30,6 +31,7 @@ mod repository;
 mod shape;
 
 pub use arrival::{Arrivals, Watch};
+pub use chain::{ChainDigest, NotADigest};
 pub use commit::{
     AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, Facets,
     HistoryEntry, InboxEntry, StoredRecord, Wanted,

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use runtime_domain::component::RevisionId;
+use runtime_domain::configuration::DeliveredConfiguration;
 use runtime_domain::id::{EnvironmentId, TenantId};
 use runtime_domain::surface::{
     ComponentKey, ComponentObservation, EffectId, FencingToken, RevisionSpec, SurfaceCapabilities, Traffic,
@@ -32,6 +33,7 @@ pub struct EffectContext {
 /// - Traffic that is shifted is shifted atomically: no request sees half a table, and none is lost to the change itself.
 /// - Instances outlive the host process; a surface that starts again finds and adopts them.
 /// - An instance that ends by itself is started again, of the same revision, with back-off.
+/// - What a revision gets of its configuration is complete for each instance before that is started, however often it is started again.
 /// - Nothing outside the given tenant, environment and component is touched or shown.
 ///
 /// # Assumptions
@@ -74,6 +76,20 @@ pub trait ComputeSurface: Send + Sync + 'static {
         context: EffectContext,
         key: &ComponentKey,
         revision: &RevisionId,
+    ) -> PortResult<()>;
+
+    /// Gives the instances of an existing revision a later version of its configuration in place, as its component declares: what each has
+    /// is replaced as a whole, and it is told. Instances that are started from now on begin with it. A version that is not later than the
+    /// one that the revision has changes nothing. The fencing token is compared with those of other deliveries only: a rollout that goes on
+    /// meanwhile is another's work.
+    ///
+    /// [`Unsupported`](crate::PortErrorKind::Unsupported) where the component takes no configuration in place.
+    async fn deliver(
+        &self,
+        context: EffectContext,
+        key: &ComponentKey,
+        revision: &RevisionId,
+        configuration: &DeliveredConfiguration,
     ) -> PortResult<()>;
 
     /// What the surface sees of one component now. A component that was never applied is an observation without revisions.

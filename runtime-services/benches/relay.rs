@@ -154,6 +154,7 @@ async fn relayed(path: &std::path::Path, (aggregates, events): (u64, u64)) -> f6
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
         jobs: Arc::new(MockJobRunner::new()),
+        secret_stores: Default::default(),
         publisher: Arc::clone(&bus) as Arc<dyn EventPublisher>,
         clock: Arc::new(SystemClock::new()),
         ids: Arc::new(UuidV7Generator::new()),

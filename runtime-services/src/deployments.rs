@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use runtime_domain::aggregate::{Decision, EvidenceRef};
 use runtime_domain::calendar::{Activity, BreakGlass, Clearance};
 use runtime_domain::component::ImageReference;
+use runtime_domain::configuration::{PublishedConfiguration, RuntimeConfiguration};
 use runtime_domain::deployment::{
     DeployedVersion, DeploymentCommand, DeploymentEvent, DeploymentRefusal, DeploymentStatus, Release,
     RequestDeployment, RequestRollback, RuntimeDeployment,
@@ -19,15 +20,20 @@ use runtime_ports::store::{
     TenantStore,
 };
 
+use crate::configuration::Versions;
 use crate::environments::{AdmissionError, EnvironmentService};
 use crate::error::CommandError;
 use crate::existing::{self, TRIES};
 use crate::host::Host;
 use crate::manifest::{ManifestError, ReleaseManifest};
+use crate::secrets::SecretService;
 use crate::unit::{Done, Grounds, commit};
 
+mod secrets;
 mod standing;
 
+pub(crate) use secrets::Brought;
+use secrets::facts_of;
 use standing::{Standing, completed, retry_or_refuse};
 
 /// What goes wrong with a deployment's command.
@@ -56,12 +62,13 @@ pub struct Exceptions {
 pub struct DeploymentService {
     host: Host,
     environments: EnvironmentService,
+    secrets: SecretService,
 }
 
 impl DeploymentService {
-    /// The service of a host. `environments` answers whether an environment accepts deployments.
-    pub fn new(host: Host, environments: EnvironmentService) -> Self {
-        Self { host, environments }
+    /// The service of a host. `environments` answers whether an environment accepts deployments, `secrets` which versions components get.
+    pub fn new(host: Host, environments: EnvironmentService, secrets: SecretService) -> Self {
+        Self { host, environments, secrets }
     }
 
     /// Resolves a manifest's images, so that what is deployed is exactly what the registry holds now.
@@ -89,11 +96,13 @@ impl DeploymentService {
         })
     }
 
-    /// Asks for a rollout. Asking again for what is in flight or serves already gives that deployment and changes nothing.
+    /// Asks for a rollout. A release that carries a configuration version brings it with the code, to every one of its components.
+    ///
+    /// Asking again for what is in flight or serves already gives that deployment and changes nothing.
     ///
     /// # Errors
     /// The environment does not accept deployments (ENV-1, ENV-3), another deployment of a component is in flight (DEP-3), an image is
-    /// quarantined, or the plan cannot be made.
+    /// quarantined, the configuration that it carries is not in force, or the plan cannot be made.
     pub async fn request(
         &self,
         scope: &TenantScope,
@@ -120,6 +129,8 @@ impl DeploymentService {
             (exceptions.break_glass.map(taken), exceptions.release_hold.map(taken));
         for _ in 0..TRIES {
             let store = self.host.ports().store.for_tenant(scope);
+            let (release, carried) = carrying(&*store, environment, release.clone()).await?;
+            let (release, secret_facts) = self.with_secrets(scope, environment, release).await?;
             let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
             if let Some(same) = standing.brings(&release) {
                 let explanation = "this release is in flight or serves already".to_owned();
@@ -134,8 +145,9 @@ impl DeploymentService {
             let admission = self.admission(scope, environment).await?;
             let clearance = self.clearance(scope, environment, break_glass.clone()).await?;
             let mut request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
+            request.configuration = in_force(carried)?;
             request.hold_released = hold_released.clone();
-            let facts = request.evidence();
+            let facts = facts_of(request.evidence(), secret_facts);
             let decided = RuntimeDeployment::request(request, self.host.now());
             let decision = decided.map_err(CommandError::Refused)?;
             if let Some(done) = self.begin(&*store, &decision, &facts, &release).await? {
@@ -156,10 +168,13 @@ impl DeploymentService {
         release: Release,
     ) -> Result<DeploymentPreview, DeploymentError> {
         let store = self.host.ports().store.for_tenant(scope);
+        let (release, carried) = carrying(&*store, environment, release).await?;
+        let (release, _) = self.with_secrets(scope, environment, release).await?;
         let standing = Standing::of(&self.host, &*store, environment, release.components.keys()).await?;
         let admission = self.admission(scope, environment).await?;
         let clearance = self.clearance(scope, environment, None).await?;
-        let request = self.rollout(&*store, release, admission, clearance, &standing).await?;
+        let mut request = self.rollout(&*store, release, admission, clearance, &standing).await?;
+        request.configuration = in_force(carried)?;
         let decision = RuntimeDeployment::request(request, self.host.now());
         let events = decision.map_err(CommandError::Refused)?.events;
         let planned = events.into_iter().find_map(|event| match event {
@@ -458,6 +473,7 @@ impl DeploymentService {
             release,
             admission,
             clearance,
+            configuration: None,
             upstream,
             hold_released: None,
             previous: standing.points()?,
@@ -466,6 +482,35 @@ impl DeploymentService {
             surfaces: self.host.capabilities(),
         })
     }
+}
+
+/// The release with the configuration that it carries in every release tuple, and that version.
+async fn carrying(
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+    mut release: Release,
+) -> Result<(Release, Option<Loaded<RuntimeConfiguration>>), DeploymentError> {
+    let Some(id) = release.configuration_id else { return Ok((release, None)) };
+    let found = Versions::new(store).of(environment, id).await?;
+    let found = found.ok_or_else(|| CommandError::NotFound { what: format!("configuration {id}") })?;
+    for component in release.components.values_mut() {
+        let delivered = found.aggregate.delivered(&component.module, Some(store.scope().tenant()));
+        if component.configuration.variables
+            && let Err(why) = delivered.variables()
+        {
+            let module = component.module.clone();
+            return Err(CommandError::Refused(DeploymentRefusal::Undeliverable { module, why }));
+        }
+        component.tuple.configuration = Some(delivered.to_version_ref());
+    }
+    Ok((release, Some(found)))
+}
+
+fn in_force(
+    carried: Option<Loaded<RuntimeConfiguration>>,
+) -> Result<Option<PublishedConfiguration>, DeploymentError> {
+    let proof = carried.map(|loaded| loaded.aggregate.prove(loaded.revision)).transpose();
+    proof.map_err(|refusal| CommandError::Refused(refusal.into()))
 }
 
 fn not_admitted(environment: EnvironmentId, error: AdmissionError) -> DeploymentError {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use runtime_domain::id::{CorrelationId, HostId};
 use runtime_domain::scope::{Actor, OperatorScope};
+use runtime_domain::secrets::VaultKind;
 use runtime_domain::surface::{SurfaceCapabilities, SurfaceKind};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::clock::{Clock, IdGenerator};
@@ -14,6 +15,7 @@ use runtime_ports::metric::MetricSource;
 use runtime_ports::prober::HealthProber;
 use runtime_ports::publisher::EventPublisher;
 use runtime_ports::registry::ImageRegistry;
+use runtime_ports::secret_store::SecretStore;
 use runtime_ports::store::Store;
 use runtime_ports::surface::ComputeSurface;
 use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
@@ -40,6 +42,8 @@ pub struct Ports {
     pub metrics: Arc<dyn MetricSource>,
     /// Runs jobs.
     pub jobs: Arc<dyn JobRunner>,
+    /// The vaults, by kind; a host may have none, and then binds no secrets.
+    pub secret_stores: BTreeMap<VaultKind, Arc<dyn SecretStore>>,
     /// The event bus.
     pub publisher: Arc<dyn EventPublisher>,
     /// The time.
@@ -73,10 +77,15 @@ pub struct HostOptions {
     pub poll: Span,
     /// How often the inventory looks at a service that does not change.
     pub inventory_poll: Span,
+    /// How often a configuration in force that nobody is waited for is compared with what runs.
+    pub configuration_poll: Span,
     /// How long to look for new work at the most, where nothing announces it.
     pub idle: Span,
     /// How long one call of a port may take before its outcome counts as unknown. Unpacking a large image is one call.
     pub call_timeout: Span,
+    /// How long a rotation's new version may take until every consumer was seen on it. Then the rotation is called off, and the old version
+    /// stays.
+    pub rotation_deadline: Span,
     /// How long shutting down waits for work in flight before it is handed back.
     pub drain: Span,
     /// How long what is kept beside the aggregates is kept.
@@ -93,8 +102,10 @@ impl Default for HostOptions {
             delivery_attempts: 5,
             poll: Span::from_millis(250),
             inventory_poll: Span::from_secs(1),
+            configuration_poll: Span::from_secs(5),
             idle: Span::from_secs(1),
             call_timeout: Span::from_secs(300),
+            rotation_deadline: Span::from_secs(3_600),
             drain: Span::from_secs(10),
             retention: Retention::default(),
         }

@@ -13,13 +13,16 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what a caller may ask | [`environments`], [`deployments`], [`inventory`], [`health`], [`tenancy`] |
+//! | what a caller may ask | [`environments`], [`deployments`], [`configuration`], [`secrets`], [`inventory`], [`health`], [`tenancy`] |
 //! | what happens by itself | `reconcile/` |
 //! | leases, fairness, draining | `worker.rs` |
+//! | whether the audit trail is what was written | [`audit`] |
 //! | how events leave, who subscribes, what is parked | [`relay`] |
 //! | what is kept for a time, and how it goes | [`records`], `upkeep.rs`, `health/recorder.rs` |
 //! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
 
+pub mod audit;
+pub mod configuration;
 pub mod deployments;
 pub mod environments;
 pub mod error;
@@ -29,6 +32,7 @@ pub mod inventory;
 pub mod manifest;
 pub mod records;
 pub mod relay;
+pub mod secrets;
 pub mod services;
 pub mod tenancy;
 

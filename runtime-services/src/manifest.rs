@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use runtime_domain::component::{
-    ComponentSpec, ComponentType, HttpProbeSpec, ImageReference, JobSpec, PinnedImage, ReleaseReference,
-    ReleaseTuple, VariableName, Version,
+    ComponentSpec, ComponentType, ConfigurationDelivery, HttpProbeSpec, ImageReference, JobSpec, PinnedImage,
+    ReleaseReference, ReleaseTuple, VariableName, Version,
 };
 use runtime_domain::deployment::Release;
+use runtime_domain::id::ConfigurationId;
 use runtime_domain::rollout::gate::{ApprovalCheck, MetricCheck, ProbeCheck};
 use runtime_domain::rollout::{DeploymentStrategy, GateCheck, GatePoint, GateSpec, RolloutLimits};
 use runtime_domain::surface::SurfaceKind;
@@ -34,6 +35,9 @@ pub struct ReleaseManifest {
     /// How long it may take and how much may go wrong.
     #[serde(default)]
     pub limits: RolloutLimits,
+    /// The configuration version that it carries to every one of its components; none where it is not said.
+    #[serde(default)]
+    pub configuration: Option<ConfigurationId>,
 }
 
 /// A component as it is written down.
@@ -59,6 +63,9 @@ pub struct ComponentManifest {
     /// Plain environment variables, never a secret.
     #[serde(default)]
     pub variables: BTreeMap<VariableName, String>,
+    /// How it gets its configuration, and how it takes a later version; as a file and variables, by a restart, where it is not said.
+    #[serde(default)]
+    pub configuration: ConfigurationDelivery,
     /// Tells whether an instance may be sent requests.
     #[serde(default)]
     pub readiness: Option<HttpProbeSpec>,
@@ -207,7 +214,7 @@ impl ReleaseManifest {
             strategy: self.strategy.clone(),
             gates: gates.collect::<Result<_, ManifestError>>()?,
             limits: self.limits.clone(),
-            configuration_id: None,
+            configuration_id: self.configuration,
         })
     }
 }
@@ -228,6 +235,7 @@ impl ComponentManifest {
             replicas: self.replicas,
             arguments: self.arguments.clone(),
             variables: self.variables.clone(),
+            configuration: self.configuration.clone(),
             readiness: self.readiness.clone(),
             liveness: self.liveness.clone(),
             termination_grace: self.termination_grace,

@@ -1,13 +1,17 @@
 //! What happens by itself: one reconciler per kind of aggregate that acts on the world.
 
+mod configuration;
 mod deployment;
 mod environment;
 mod inventory;
+mod secrets;
 mod tenancy;
 
+pub(crate) use configuration::ConfigurationReconciler;
 pub(crate) use deployment::DeploymentReconciler;
 pub(crate) use environment::EnvironmentReconciler;
 pub(crate) use inventory::InventoryReconciler;
+pub(crate) use secrets::SecretReconciler;
 pub(crate) use tenancy::TenancyReconciler;
 
 use std::error::Error;

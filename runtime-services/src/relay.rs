@@ -42,7 +42,7 @@ use crate::worker::{self, PassError, Passed, Task};
 use circuit::Circuit;
 use destination::{Delivered, Destination, Kind, spread};
 
-mod circuit;
+pub(crate) mod circuit;
 mod deduplicated;
 mod destination;
 

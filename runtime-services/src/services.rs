@@ -6,13 +6,19 @@ use runtime_ports::subscriber::Subscriber;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::AuditService;
+use crate::configuration::ConfigurationService;
 use crate::deployments::DeploymentService;
 use crate::environments::EnvironmentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
-use crate::reconcile::{DeploymentReconciler, EnvironmentReconciler, InventoryReconciler, TenancyReconciler};
+use crate::reconcile::{
+    ConfigurationReconciler, DeploymentReconciler, EnvironmentReconciler, InventoryReconciler,
+    SecretReconciler, TenancyReconciler,
+};
 use crate::relay::{RelayService, SubscriberError};
+use crate::secrets::SecretService;
 use crate::tenancy::TenancyService;
 use crate::upkeep;
 use crate::worker::{self, Task};
@@ -25,24 +31,43 @@ pub struct Services {
     deployments: DeploymentService,
     inventory: InventoryService,
     health: HealthService,
+    configuration: ConfigurationService,
     tenancy: TenancyService,
+    secrets: SecretService,
     relay: RelayService,
+    audit: AuditService,
 }
 
 impl Services {
     /// The services of a host, whose events also go to these subscribers.
     ///
     /// # Errors
-    /// A subscriber's name is not one, or taken: `bus`, `inventory` and `health` are.
+    /// A subscriber's name is not one, or taken: `bus`, `inventory`, `health` and `configuration` are.
     pub fn new(host: Host, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Self, SubscriberError> {
         let environments = EnvironmentService::new(host.clone());
-        let deployments = DeploymentService::new(host.clone(), environments.clone());
+        let secrets = SecretService::new(host.clone(), environments.clone());
+        let deployments = DeploymentService::new(host.clone(), environments.clone(), secrets.clone());
         let inventory = InventoryService::new(host.clone(), deployments.clone());
         let health = HealthService::new(host.clone(), inventory.clone());
+        let configuration =
+            ConfigurationService::new(host.clone(), environments.clone(), deployments.clone());
         let tenancy = TenancyService::new(host.clone());
-        let contexts: [Arc<dyn Subscriber>; 2] = [Arc::new(inventory.clone()), Arc::new(health.clone())];
+        let contexts: [Arc<dyn Subscriber>; 3] =
+            [Arc::new(inventory.clone()), Arc::new(health.clone()), Arc::new(configuration.clone())];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
-        Ok(Self { host, environments, deployments, inventory, health, tenancy, relay })
+        let audit = AuditService::new(host.clone());
+        Ok(Self {
+            host,
+            audit,
+            environments,
+            deployments,
+            inventory,
+            health,
+            configuration,
+            tenancy,
+            secrets,
+            relay,
+        })
     }
 
     /// The host.
@@ -70,9 +95,24 @@ impl Services {
         &self.health
     }
 
+    /// Configuration.
+    pub fn configuration(&self) -> &ConfigurationService {
+        &self.configuration
+    }
+
     /// Tenant bindings.
     pub fn tenancy(&self) -> &TenancyService {
         &self.tenancy
+    }
+
+    /// Proof that the audit trail is what was written.
+    pub fn audit(&self) -> &AuditService {
+        &self.audit
+    }
+
+    /// Secret bindings.
+    pub fn secrets(&self) -> &SecretService {
+        &self.secrets
     }
 
     /// The relay: what is parked, and how it goes on.
@@ -83,11 +123,18 @@ impl Services {
     /// Reconciles and relays until `stop` is cancelled, then drains what is in flight and returns.
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
-        let tasks: [Arc<dyn Task>; 4] = [
+        let tasks: [Arc<dyn Task>; 6] = [
             Arc::new(EnvironmentReconciler::new(host.clone(), self.deployments.clone())),
-            Arc::new(DeploymentReconciler::new(host.clone())),
+            Arc::new(DeploymentReconciler::new(host.clone(), self.secrets.clone())),
             Arc::new(InventoryReconciler::new(host.clone())),
+            Arc::new(ConfigurationReconciler::new(host.clone(), self.configuration.clone())),
             Arc::new(TenancyReconciler::new(host.clone(), self.tenancy.clone())),
+            Arc::new(SecretReconciler::new(
+                host.clone(),
+                self.secrets.clone(),
+                self.deployments.clone(),
+                self.environments.clone(),
+            )),
         ];
         let mut workers = JoinSet::new();
         for task in tasks {

@@ -54,6 +54,7 @@ pub(crate) fn host(clock: &DrivenClock, records: Records) -> Host {
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
         jobs: Arc::new(MockJobRunner::new()),
+        secret_stores: BTreeMap::new(),
         publisher: Arc::new(InProcessBus::new()),
         clock: Arc::new(clock.clone()),
         ids: Arc::new(ids),

@@ -7,8 +7,8 @@ use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    AggregateWrite, Commit, CommitError, EvidenceCheck, Expected, Facets, HistoryEntry, InboxEntry, Lease,
-    Loaded, Repository, TenantStore, Wanted,
+    AggregateWrite, ChainDigest, Commit, CommitError, EvidenceCheck, Expected, Facets, HistoryEntry,
+    InboxEntry, Lease, Loaded, Repository, TenantStore, Wanted,
 };
 use runtime_ports::{PortError, PortErrorKind};
 
@@ -89,8 +89,7 @@ pub(crate) fn prepare<A: Aggregate>(
     grounds: Grounds<'_>,
     now: Timestamp,
 ) -> Result<(Commit, Loaded<A>), PortError> {
-    let (write, aggregate, sequence) = write(host, scope, before, decision, now)?;
-    let after = Loaded { aggregate, revision: write.expected.result(), sequence };
+    let (write, after) = write(host, scope, before, decision, now)?;
     let commit = Commit {
         writes: vec![write],
         evidence: grounds.evidence,
@@ -106,27 +105,32 @@ fn write<A: Aggregate>(
     before: Option<Loaded<A>>,
     decision: &Decision<A::Event>,
     now: Timestamp,
-) -> Result<(AggregateWrite, A, u64), PortError> {
-    let (state, expected, mut sequence) = match before {
-        Some(loaded) => (Some(loaded.aggregate), Expected::At(loaded.revision), loaded.sequence),
-        None => (None, Expected::Absent, 0),
+) -> Result<(AggregateWrite, Loaded<A>), PortError> {
+    let (state, expected, mut sequence, mut digest) = match before {
+        Some(Loaded { aggregate, revision, sequence, digest }) => {
+            (Some(aggregate), Expected::At(revision), sequence, digest)
+        }
+        None => (None, Expected::Absent, 0, ChainDigest::GENESIS),
     };
     let misapplied = |message: String| PortError::new(PortErrorKind::Internal, "unit.write", message);
     let after = A::evolve_all(state, decision.events.iter().map(|event| (event, now)))
         .map_err(|error| misapplied(error.to_string()))?
         .ok_or_else(|| misapplied("a decision without events has nothing to write".to_owned()))?;
+    let key = Repository::<A>::key(after.uuid());
     let mut history = Vec::with_capacity(decision.events.len());
     let mut outbox = Vec::new();
     for event in &decision.events {
         sequence += 1;
-        let entry = entry(host, scope, event, sequence, &decision.explanation, now)?;
+        let mut entry = entry(host, scope, event, sequence, &decision.explanation, now)?;
+        digest = digest.then(scope.tenant(), key, &entry);
+        entry.digest = digest;
         if let Some(version) = event.published() {
             outbox.push(published(host, scope, &after, &entry, version)?);
         }
         history.push(entry);
     }
     let write = AggregateWrite {
-        key: Repository::<A>::key(after.uuid()),
+        key,
         expected,
         record: Repository::record(&after)?,
         facets: Facets {
@@ -139,7 +143,8 @@ fn write<A: Aggregate>(
         outbox,
         wake_at: after.wake_at(),
     };
-    Ok((write, after, sequence))
+    let revision = expected.result();
+    Ok((write, Loaded { aggregate: after, revision, sequence, digest }))
 }
 
 fn entry<E: DomainEvent>(
@@ -164,6 +169,7 @@ fn entry<E: DomainEvent>(
         correlation: scope.correlation(),
         causation: scope.causation(),
         explanation: explanation.to_owned(),
+        digest: ChainDigest::GENESIS,
     })
 }
 

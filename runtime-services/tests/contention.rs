@@ -125,6 +125,7 @@ fn service(store: &SlowStore) -> EnvironmentService {
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
         jobs: Arc::new(MockJobRunner::new()),
+        secret_stores: Default::default(),
         publisher: Arc::new(MockEventPublisher::new()),
         clock: Arc::new(clock),
         ids: Arc::new(UuidV7Generator::default()),

@@ -19,7 +19,8 @@ use runtime_domain::value::{ModuleId, Revision};
 use runtime_ports::health_results::HealthRecord;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    AggregateKey, AggregateWrite, Commit, Expected, Facets, HistoryEntry, StoredAggregate, StoredRecord,
+    AggregateKey, AggregateWrite, ChainDigest, Commit, Expected, Facets, HistoryEntry, StoredAggregate,
+    StoredRecord,
 };
 use runtime_ports::subject::{KeptName, Subject};
 use uuid::Uuid;
@@ -318,7 +319,7 @@ impl Draft {
 fn history_entry(key: AggregateKey, sequence: u64) -> HistoryEntry {
     // Off the whole second, so that a store that drops the fraction is noticed.
     let at = Span::from_millis(sequence * 1_001).after(Timestamp::UNIX_EPOCH);
-    HistoryEntry {
+    let entry = HistoryEntry {
         sequence,
         id: EventId::from_uuid(Uuid::from_u128(key.id.as_u128() ^ (u128::from(sequence) << 64))),
         event: "Sampled".to_owned(),
@@ -328,5 +329,8 @@ fn history_entry(key: AggregateKey, sequence: u64) -> HistoryEntry {
         correlation: CorrelationId::from_uuid(numbered(7, sequence)),
         causation: sequence.is_multiple_of(2).then(|| event(sequence)),
         explanation: format!("entry {sequence}, because the trial says so"),
-    }
+        digest: ChainDigest::GENESIS,
+    };
+    // Of this entry alone: a store keeps digests as they are, and judges none.
+    HistoryEntry { digest: ChainDigest::GENESIS.then(tenant(1), key, &entry), ..entry }
 }

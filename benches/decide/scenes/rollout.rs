@@ -40,6 +40,7 @@ fn component(module: &ModuleId, version: u64) -> ComponentSpec {
         replicas: Replicas::new(3).unwrap(),
         arguments: Vec::new(),
         variables: BTreeMap::new(),
+        configuration: Default::default(),
         readiness: None,
         liveness: None,
         termination_grace: Span::from_secs(10),
@@ -68,6 +69,7 @@ fn request() -> RequestDeployment {
         },
         admission: provisioned().admit(Revision(3), None).unwrap(),
         clearance: provisioned().clear(Activity::Deployment, Revision(3), at(0), None).unwrap(),
+        configuration: None,
         upstream: Vec::new(),
         hold_released: None,
         previous: Vec::new(),
@@ -106,6 +108,8 @@ fn observed(version: &DeployedVersion) -> ComponentObservation {
         state: InstanceState::Ready,
         restarts: 0,
         address: None,
+        secrets: Default::default(),
+        configuration: None,
     };
     let revision = RevisionObservation {
         image: ImageDigest::new(&format!("sha256:{:064x}", 1)).unwrap(),

@@ -13,6 +13,8 @@ CREATE TABLE aggregates (
     created     bigint  NOT NULL,
     revision    bigint  NOT NULL,
     sequence    bigint  NOT NULL,
+    -- That of the newest entry of its history.
+    digest      bytea   NOT NULL,
     schema      integer NOT NULL,
     environment uuid    NOT NULL,
     status      text    COLLATE "C" NOT NULL,
@@ -77,6 +79,7 @@ CREATE TABLE history (
     correlation uuid   NOT NULL,
     causation   uuid,
     explanation text   NOT NULL,
+    digest      bytea  NOT NULL,
     PRIMARY KEY (tenant, kind, id, sequence)
 );
 

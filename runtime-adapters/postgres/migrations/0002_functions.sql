@@ -9,14 +9,14 @@ CREATE TYPE lease_row AS (topic text COLLATE "C", kind text COLLATE "C", id uuid
 CREATE TYPE evidence_row AS (kind text COLLATE "C", id uuid, revision bigint, is_exact boolean);
 CREATE TYPE write_row AS (
     place integer, kind text COLLATE "C", id uuid, replaced_revision bigint, replaced_sequence bigint, revision bigint, sequence bigint,
-    schema integer, environment uuid, status text, wake_at bigint, publishes boolean, facets uuid, body text
+    digest bytea, schema integer, environment uuid, status text, wake_at bigint, publishes boolean, facets uuid, body text
 );
 -- `write` is the place of the write that they are of.
 CREATE TYPE module_row AS (write integer, kind text COLLATE "C", id uuid, module text COLLATE "C");
 CREATE TYPE claim_row AS (place integer, write integer, kind text COLLATE "C", id uuid, space uuid, key text COLLATE "C", shared boolean);
 CREATE TYPE history_row AS (
     kind text COLLATE "C", id uuid, sequence bigint, event_id uuid, event text, body text, at text, actor text, correlation uuid, causation uuid,
-    explanation text
+    explanation text, digest bytea
 );
 CREATE TYPE outbox_row AS (kind text COLLATE "C", id uuid, sequence bigint, event_id uuid, event_type text, envelope text);
 
@@ -133,15 +133,16 @@ BEGIN
 
     WITH standing AS (
         INSERT INTO aggregates AS a (
-            tenant, kind, id, created, revision, sequence, schema, environment, status, facets, replaced_revision, replaced_sequence, body
+            tenant, kind, id, created, revision, sequence, digest, schema, environment, status, facets, replaced_revision,
+            replaced_sequence, body
         )
-        SELECT asked_tenant, w.kind, w.id, number + w.place, w.revision, w.sequence, w.schema, w.environment, w.status, w.facets,
+        SELECT asked_tenant, w.kind, w.id, number + w.place, w.revision, w.sequence, w.digest, w.schema, w.environment, w.status, w.facets,
             w.replaced_revision, w.replaced_sequence, w.body
         FROM unnest(writes) AS w
         WHERE pg_advisory_xact_lock_shared(aggregate_lock(w.id)) IS NOT NULL
         ON CONFLICT (tenant, kind, id) DO UPDATE
-        SET revision = excluded.revision, sequence = excluded.sequence, schema = excluded.schema, environment = excluded.environment,
-            status = excluded.status, facets = excluded.facets, replaced_revision = excluded.replaced_revision,
+        SET revision = excluded.revision, sequence = excluded.sequence, digest = excluded.digest, schema = excluded.schema,
+            environment = excluded.environment, status = excluded.status, facets = excluded.facets, replaced_revision = excluded.replaced_revision,
             replaced_sequence = excluded.replaced_sequence, replaced_facets = a.facets, body = excluded.body
         WHERE a.revision = excluded.replaced_revision AND a.sequence = excluded.replaced_sequence
         RETURNING a.id, a.facets, a.replaced_revision, a.replaced_sequence, a.replaced_facets
@@ -152,7 +153,8 @@ BEGIN
         FROM standing
     ), remembered AS (
         INSERT INTO history
-        SELECT asked_tenant, h.kind, h.id, h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation
+        SELECT asked_tenant, h.kind, h.id, h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation,
+            h.digest
         FROM judged, unnest(histories) AS h WHERE legal = cardinality(writes)
     ), sent AS (
         INSERT INTO outbox
@@ -236,12 +238,12 @@ BEGIN
 END $$;
 
 CREATE FUNCTION load(asked_tenant uuid, asked_kind text, asked_id uuid)
-    RETURNS TABLE (revision bigint, sequence bigint, schema integer, body text, wake_at bigint)
+    RETURNS TABLE (revision bigint, sequence bigint, schema integer, body text, wake_at bigint, digest bytea)
     LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
-    RETURN QUERY SELECT a.revision, a.sequence, a.schema, a.body, w.due_at
+    RETURN QUERY SELECT a.revision, a.sequence, a.schema, a.body, w.due_at, a.digest
         FROM aggregates AS a
         LEFT JOIN work AS w ON w.tenant = a.tenant AND w.kind = a.kind AND w.id = a.id AND w.topic = 'work'
         WHERE a.tenant = asked_tenant AND a.kind = asked_kind AND a.id = asked_id;
@@ -252,12 +254,12 @@ END $$;
 CREATE FUNCTION list(
     asked_tenant uuid, asked_kind text, asked_environment uuid, asked_statuses text[], asked_module text, due_from bigint, due_before bigint,
     ordering text, after_due bigint, after bigint, most bigint
-) RETURNS TABLE (id uuid, revision bigint, sequence bigint, schema integer, body text, wake_at bigint, created bigint)
+) RETURNS TABLE (id uuid, revision bigint, sequence bigint, schema integer, body text, wake_at bigint, digest bytea, created bigint)
     LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
     RETURN QUERY EXECUTE concat(
-        'SELECT a.id, a.revision, a.sequence, a.schema, a.body, w.due_at, a.created FROM aggregates AS a
+        'SELECT a.id, a.revision, a.sequence, a.schema, a.body, w.due_at, a.digest, a.created FROM aggregates AS a
          LEFT JOIN work AS w ON w.tenant = a.tenant AND w.kind = a.kind AND w.id = a.id AND w.topic = ''work''
          WHERE a.tenant = $1 AND a.kind = $2',
         -- What is repeated tells which indexes fit.
@@ -280,13 +282,14 @@ END $$;
 
 CREATE FUNCTION read_history(asked_tenant uuid, asked_kind text, asked_id uuid, after bigint, most bigint)
     RETURNS TABLE (
-        sequence bigint, event_id uuid, event text, body text, at text, actor text, correlation uuid, causation uuid, explanation text
+        sequence bigint, event_id uuid, event text, body text, at text, actor text, correlation uuid, causation uuid, explanation text,
+        digest bytea
     ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
     RETURN QUERY
-        SELECT h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation
+        SELECT h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation, h.digest
         FROM history AS h
         WHERE h.tenant = asked_tenant AND h.kind = asked_kind AND h.id = asked_id AND h.sequence > after
         ORDER BY h.sequence LIMIT most;

@@ -196,6 +196,7 @@ impl<'c> Rows<'c> {
             replaced_sequence: number(first.history.first().map_or(0, |entry| entry.sequence)) - 1,
             revision: number(last.expected.result().0),
             sequence: number(last.history.last().map_or(0, |entry| entry.sequence)),
+            digest: last.history.last().map_or(&[], |entry| entry.digest.as_bytes()),
             schema: i32::from(last.record.schema),
             environment: last.facets.environment.uuid(),
             status: &last.facets.status,
@@ -236,6 +237,7 @@ impl<'c> Rows<'c> {
             correlation: entry.correlation.uuid(),
             causation: entry.causation.map(|event| event.uuid()),
             explanation: &entry.explanation,
+            digest: entry.digest.as_bytes(),
         }));
         self.events.extend(write.outbox.iter().map(|event| OutboxRow {
             kind,

@@ -43,6 +43,7 @@ pub(crate) struct WriteRow<'c> {
     pub(crate) replaced_sequence: i64,
     pub(crate) revision: i64,
     pub(crate) sequence: i64,
+    pub(crate) digest: &'c [u8],
     pub(crate) schema: i32,
     pub(crate) environment: Uuid,
     pub(crate) status: &'c str,
@@ -89,6 +90,7 @@ pub(crate) struct HistoryRow<'c> {
     pub(crate) correlation: Uuid,
     pub(crate) causation: Option<Uuid>,
     pub(crate) explanation: &'c str,
+    pub(crate) digest: &'c [u8],
 }
 
 #[derive(Debug, ToSql)]

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use runtime_ports::{PortError, PortResult};
 
 use crate::component::{Component, Shared};
+use crate::delivery;
 use crate::instance::{Instance, instance_name};
 use crate::os::{self, MarkedProcess, Process};
 use crate::state::{self, ComponentFolder, ComponentRecord, InstanceRecord, failed};
@@ -90,8 +91,11 @@ fn component(shared: &Arc<Shared>, record: ComponentRecord, marked: &[MarkedProc
         }
         state::write(&path, &known).map_err(damaged(&path))?;
         let instance = Arc::new(Instance::new(Arc::clone(&instance.spec), known.number, known.restarts));
+        instance.want(revision.configuration());
         instances.push((instance, Found { record: known, process }));
     }
+    let names: Vec<String> = instances.iter().map(|(instance, _)| instance.name.clone()).collect();
+    delivery::keep_only(&folder.deliveries(), &names).map_err(damaged(&folder.deliveries()))?;
     Ok(Remains { component, instances })
 }
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use runtime_domain::component::RevisionId;
+use runtime_domain::component::{ConfigurationReload, RevisionId};
+use runtime_domain::configuration::DeliveredConfiguration;
 use runtime_domain::surface::{
     ComponentKey, ComponentObservation, EffectId, RevisionObservation, RevisionSpec, SurfaceKind, Traffic,
 };
@@ -22,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::ProcessSurfaceOptions;
 use crate::bundle::{self, Bundles};
+use crate::delivery::{DeliveryFolder, Parcel};
 use crate::instance::Instance;
 use crate::os::SURFACE_VARIABLE;
 use crate::ports::Ports;
@@ -55,6 +58,7 @@ pub(crate) enum Change {
     Scale { revision: RevisionId, replicas: u16 },
     Shift { traffic: Traffic },
     Retire { revision: RevisionId },
+    Deliver { revision: RevisionId, configuration: Box<DeliveredConfiguration> },
 }
 
 impl Change {
@@ -64,6 +68,7 @@ impl Change {
             Self::Scale { .. } => "surface.scale",
             Self::Shift { .. } => "surface.shift_traffic",
             Self::Retire { .. } => "surface.retire",
+            Self::Deliver { .. } => "surface.deliver",
         }
     }
 
@@ -145,6 +150,8 @@ impl Component {
             // An image that is missing or damaged is refused before anything is wanted of it.
             let unpacked = self.shared.bundles.ensure(operation, &spec.component.tuple.image).await?;
             bundle::command_line(operation, &unpacked, &spec.component.arguments)?;
+            // So is what could not be delivered.
+            Parcel::of(operation, spec, spec.configuration.as_ref(), &DeliveryFolder::new(PathBuf::new()))?;
         }
         let mut record = self.record.lock().await;
         if self.torn_down.load(Ordering::SeqCst) {
@@ -153,8 +160,13 @@ impl Component {
         }
         let mut next = record.clone();
         let mut listener = None;
-        if next.admit(operation, context.effect, context.fence, &change.fingerprint()?)? == Admitted::Perform
-        {
+        let admitted = match &change {
+            Change::Deliver { .. } => {
+                next.admit_delivery(operation, context.fence).map(|()| Admitted::Perform)?
+            }
+            _ => next.admit(operation, context.effect, context.fence, &change.fingerprint()?)?,
+        };
+        if admitted == Admitted::Perform {
             if matches!(change, Change::Apply { .. }) && self.proxy.port().is_none() {
                 let bound = self.bind(operation, next.endpoint_port).await?;
                 next.endpoint_port = bound.local_addr().ok().map(|address| address.port());
@@ -193,16 +205,19 @@ impl Component {
             };
             let spec = Arc::new(revision.spec.clone());
             for number in missing {
-                self.begin(Arc::new(Instance::new(Arc::clone(&spec), number, 0)), None);
+                let instance = Instance::new(Arc::clone(&spec), number, 0);
+                instance.want(revision.configuration());
+                self.begin(Arc::new(instance), None);
             }
         }
         for instance in self.instances().values() {
             let wanted = record
                 .revisions
                 .get(instance.revision())
-                .is_some_and(|revision| revision.instances.contains(&instance.number));
-            if !wanted {
-                instance.stop.cancel();
+                .filter(|revision| revision.instances.contains(&instance.number));
+            match wanted {
+                Some(revision) => instance.want(revision.configuration()),
+                None => instance.stop.cancel(),
             }
         }
         *self.routed.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -486,6 +501,19 @@ fn change_record(record: &mut ComponentRecord, effect: EffectId, change: Change)
                 record.traffic_effect = Some(effect);
             }
             record.retire(&revision);
+        }
+        Change::Deliver { revision, configuration } => {
+            let found = record.revisions.get_mut(&revision).filter(|found| !found.retiring);
+            let found = found.ok_or_else(|| absent(&revision))?;
+            let declared = &found.spec.component.configuration;
+            if declared.reload != ConfigurationReload::Signal {
+                let message =
+                    format!("{revision} takes no configuration in place: bring it as a new revision");
+                return Err(PortError::new(PortErrorKind::Unsupported, operation, message));
+            }
+            // What could not be given to an instance is refused before anything is wanted of it.
+            Parcel::of(operation, &found.spec, Some(&configuration), &DeliveryFolder::new(PathBuf::new()))?;
+            found.deliver(*configuration);
         }
     }
     Ok(())

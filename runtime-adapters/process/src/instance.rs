@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use runtime_domain::component::RevisionId;
+use runtime_domain::component::{ConfigurationVersionRef, RevisionId};
+use runtime_domain::configuration::DeliveredConfiguration;
+use runtime_domain::secrets::DeliveredSecret;
 use runtime_domain::surface::{InstanceObservation, InstanceState, RevisionSpec};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::proxy::upstream::Upstream;
@@ -18,6 +21,8 @@ pub(crate) struct Instance {
     pub(crate) number: u64,
     pub(crate) spec: Arc<RevisionSpec>,
     view: Mutex<View>,
+    /// What it should have of its configuration.
+    wanted: watch::Sender<Option<Arc<DeliveredConfiguration>>>,
     /// Set when it should drain and stop for good.
     pub(crate) stop: CancellationToken,
     /// Set once its readiness was looked at for the first time.
@@ -30,17 +35,22 @@ struct View {
     restarts: u32,
     trouble: Option<String>,
     upstream: Option<Arc<Upstream>>,
+    /// The configuration version that its process was seen to run with.
+    consumed: Option<ConfigurationVersionRef>,
 }
 
 impl Instance {
     pub(crate) fn new(spec: Arc<RevisionSpec>, number: u64, restarts: u32) -> Self {
         let name = instance_name(&spec.revision, number);
-        let view = View { state: InstanceState::Starting, restarts, trouble: None, upstream: None };
+        let view =
+            View { state: InstanceState::Starting, restarts, trouble: None, upstream: None, consumed: None };
+        let wanted = watch::Sender::new(spec.configuration.clone().map(Arc::new));
         Self {
             name,
             number,
             spec,
             view: Mutex::new(view),
+            wanted,
             stop: CancellationToken::new(),
             judged: CancellationToken::new(),
         }
@@ -66,9 +76,31 @@ impl Instance {
         view.state = state;
     }
 
+    /// Says what it should have of its configuration.
+    pub(crate) fn want(&self, configuration: Option<&DeliveredConfiguration>) {
+        self.wanted.send_if_modified(|wanted| {
+            let is_other = wanted.as_deref() != configuration;
+            if is_other {
+                *wanted = configuration.cloned().map(Arc::new);
+            }
+            is_other
+        });
+    }
+
+    /// What it should have of its configuration, now and from time to time.
+    pub(crate) fn wanted(&self) -> watch::Receiver<Option<Arc<DeliveredConfiguration>>> {
+        self.wanted.subscribe()
+    }
+
+    /// Its process was seen to run with this version; with `None`, nobody knows with which.
+    pub(crate) fn set_consumed(&self, consumed: Option<ConfigurationVersionRef>) {
+        self.view().consumed = consumed;
+    }
+
     /// A process runs, and is reached there.
-    pub(crate) fn set_running(&self, upstream: Arc<Upstream>) {
+    pub(crate) fn set_running(&self, upstream: Arc<Upstream>, consumed: Option<ConfigurationVersionRef>) {
         let mut view = self.view();
+        view.consumed = consumed;
         view.state = InstanceState::Starting;
         view.upstream = Some(upstream);
     }
@@ -79,6 +111,7 @@ impl Instance {
         view.state = InstanceState::Exited { code };
         view.restarts = restarts;
         view.upstream = None;
+        view.consumed = None;
         view.trouble = Some(bounded(&trouble));
     }
 
@@ -105,6 +138,8 @@ impl Instance {
             state: view.state.clone(),
             restarts: view.restarts,
             address: view.upstream.as_ref().map(|upstream| upstream.address().to_string()),
+            secrets: self.spec.secrets.iter().map(DeliveredSecret::to_version_ref).collect(),
+            configuration: view.consumed.clone(),
         }
     }
 }

@@ -245,7 +245,7 @@ impl Jobs {
         let wrapped =
             CommandLine { program: PathBuf::from("/bin/sh"), arguments, folder: line.folder.clone() };
         let own = identifying_variables(&self.shared, record);
-        spawn::command(&wrapped, bundle, record.job.variables.iter(), &own, &folder.log())
+        spawn::command(&wrapped, bundle, std::iter::empty(), record.job.variables.iter(), &own, &folder.log())
             .and_then(Running::start)
     }
 

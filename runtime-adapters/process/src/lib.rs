@@ -4,12 +4,14 @@
 //!
 //! # What runs
 //! Each instance is a process of its own group, in the folder of its unpacked image, without input, with its output in a rotated log. Its
-//! environment holds a minimal `PATH`, the image's variables, the component's, and the runtime's own, nothing of the host's:
+//! environment holds a minimal `PATH`, the image's variables, its configuration's, the component's, and the runtime's own, each above those
+//! before it and nothing of the host's:
 //!
 //! | variable | value |
 //! |---|---|
 //! | `PORT` | the loopback port to listen on; another one at each start |
 //! | `FACTORY_TENANT`, `FACTORY_ENVIRONMENT`, `FACTORY_MODULE`, `FACTORY_REVISION` | what it belongs to |
+//! | `FACTORY_CONFIGURATION`, `FACTORY_CONFIGURATION_CHECKSUM`, `FACTORY_CONFIGURATION_VERSION` | where its configuration has one: the JSON file, and which version it was started with |
 //! | `FACTORY_INSTANCE`, `FACTORY_START` | its name, and how often it was started |
 //! | `FACTORY_JOB` | for a job, its effect; a job has no `PORT`, module, revision or instance |
 //! | `FACTORY_SURFACE` | marks the processes of this surface, so that no host loses one |
@@ -19,6 +21,8 @@
 //!   not find. Workloads outlive the host and are adopted by the next.
 //! - A process is signalled only while it is certain who it is: its identifier, its start time and the boot must agree.
 //! - Effects are fenced by component, and a repeated effect that others followed is recognised and does nothing.
+//! - What an instance is given beside its image is complete before it is started, and replaced as a whole while it runs: no reader of
+//!   `FACTORY_CONFIGURATION` finds half of it.
 //! - An instance is told to stop only after it left the routes and its last request left it, or after its grace.
 //! - Any 100 requests in a row that meet the same weights are divided exactly by them.
 //!
@@ -37,6 +41,7 @@
 //! | `surface` | the ports' methods, opening, closing, tearing down |
 //! | `component` | one component: effects, endpoint, observation |
 //! | `supervisor`, `probe`, `instance` | the life of one instance |
+//! | `delivery` | what an instance is given beside its image, and what it says that it runs with |
 //! | `proxy` | the data plane: routes, forwarding, connections, metrics |
 //! | `adoption` | finding what an earlier host left |
 //! | `state`, `bundle`, `logs` | what is on disk |
@@ -46,6 +51,7 @@
 mod adoption;
 mod bundle;
 mod component;
+mod delivery;
 mod instance;
 mod job;
 mod logs;

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Process, identify, is_alive, kill, marked, running_for};
+pub(crate) use linux::{Process, hang_up, identify, is_alive, kill, marked, running_for};
 
 #[cfg(not(target_os = "linux"))]
 mod portable;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use portable::{Process, identify, is_alive, kill, marked, running_for};
+pub(crate) use portable::{Process, hang_up, identify, is_alive, kill, marked, running_for};
 
 /// The variable that marks every process of one surface, with the surface's own identifier as its value.
 pub(crate) const SURFACE_VARIABLE: &str = "FACTORY_SURFACE";

@@ -17,10 +17,12 @@ use crate::os::{Ending, Process, ProcessIdentity, identify};
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A command in its own process group, without input, with its output appended to `log`, and with an environment of exactly: a minimal
-/// `PATH`, the image's variables, the component's, and the runtime's own. Nothing of the host's environment is passed on.
+/// `PATH`, the image's variables, those of what is delivered, the component's, and the runtime's own. Nothing of the host's environment is
+/// passed on.
 pub(crate) fn command<'a>(
     line: &CommandLine,
     bundle: &Bundle,
+    delivered: impl Iterator<Item = (&'a String, &'a String)>,
     variables: impl Iterator<Item = (&'a VariableName, &'a String)>,
     own: &[(&str, String)],
     log: &Path,
@@ -33,6 +35,7 @@ pub(crate) fn command<'a>(
         .env_clear()
         .env("PATH", COMMAND_FOLDERS)
         .envs(bundle.variables.iter().filter(|(name, _)| !name.starts_with("FACTORY_")).cloned())
+        .envs(delivered)
         .envs(variables.map(|(name, value)| (name.as_str(), value)))
         .envs(own.iter().map(|(name, value)| (*name, value)))
         .stdin(Stdio::null())

@@ -8,6 +8,7 @@
 //!   components/<tenant>/<environment>/<module>/
 //!     component.json                 what is wanted: revisions, replicas, traffic; fences and effects seen
 //!     instances/<name>.json          one process: written before it is spawned, and again with its identity
+//!     delivered/<name>/              what it is given beside its image; see `delivery`
 //!     logs/<name>.log                its output, then .log.1, .log.2
 //!   jobs/<tenant>/<deployment>/<ordinal>/
 //!     job.json, status, output.log
@@ -20,13 +21,15 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use runtime_domain::component::RevisionId;
+use runtime_domain::component::{ConfigurationVersionRef, RevisionId};
+use runtime_domain::configuration::{ConfigVersion, DeliveredConfiguration};
 use runtime_domain::surface::{ComponentKey, EffectId, FencingToken, RevisionSpec, Traffic, TrafficWeights};
 use runtime_domain::value::Percent;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::DeliveryFolder;
 use crate::os::ProcessIdentity;
 
 /// How many effects one component remembers to recognise a repetition.
@@ -51,6 +54,9 @@ pub(crate) struct ComponentRecord {
     pub(crate) traffic_effect: Option<EffectId>,
     /// The greatest fencing token seen.
     fence: FencingToken,
+    /// The greatest fencing token seen with a delivery: whoever delivers holds another lease than whoever rolls out.
+    #[serde(default = "ComponentRecord::unfenced")]
+    delivery_fence: FencingToken,
     effects: VecDeque<(EffectId, String)>,
 }
 
@@ -65,12 +71,34 @@ pub(crate) struct RevisionRecord {
     pub(crate) next_instance: u64,
     /// Retired: it stays only until its last instance has stopped.
     pub(crate) retiring: bool,
+    /// A later configuration than the specification's, given in place.
+    #[serde(default)]
+    pub(crate) delivered: Option<DeliveredConfiguration>,
 }
 
 impl RevisionRecord {
     /// A revision without instances.
     pub(crate) fn new(spec: RevisionSpec) -> Self {
-        Self { spec, replicas: 0, instances: BTreeSet::new(), next_instance: 1, retiring: false }
+        Self {
+            spec,
+            replicas: 0,
+            instances: BTreeSet::new(),
+            next_instance: 1,
+            retiring: false,
+            delivered: None,
+        }
+    }
+
+    /// What its instances should have of their configuration.
+    pub(crate) fn configuration(&self) -> Option<&DeliveredConfiguration> {
+        self.delivered.as_ref().or(self.spec.configuration.as_ref())
+    }
+
+    /// Takes a configuration in place, unless it has one that is as late.
+    pub(crate) fn deliver(&mut self, configuration: DeliveredConfiguration) {
+        if self.configuration().is_none_or(|own| own.version() < configuration.version()) {
+            self.delivered = Some(configuration);
+        }
     }
 
     /// Sets the number of replicas: new numbers at the end, or the newest ones given up.
@@ -105,8 +133,22 @@ impl ComponentRecord {
             traffic: None,
             traffic_effect: None,
             fence: FencingToken(0),
+            delivery_fence: FencingToken(0),
             effects: VecDeque::new(),
         }
+    }
+
+    const fn unfenced() -> FencingToken {
+        FencingToken(0)
+    }
+
+    /// Checks a delivery's fencing token. Whether it is a repetition does not matter: only a later version changes anything.
+    pub(crate) fn admit_delivery(&mut self, operation: &'static str, fence: FencingToken) -> PortResult<()> {
+        if self.delivery_fence > fence {
+            return Err(outdated(operation, fence, self.delivery_fence));
+        }
+        self.delivery_fence = fence;
+        Ok(())
     }
 
     /// Checks an effect's fencing token and whether it is a repetition, and remembers both. `change` tells what the effect does;
@@ -119,15 +161,7 @@ impl ComponentRecord {
         change: &str,
     ) -> PortResult<Admitted> {
         if self.fence > fence {
-            return Err(PortError::new(
-                PortErrorKind::Fenced,
-                operation,
-                format!(
-                    "the effect carries fencing token {} and {} was seen already: another host has taken over \
-                     this component, so let it work",
-                    fence.0, self.fence.0
-                ),
-            ));
+            return Err(outdated(operation, fence, self.fence));
         }
         self.fence = fence;
         let done = (effect, change.to_owned());
@@ -152,6 +186,14 @@ impl ComponentRecord {
         }
         self.traffic = self.traffic.take().and_then(|traffic| without(traffic, revision));
     }
+}
+
+fn outdated(operation: &'static str, fence: FencingToken, seen: FencingToken) -> PortError {
+    let message = format!(
+        "the effect carries fencing token {} and {} was seen already: another host has taken over this component, so let it work",
+        fence.0, seen.0
+    );
+    PortError::new(PortErrorKind::Fenced, operation, message)
 }
 
 /// The same traffic without one revision, the rest scaled to a whole again; `None` where nothing is left.
@@ -203,6 +245,18 @@ pub(crate) struct InstanceRecord {
     pub(crate) restarts: u32,
     /// The process; absent where the host ended between the wish and the process.
     pub(crate) process: Option<ProcessIdentity>,
+    /// The configuration version that the process was given last, and told of.
+    #[serde(default)]
+    pub(crate) given: Option<GivenConfiguration>,
+}
+
+/// Which configuration version a process was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GivenConfiguration {
+    pub(crate) version: ConfigVersion,
+    pub(crate) reference: ConfigurationVersionRef,
+    /// Whether the process was started with it. It was told of any other.
+    pub(crate) from_start: bool,
 }
 
 /// Where one component's files are.
@@ -226,6 +280,12 @@ impl ComponentFolder {
     }
     pub(crate) fn instance(&self, name: &str) -> PathBuf {
         self.instances().join(format!("{name}.json"))
+    }
+    pub(crate) fn deliveries(&self) -> PathBuf {
+        self.0.join("delivered")
+    }
+    pub(crate) fn delivery(&self, name: &str) -> DeliveryFolder {
+        DeliveryFolder::new(self.deliveries().join(name))
     }
     pub(crate) fn logs(&self) -> PathBuf {
         self.0.join("logs")
@@ -370,6 +430,8 @@ mod tests {
                 key: record().key,
                 revision: revision(1),
                 component: crate::tests::component("cart"),
+                secrets: BTreeSet::new(),
+                configuration: None,
             });
             for size in sizes {
                 let before = revision.instances.clone();

@@ -13,21 +13,27 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime_domain::component::ConfigurationVersionRef;
+use runtime_domain::configuration::DeliveredConfiguration;
 use runtime_domain::surface::InstanceState;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use tokio::time::Instant;
 
 use crate::component::Component;
+use crate::delivery::{self, DeliveryFolder, Parcel};
 use crate::instance::Instance;
 use crate::ports::{PortLease, is_free};
 use crate::probe::{unwell, watch_readiness};
 use crate::proxy::upstream::Upstream;
 use crate::spawn::{self, Running};
-use crate::state::{InstanceRecord, blocking, failed};
+use crate::state::{GivenConfiguration, InstanceRecord, blocking, failed};
 use crate::{bundle, logs, os, state};
 
 /// How often in a row an instance is started again at once because another program took its port.
 const PORT_RETRIES: u32 = 5;
+
+/// How long to wait before a delivery that failed is tried again.
+const DELIVERY_RETRY: Duration = Duration::from_secs(1);
 
 /// A process of the instance that was found running.
 #[derive(Debug)]
@@ -54,7 +60,22 @@ fn new_record(instance: &Instance) -> InstanceRecord {
         port: 0,
         restarts: 0,
         process: None,
+        given: None,
     }
+}
+
+fn given(configuration: &DeliveredConfiguration, from_start: bool) -> GivenConfiguration {
+    GivenConfiguration {
+        version: configuration.version(),
+        reference: configuration.to_version_ref(),
+        from_start,
+    }
+}
+
+async fn put(operation: &'static str, folder: DeliveryFolder, parcel: Parcel) -> PortResult<Parcel> {
+    blocking(move || folder.put(&parcel).map(|()| parcel)).await.map_err(|error| {
+        failed(operation, "what the instance should be given could not be written to disk", error)
+    })
 }
 
 struct Life {
@@ -79,6 +100,8 @@ enum Attention {
     HostStops,
     ToldToStop,
     Unwell(String),
+    /// It should have a later configuration.
+    Outdated(Arc<DeliveredConfiguration>),
     EndedByItself(Option<ExitStatus>),
 }
 
@@ -115,6 +138,10 @@ impl Life {
                     self.ended(None, reason).await;
                     self.back_off(current.since.elapsed()).await;
                 }
+                Attention::Outdated(configuration) => {
+                    self.deliver(&configuration).await;
+                    attended = Some(current);
+                }
                 Attention::EndedByItself(status) => self.ended_by_itself(status, &current).await,
             }
         }
@@ -132,7 +159,7 @@ impl Life {
     fn attended(&self, running: Running, port: PortLease) -> Attended {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.port()));
         let upstream = Arc::new(Upstream::new(self.instance.revision().clone(), address));
-        self.instance.set_running(Arc::clone(&upstream));
+        self.instance.set_running(Arc::clone(&upstream), self.started_with());
         Attended { running, upstream, port, since: Instant::now() }
     }
 
@@ -156,6 +183,10 @@ impl Life {
         self.record.start = self.record.start.saturating_add(1);
         self.record.port = port.port();
         self.record.process = None;
+        let configuration = self.instance.wanted().borrow().clone();
+        let folder = self.component.folder.delivery(&self.instance.name);
+        let parcel = Parcel::of(OPERATION, &spec, configuration.as_deref(), &folder)?;
+        self.record.given = configuration.map(|it| given(&it, true));
         self.write().await.map_err(|error| {
             failed(
                 OPERATION,
@@ -164,11 +195,14 @@ impl Life {
             )
         })?;
 
-        let own = self.component.own_variables(&self.instance, port.port(), self.record.start);
+        let mut own = self.component.own_variables(&self.instance, port.port(), self.record.start);
+        own.extend(parcel.own_variables());
+        let parcel = put(OPERATION, folder, parcel).await?;
         let log = self.component.folder.log(&self.instance.name);
         let program = line.program.clone();
-        let started = spawn::command(&line, &unpacked, spec.component.variables.iter(), &own, &log)
-            .and_then(Running::start);
+        let started =
+            spawn::command(&line, &unpacked, parcel.variables(), spec.component.variables.iter(), &own, &log)
+                .and_then(Running::start);
         let (running, identity) = started.map_err(|error| {
             let shown = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let message = format!("`{shown}` could not be started: {error}");
@@ -180,6 +214,39 @@ impl Life {
             tracing::warn!(instance = self.instance.name, %error, "the identity of a process could not be written");
         }
         Ok(self.attended(running, port))
+    }
+
+    /// The version that its process counts as running with where it cannot tell: what it was started with.
+    fn started_with(&self) -> Option<ConfigurationVersionRef> {
+        let can_tell = self.instance.spec.component.configuration.report.is_some();
+        let given = self.record.given.as_ref().filter(|given| given.from_start && !can_tell)?;
+        Some(given.reference.clone())
+    }
+
+    /// Gives the process a later configuration, and tells it. Where that fails, it is tried again.
+    async fn deliver(&mut self, configuration: &DeliveredConfiguration) {
+        let Err(error) = self.hand_over(configuration).await else { return };
+        tracing::warn!(instance = self.instance.name, %error, "a later configuration could not be given: trying again");
+        tokio::select! {
+            () = self.component.shared.stop.cancelled() => {}
+            () = self.instance.stop.cancelled() => {}
+            () = tokio::time::sleep(DELIVERY_RETRY) => {}
+        }
+    }
+
+    /// What it has is replaced, then it is told, then that is noted: a host that dies in between leaves the rest to the next one, which
+    /// does all of it again.
+    async fn hand_over(&mut self, configuration: &DeliveredConfiguration) -> PortResult<()> {
+        const OPERATION: &str = "surface.deliver";
+        let folder = self.component.folder.delivery(&self.instance.name);
+        let parcel = Parcel::of(OPERATION, &self.instance.spec, Some(configuration), &folder)?;
+        put(OPERATION, folder, parcel).await?;
+        // What it was seen to run with before says nothing from here on.
+        self.instance.set_consumed(None);
+        let told = self.record.process.as_ref().map_or(Ok(false), os::hang_up);
+        told.map_err(|error| failed(OPERATION, "the process could not be told of its configuration", error))?;
+        self.record.given = Some(given(configuration, false));
+        self.write().await.map_err(|error| failed(OPERATION, "that could not be noted", error))
     }
 
     async fn write(&self) -> std::io::Result<()> {
@@ -195,6 +262,8 @@ impl Life {
             () = instance.stop.cancelled() => Attention::ToldToStop,
             status = current.running.exited() => Attention::EndedByItself(status),
             reason = unwell(component, instance, upstream) => Attention::Unwell(reason),
+            later = delivery::outdated(instance, self.record.given.as_ref()) => Attention::Outdated(later),
+            never = delivery::confirm(component, instance, upstream, self.record.given.as_ref()) => match never {},
             never = watch_readiness(component, instance, upstream) => match never {},
         }
     }
@@ -284,7 +353,9 @@ impl Life {
         let path = self.component.folder.instance(&self.instance.name);
         let log = self.component.folder.log(&self.instance.name);
         let files = self.component.shared.options.log_files;
+        let delivery = self.component.folder.delivery(&self.instance.name);
         let removed = blocking(move || {
+            delivery.remove()?;
             state::remove(&path)?;
             logs::remove(&log, files)
         });

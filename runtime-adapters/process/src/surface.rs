@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use runtime_domain::component::RevisionId;
+use runtime_domain::configuration::DeliveredConfiguration;
 use runtime_domain::id::{EnvironmentId, TenantId};
 use runtime_domain::metric::{MetricQuery, MetricReading};
 use runtime_domain::surface::{
@@ -325,6 +326,18 @@ impl ComputeSurface for ProcessSurface {
             }
             None => Ok(()),
         }
+    }
+
+    async fn deliver(
+        &self,
+        context: EffectContext,
+        key: &ComponentKey,
+        revision: &RevisionId,
+        configuration: &DeliveredConfiguration,
+    ) -> PortResult<()> {
+        let component = self.existing("surface.deliver", key)?;
+        let configuration = Box::new(configuration.clone());
+        component.perform(context, Change::Deliver { revision: revision.clone(), configuration }).await
     }
 
     async fn observe(&self, key: &ComponentKey) -> PortResult<ComponentObservation> {

@@ -9,6 +9,8 @@ CREATE TABLE aggregates (
     created     INTEGER NOT NULL CHECK (created >= 1),
     revision    INTEGER NOT NULL CHECK (revision >= 1),
     sequence    INTEGER NOT NULL CHECK (sequence >= 1),
+    -- That of the newest entry of its history.
+    digest      BLOB    NOT NULL CHECK (length(digest) = 32),
     schema      INTEGER NOT NULL,
     environment BLOB    NOT NULL CHECK (length(environment) = 16),
     status      TEXT    NOT NULL,
@@ -66,6 +68,7 @@ CREATE TABLE history (
     correlation BLOB    NOT NULL CHECK (length(correlation) = 16),
     causation   BLOB    CHECK (length(causation) = 16),
     explanation TEXT    NOT NULL,
+    digest      BLOB    NOT NULL CHECK (length(digest) = 32),
     PRIMARY KEY (tenant, kind, id, sequence),
     FOREIGN KEY (tenant, kind, id) REFERENCES aggregates (tenant, kind, id)
 ) STRICT;

@@ -413,6 +413,11 @@ impl ConfigurationEntries {
         Arc::clone(&self.0)
     }
 
+    /// Those of the entries that are chosen: a part of what was checked needs no check.
+    pub(super) fn only(&self, chosen: impl Fn(&ConfigurationEntry) -> bool) -> Self {
+        Self(self.0.iter().filter(|entry| chosen(entry)).cloned().collect())
+    }
+
     /// The scopes that have entries, in order of precedence, the weakest first.
     pub fn scopes(&self) -> impl Iterator<Item = ConfigurationScope<'_>> {
         self.0

@@ -53,9 +53,9 @@ impl Aggregate for RuntimeConfiguration {
     fn wake_at(&self) -> Option<Timestamp> {
         match &self.state {
             ConfigurationState::Published(state) => Some(state.since),
-            ConfigurationState::Synced(_)
-            | ConfigurationState::Superseded(_)
-            | ConfigurationState::Withdrawn(_) => None,
+            // Who runs it may change, and older versions give way to it.
+            ConfigurationState::Synced(state) => Some(state.applied_at),
+            ConfigurationState::Superseded(_) | ConfigurationState::Withdrawn(_) => None,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::configuration::{
     ConfigScope, ConfigVersion, ConfigurationEntries, ConfigurationStatus, ConfigurationValue, Consumption,
     EntryKey,
 };
+use crate::environment::EnvironmentRefusal;
 use crate::id::SecretBindingId;
 use crate::refusal::{Refusal, Rule};
 
@@ -67,6 +68,9 @@ pub enum ConfigurationRefusal {
     /// There are too many consumers.
     #[error("there are more than {} consumers", Consumption::MOST)]
     TooManyConsumers,
+    /// The environment takes no configuration now.
+    #[error(transparent)]
+    NotHosted(#[from] EnvironmentRefusal),
     /// Evidence is about another tenant or environment.
     #[error("the evidence is about another tenant or environment")]
     ForeignEvidence,
@@ -139,6 +143,7 @@ impl Refusal for ConfigurationRefusal {
             | Self::OtherBasis { .. }
             | Self::TooManyConsumers
             | Self::BadReason => Rule::Content,
+            Self::NotHosted(refusal) => refusal.rule(),
             Self::ForeignEvidence | Self::ForeignTenant => Rule::X1,
             Self::OtherActivity { .. } => Rule::Calendar,
             Self::SameContent { .. } => Rule::X3,
@@ -161,6 +166,7 @@ impl Refusal for ConfigurationRefusal {
             Self::TooMany | Self::TooLarge => "write less, or deliver it as a file of the image",
             Self::OtherBasis { .. } => "draw the diff from this content",
             Self::TooManyConsumers => "name revisions as consumers, and not each instance",
+            Self::NotHosted(refusal) => return refusal.remedy(),
             Self::ForeignEvidence => "take the evidence from the same tenant and environment",
             Self::ForeignTenant => "write entries for the environment's own tenant",
             Self::OtherActivity { .. } => "ask the environment's calendar for a clearance for configuration",

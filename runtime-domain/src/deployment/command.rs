@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::EvidenceRef;
 use crate::calendar::{BreakGlass, Clearance};
 use crate::component::{ComponentSpec, ReleaseReference, RevisionId};
+use crate::configuration::PublishedConfiguration;
 use crate::deployment::RollbackPoint;
 use crate::environment::Admission;
 use crate::id::{AggregateKind, ConfigurationId, DeploymentId};
@@ -35,7 +36,7 @@ pub struct Release {
     /// How long it may take and how much may go wrong.
     #[serde(default)]
     pub limits: RolloutLimits,
-    /// The configuration version that it carries, if it has one.
+    /// The configuration version that it carries, if it has one: every release tuple that names a version names this one.
     #[serde(default)]
     pub configuration_id: Option<ConfigurationId>,
 }
@@ -53,8 +54,11 @@ pub struct RequestDeployment {
     pub release: Release,
     /// Proof that the environment accepts deployments (ENV-1, ENV-3).
     pub admission: Admission,
-    /// Proof that its calendar is open to one now, or that someone broke the glass.
+    /// Proof that its calendar is open to one now, or that someone broke the glass. A clearance to rotate is enough where nothing but the
+    /// versions of secrets differs from what serves.
     pub clearance: Clearance,
+    /// Proof that the configuration version which the release carries is published and in force; `None` where it carries none.
+    pub configuration: Option<PublishedConfiguration>,
     /// What the environments before prove of the release, where the admission asks for a promotion: the newest Completed deployment of
     /// each component there.
     pub upstream: Vec<RollbackPoint>,
@@ -97,6 +101,7 @@ impl RequestDeployment {
         if !facts.contains(&self.clearance.evidence()) {
             facts.push(self.clearance.evidence());
         }
+        facts.extend(self.configuration.as_ref().map(PublishedConfiguration::evidence));
         facts
     }
 }

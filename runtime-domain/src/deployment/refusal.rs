@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 
 use crate::component::{ImageDigest, VariableName};
 use crate::configuration::secrecy::Suspicion;
+use crate::configuration::{ConfigurationRefusal, VariableError};
 use crate::environment::EnvironmentRefusal;
 use crate::id::DeploymentId;
 use crate::promotion::PromotionRefusal;
@@ -12,6 +13,10 @@ use crate::refusal::{Refusal, Rule};
 use crate::rollout::PlanRefusal;
 use crate::scope::Actor;
 use crate::value::{ModuleId, Name};
+
+fn names(module: Option<&ModuleId>) -> String {
+    module.map_or("the release names".to_string(), |module| format!("component `{module}` names"))
+}
 
 fn quoted(variable: Option<&VariableName>) -> String {
     variable.map(|name| format!(" `{}`", name.as_str())).unwrap_or_default()
@@ -86,6 +91,29 @@ pub enum DeploymentRefusal {
         /// Which.
         gate: Name,
     },
+    /// The configuration version that the release carries is not in force.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationRefusal),
+    /// A component takes its configuration in place and cannot tell that it did.
+    #[error("component `{module}` takes its configuration by signal and does not tell what it runs with")]
+    SilentReload {
+        /// Which component.
+        module: ModuleId,
+    },
+    /// The configuration version that the release or a component names is not the one that is shown to be in force.
+    #[error("{} a configuration version that is not shown to be in force here", names(module.as_ref()))]
+    UnprovenConfiguration {
+        /// Which component; `None` where it is the release itself.
+        module: Option<ModuleId>,
+    },
+    /// A component cannot get the configuration in the way that it declares.
+    #[error("component `{module}` cannot get its configuration: {why}")]
+    Undeliverable {
+        /// Which component.
+        module: ModuleId,
+        /// Why.
+        why: VariableError,
+    },
     /// Another deployment of the component is in flight.
     #[error("another deployment of `{module}` is in flight in this environment")]
     InFlight {
@@ -128,6 +156,9 @@ impl Refusal for DeploymentRefusal {
                 Rule::Dep1
             }
             Self::InFlight { .. } => Rule::Dep3,
+            Self::Configuration(refusal) => refusal.rule(),
+            Self::UnprovenConfiguration { .. } => Rule::X6,
+            Self::SilentReload { .. } | Self::Undeliverable { .. } => Rule::Content,
             Self::SecretVariable { .. } => Rule::Cfg2,
             Self::Quarantined { .. } => Rule::Quarantine,
         }
@@ -150,6 +181,18 @@ impl Refusal for DeploymentRefusal {
             Self::NotAnApprover { gate, .. } => format!("ask one of the approvers that gate `{gate}` names"),
             Self::GateNotPassed { .. } => "wait until every gate has passed".to_string(),
             Self::InFlight { .. } => "wait until it has ended, or abort it".to_string(),
+            Self::UnprovenConfiguration { .. } => {
+                "carry a version of this environment that is in force, the same one in every component"
+                    .to_string()
+            }
+            Self::Configuration(refusal) => refusal.remedy(),
+            Self::SilentReload { .. } => {
+                "declare `report`, the path at which it answers whether it runs with a checksum".to_string()
+            }
+            Self::Undeliverable { .. } => {
+                "rename the key in a new version, or declare `configuration: { variables: false }`"
+                    .to_string()
+            }
             Self::SecretVariable { .. } => {
                 "keep it in a vault, bind it, and refer to the SecretBinding instead of the variable"
                     .to_string()

@@ -125,7 +125,7 @@ pub enum SecretEvent {
         by: Actor,
         /// Why.
         reason: String,
-        /// When the secret is rotated next.
+        /// When the secret is rotated next, where no new version is to be retired before.
         next_rotation_at: Option<Timestamp>,
     },
     /// It is rotated at other times.

@@ -145,7 +145,12 @@ impl SecretBinding {
             (_, SecretEvent::SecretRotationAborted { next_rotation_at, .. }) => {
                 let (rotation, version) = under_way?;
                 self.keep(&rotation, current, version, RotationOutcome::Aborted, at);
-                SecretState::Bound(Bound { since: at, next_rotation_at: *next_rotation_at })
+                match version {
+                    Some(version) => {
+                        SecretState::Retiring(Retiring { version, retry_at: at, failures: 0, fault: None })
+                    }
+                    None => SecretState::Bound(Bound { since: at, next_rotation_at: *next_rotation_at }),
+                }
             }
             (SecretState::Bound(_), SecretEvent::SecretRotationSuspended { cause }) => {
                 SecretState::Suspended(Suspended { since: at, cause: cause.clone(), unretired: None })

@@ -10,8 +10,8 @@ use crate::aggregate::{Aggregate, RecordError};
 use crate::id::{EnvironmentId, SecretBindingId, ServiceId, TenantId};
 use crate::reason;
 use crate::secrets::{
-    Consumption, Delivery, ManagedIdentityRef, Rotation, RotationRecord, RotationSchedule, SecretBinding,
-    SecretReference, SecretState, SecretVersion, SuspensionCause,
+    Consumption, Delivery, ManagedIdentityRef, Rotation, RotationOutcome, RotationRecord, RotationSchedule,
+    SecretBinding, SecretReference, SecretState, SecretVersion, SuspensionCause,
 };
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -152,11 +152,14 @@ impl SecretBinding {
     }
 
     fn not_old(&self, version: SecretVersion) -> Option<Fault> {
-        let is_replaced = self
-            .rotations
-            .last()
-            .is_some_and(|past| past.previous == version && past.version == Some(self.current_version()));
-        (!is_replaced).then_some(("SEC-2", "the version that is retired is not the one that was replaced"))
+        let current = self.current_version();
+        let is_out_of_use = self.rotations.last().is_some_and(|past| match past.outcome {
+            RotationOutcome::Completed => past.previous == version && past.version == Some(current),
+            RotationOutcome::Aborted => past.version == Some(version) && past.previous == current,
+            RotationOutcome::Suspended => false,
+        });
+        (!is_out_of_use)
+            .then_some(("SEC-2", "the version that is retired was neither replaced nor called off"))
     }
 
     fn misread(&self, consumption: &Consumption) -> Option<Fault> {

@@ -2,6 +2,7 @@
 
 use alloc::string::{String, ToString};
 
+use crate::environment::EnvironmentRefusal;
 use crate::refusal::{Refusal, Rule};
 use crate::secrets::SecretStatus;
 
@@ -9,6 +10,9 @@ use crate::secrets::SecretStatus;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretRefusal {
+    /// The environment takes no binding now, or is not open to rotation.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentRefusal),
     /// The evidence is of another tenant or environment.
     #[error("the evidence is of another tenant or environment")]
     ForeignEvidence,
@@ -58,6 +62,7 @@ pub enum SecretRefusal {
 impl Refusal for SecretRefusal {
     fn rule(&self) -> Rule {
         match self {
+            Self::Environment(refusal) => refusal.rule(),
             Self::ForeignEvidence | Self::ForeignConsumer => Rule::X1,
             Self::Different { .. } => Rule::X3,
             Self::OtherActivity => Rule::Calendar,
@@ -70,6 +75,7 @@ impl Refusal for SecretRefusal {
 
     fn remedy(&self) -> String {
         match self {
+            Self::Environment(refusal) => return refusal.remedy(),
             Self::ForeignEvidence => "bring evidence of the binding's own tenant and environment",
             Self::ForeignConsumer => "report the instances of the binding's own component",
             Self::Different { .. } => "unbind it first, or choose another file or variable name",

@@ -47,7 +47,7 @@ pub enum SecretState {
     Distributing(Distributing),
     /// Every consumer was seen on the new version; the old one stays valid for a while.
     Grace(Grace),
-    /// The vault is to retire the old version.
+    /// The vault is to retire the old version, or the new one of a rotation that was called off.
     Retiring(Retiring),
     /// It is not rotated until a person resumes it.
     Suspended(Suspended),
@@ -119,11 +119,12 @@ pub struct Grace {
     pub until: Timestamp,
 }
 
-/// Waits for the vault to retire the old version. The new one is the current one.
+/// Waits for the vault to retire a version: the old one, which the current one has replaced, or the new one of a rotation that was called
+/// off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retiring {
-    /// The old version.
+    /// The version that nobody is to use any more.
     pub version: SecretVersion,
     /// When the vault is asked, or asked again.
     pub retry_at: Timestamp,
@@ -141,7 +142,7 @@ pub struct Suspended {
     pub since: Timestamp,
     /// Why.
     pub cause: SuspensionCause,
-    /// An old version that the vault has not retired yet; resuming goes on with that.
+    /// A version that the vault has not retired yet; resuming goes on with that.
     pub unretired: Option<SecretVersion>,
 }
 

@@ -40,6 +40,8 @@ fn an_observation_counts_instances_by_how_they_are() {
         state,
         restarts: 2,
         address: None,
+        secrets: Default::default(),
+        configuration: None,
     });
     let image = ImageDigest::new(&["sha256:", &letters(64)].concat()).unwrap();
     let mut seen = RevisionObservation { image, wanted: 3, instances: instances.collect(), trouble: None };

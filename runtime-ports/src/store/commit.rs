@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::error::PortError;
 use crate::publisher::PublishedEvent;
-use crate::store::Lease;
+use crate::store::{ChainDigest, Lease};
 
 /// The address of an aggregate within a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +88,8 @@ pub struct HistoryEntry {
     pub causation: Option<EventId>,
     /// Why it was decided.
     pub explanation: String,
+    /// What the history comes to with it. Whoever makes the entry works it out; stores keep it as it is.
+    pub digest: ChainDigest,
 }
 
 /// The new state of one aggregate, and all that becomes durable with it.

@@ -5,7 +5,7 @@ use runtime_domain::time::Timestamp;
 use runtime_domain::value::{ModuleId, Revision};
 
 use crate::error::PortResult;
-use crate::store::{AggregateKey, Cursor, Seal, StoredRecord, check_limit};
+use crate::store::{AggregateKey, ChainDigest, Cursor, Seal, StoredRecord, check_limit};
 
 /// An aggregate as the store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct StoredAggregate {
     pub revision: Revision,
     /// How long its history is: the sequence of its newest entry.
     pub sequence: u64,
+    /// What its history comes to: the digest of its newest entry.
+    pub digest: ChainDigest,
     /// The state.
     pub record: StoredRecord,
     /// When a reconciler must look at it next.

@@ -7,7 +7,7 @@ use runtime_domain::value::Revision;
 use uuid::Uuid;
 
 use crate::error::PortError;
-use crate::store::{AggregateKey, Page, Query, StoredAggregate, StoredRecord, TenantStore};
+use crate::store::{AggregateKey, ChainDigest, Page, Query, StoredAggregate, StoredRecord, TenantStore};
 
 mod typed;
 
@@ -26,6 +26,8 @@ pub struct Loaded<A> {
     pub revision: Revision,
     /// The sequence of its newest history entry.
     pub sequence: u64,
+    /// That entry's digest.
+    pub digest: ChainDigest,
 }
 
 /// Why an aggregate could not be loaded.
@@ -101,7 +103,8 @@ impl<'s, A: Aggregate> Repository<'s, A> {
             .map_err(|error| LoadError::Unreadable { key, why: error.to_string() })?;
         let aggregate = A::from_record(stored.record.schema, record)
             .map_err(|cause| LoadError::Refused { key, cause })?;
-        Ok(Loaded { aggregate, revision: stored.revision, sequence: stored.sequence })
+        let StoredAggregate { revision, sequence, digest, .. } = stored;
+        Ok(Loaded { aggregate, revision, sequence, digest })
     }
 
     /// The stored form of an aggregate.

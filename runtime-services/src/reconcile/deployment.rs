@@ -8,7 +8,7 @@ use runtime_domain::metric::MetricQuery;
 use runtime_domain::rollout::gate::ProbeResult;
 use runtime_domain::rollout::{Action, Change, Effect, EffectChange, Look, Next};
 use runtime_domain::scope::TenantScope;
-use runtime_domain::surface::{ComponentKey, ComponentObservation, InstanceState};
+use runtime_domain::surface::{ComponentKey, ComponentObservation, InstanceState, RevisionSpec};
 use runtime_domain::time::Span;
 use runtime_domain::value::ModuleId;
 use runtime_ports::job::{JobRequest, JobState};
@@ -17,7 +17,9 @@ use runtime_ports::store::{CommitError, Lease, LeaseTopic, Loaded, Repository, T
 use runtime_ports::surface::{ComputeSurface, EffectContext};
 use runtime_ports::{PortError, PortErrorKind, Retry};
 
+use crate::configuration::Versions;
 use crate::host::Host;
+use crate::secrets::SecretService;
 use crate::unit::{Grounds, commit};
 use crate::worker::{PassError, Passed, Task};
 
@@ -27,11 +29,12 @@ const ROUNDS: usize = 64;
 /// Carries rollouts out.
 pub(crate) struct DeploymentReconciler {
     host: Host,
+    secrets: SecretService,
 }
 
 impl DeploymentReconciler {
-    pub(crate) fn new(host: Host) -> Self {
-        Self { host }
+    pub(crate) fn new(host: Host, secrets: SecretService) -> Self {
+        Self { host, secrets }
     }
 }
 
@@ -65,8 +68,15 @@ impl Task for DeploymentReconciler {
                 }
                 Next::Done => return Ok(Passed::AsStored),
             };
-            let mut round =
-                Round { host: &self.host, store: &*store, scope: &scope, lease, loaded, changed: false };
+            let mut round = Round {
+                host: &self.host,
+                secrets: &self.secrets,
+                store: &*store,
+                scope: &scope,
+                lease,
+                loaded,
+                changed: false,
+            };
             for action in &actions {
                 round.carry_out(action).await?;
             }
@@ -82,6 +92,7 @@ impl Task for DeploymentReconciler {
 /// One round of actions on a deployment.
 struct Round<'r> {
     host: &'r Host,
+    secrets: &'r SecretService,
     store: &'r dyn TenantStore,
     scope: &'r TenantScope,
     lease: &'r Lease,
@@ -213,8 +224,20 @@ impl Round<'_> {
                         format!("{revision} is neither new nor what it goes back to"),
                     )
                 })?;
+                let configuration = match &component.tuple.configuration {
+                    None => None,
+                    Some(named) => {
+                        let versions = Versions::new(self.store);
+                        Some(versions.delivered(self.scope, key.environment, named, module).await?)
+                    }
+                };
+                // What a release names and its bindings know is all that a surface needs to ask a vault.
+                let secrets = self.secrets.delivered(self.scope, &component).await.map_err(|error| {
+                    let message = "the component's secret bindings could not be loaded";
+                    PortError::new(PortErrorKind::Unavailable, "reconcile.apply", message).caused_by(error)
+                })?;
                 let spec =
-                    runtime_domain::surface::RevisionSpec { key, revision: revision.clone(), component };
+                    RevisionSpec { key, revision: revision.clone(), component, configuration, secrets };
                 surface.apply(context, &spec, *replicas).await
             }
             Change::Scale { revision, replicas } => surface.scale(context, &key, revision, *replicas).await,

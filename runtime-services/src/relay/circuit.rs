@@ -11,7 +11,7 @@ const LONGEST: Span = Span::from_secs(30);
 
 /// Lets calls through while a destination works, and one at a time, ever more seldom, while it does not.
 #[derive(Debug, Default)]
-pub(super) struct Circuit {
+pub(crate) struct Circuit {
     state: Mutex<State>,
 }
 
@@ -25,7 +25,7 @@ struct State {
 
 /// The right to call once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pass {
+pub(crate) enum Pass {
     /// The destination works, as far as is known.
     Usual,
     /// It has failed: this call finds out whether it works again.
@@ -34,7 +34,7 @@ pub(super) enum Pass {
 
 impl Circuit {
     /// Asks for a call. `Err` says when to ask again.
-    pub(super) fn admit(&self, now: Timestamp) -> Result<Pass, Timestamp> {
+    pub(crate) fn admit(&self, now: Timestamp) -> Result<Pass, Timestamp> {
         let mut state = self.lock();
         match state.retry_at {
             None => Ok(Pass::Usual),
@@ -48,16 +48,16 @@ impl Circuit {
     }
 
     /// When the next call may be made, where none may be made now.
-    pub(super) fn closed_until(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn closed_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.lock().retry_at.filter(|at| now < *at)
     }
 
     /// Whether the last call succeeded, or none was made.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.lock().retry_at.is_none()
     }
 
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         let mut state = self.lock();
         if state.retry_at.is_some() {
             *state = State::default();
@@ -66,7 +66,7 @@ impl Circuit {
 
     /// Notes a failure, and returns when to try again. Of calls that were under way together, the first failure counts. `seed` spreads
     /// the retries of many hosts; `asked` is how long the destination asked to be left alone.
-    pub(super) fn failed(&self, pass: Pass, now: Timestamp, asked: Option<Span>, seed: u64) -> Timestamp {
+    pub(crate) fn failed(&self, pass: Pass, now: Timestamp, asked: Option<Span>, seed: u64) -> Timestamp {
         let mut state = self.lock();
         if let (Pass::Usual, Some(at)) = (pass, state.retry_at) {
             return at;
@@ -84,12 +84,12 @@ impl Circuit {
 }
 
 /// 200 ms, 400 ms, 800 ms … 30 s.
-pub(super) fn wait(failures: u32) -> Span {
+pub(crate) fn wait(failures: u32) -> Span {
     FIRST.times(1 << failures.saturating_sub(1).min(16)).min(LONGEST)
 }
 
 /// Between half and all of a span. Equal seeds give equal spans: nothing here is random, so that a simulation can be repeated.
-pub(super) fn jittered(span: Span, seed: u64) -> Span {
+pub(crate) fn jittered(span: Span, seed: u64) -> Span {
     let half = span.as_millis() / 2;
     // SplitMix64's last step: neighbouring seeds come out far apart.
     let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -101,6 +101,7 @@ pub(crate) fn host(
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
         jobs: Arc::new(MockJobRunner::new()),
+        secret_stores: Default::default(),
         publisher,
         clock,
         ids: Arc::new(Numbers),

@@ -112,7 +112,7 @@ impl Model for ConfigurationModel {
         let facts = Facts {
             status: status.to_owned(),
             claims: [exclusive(key)].into(),
-            wakes: status == "Published",
+            wakes: matches!(status, "Published" | "Synced"),
             ..Facts::default()
         };
         let content: String = life.content.iter().map(Line::told).collect();

@@ -110,7 +110,14 @@ fn instance(number: usize, state: u8) -> InstanceObservation {
         3 => InstanceState::Draining,
         _ => InstanceState::Exited { code: Some(1) },
     };
-    InstanceObservation { name: format!("instance-{number}"), state, restarts, address: None }
+    InstanceObservation {
+        name: format!("instance-{number}"),
+        state,
+        restarts,
+        address: None,
+        secrets: Default::default(),
+        configuration: None,
+    }
 }
 
 impl Provable for RuntimeService {

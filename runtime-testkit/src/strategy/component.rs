@@ -4,9 +4,9 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use runtime_domain::component::{
-    ComponentSpec, ComponentType, ConfigurationVersionRef, HttpPath, HttpProbeSpec, ImageDigest,
-    ImageReference, JobSpec, PinnedImage, ReleaseReference, ReleaseTuple, RevisionId, SecretVersionRef,
-    VariableName, Version,
+    ComponentSpec, ComponentType, ConfigurationDelivery, ConfigurationReload, ConfigurationVersionRef,
+    HttpPath, HttpProbeSpec, ImageDigest, ImageReference, JobSpec, PinnedImage, ReleaseReference,
+    ReleaseTuple, RevisionId, SecretVersionRef, VariableName, Version,
 };
 
 use runtime_domain::secrets::SecretVersion;
@@ -118,14 +118,22 @@ pub fn valid_release_tuple() -> BoxedStrategy<ReleaseTuple> {
         .boxed()
 }
 
+/// How a component gets its configuration.
+pub fn valid_configuration_delivery() -> BoxedStrategy<ConfigurationDelivery> {
+    let reload = prop_oneof![Just(ConfigurationReload::Restart), Just(ConfigurationReload::Signal)];
+    (any::<bool>(), reload, option::of(valid_http_path()))
+        .prop_map(|(variables, reload, report)| ConfigurationDelivery { variables, reload, report })
+        .boxed()
+}
+
 /// A component that depends on none.
 pub fn valid_component() -> BoxedStrategy<ComponentSpec> {
     let what = (valid_name(), valid_component_type(), valid_version(), valid_release_tuple());
     let how = (valid_surface_kind(), valid_replicas(), vec("\\PC{0,12}", 0..3));
     let variables = btree_map(valid_variable_name(), "\\PC{0,16}", 0..3);
     let probes = (option::of(valid_http_probe()), option::of(valid_http_probe()), valid_span());
-    (what, how, variables, probes)
-        .prop_map(|(what, (surface, replicas, arguments), variables, probes)| {
+    (what, how, (variables, valid_configuration_delivery()), probes)
+        .prop_map(|(what, (surface, replicas, arguments), (variables, configuration), probes)| {
             let (module, component_type, version, tuple) = what;
             let (readiness, liveness, termination_grace) = probes;
             ComponentSpec {
@@ -137,6 +145,7 @@ pub fn valid_component() -> BoxedStrategy<ComponentSpec> {
                 replicas,
                 arguments,
                 variables,
+                configuration,
                 readiness,
                 liveness,
                 termination_grace,

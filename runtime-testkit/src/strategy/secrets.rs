@@ -336,6 +336,9 @@ fn called_off() -> impl Strategy<Value = Steps> {
         let mut steps = clean_rotation();
         steps.truncate(made.min(2));
         steps.push(step(1, SecretPlan::Abort { reason: "not now".to_owned() }));
+        if made == 2 {
+            steps.push(step(0, SecretPlan::Retired(Old::Last)));
+        }
         steps.push(step(1, straight(Cause::OnDemand("audit".to_owned()))));
         steps.push(step(1, SecretPlan::Made { by, is_odd: false }));
         steps

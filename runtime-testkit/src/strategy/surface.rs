@@ -1,6 +1,6 @@
 //! What surfaces can do, and what they show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -91,7 +91,14 @@ pub fn valid_instance_state() -> BoxedStrategy<InstanceState> {
 
 fn instance() -> impl Strategy<Value = InstanceObservation> {
     ("[a-z0-9-]{1,20}", valid_instance_state(), 0..10_u32, option::of("127\\.0\\.0\\.1:[1-9][0-9]{3}"))
-        .prop_map(|(name, state, restarts, address)| InstanceObservation { name, state, restarts, address })
+        .prop_map(|(name, state, restarts, address)| InstanceObservation {
+            name,
+            state,
+            restarts,
+            address,
+            secrets: BTreeSet::new(),
+            configuration: None,
+        })
 }
 
 fn revision() -> impl Strategy<Value = RevisionObservation> {

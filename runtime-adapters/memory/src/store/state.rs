@@ -8,7 +8,7 @@ use runtime_domain::time::Timestamp;
 use runtime_domain::value::{Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    AggregateKey, Facets, HistoryEntry, LeaseTopic, ParkedUntil, StoredAggregate, StoredRecord,
+    AggregateKey, ChainDigest, Facets, HistoryEntry, LeaseTopic, ParkedUntil, StoredAggregate, StoredRecord,
 };
 use uuid::Uuid;
 
@@ -55,6 +55,7 @@ impl Row {
             key,
             revision: self.revision,
             sequence: self.sequence(),
+            digest: self.history.last().map_or(ChainDigest::GENESIS, |entry| entry.digest),
             record: self.record.clone(),
             wake_at: self.wake_at,
         }

@@ -6,7 +6,7 @@ use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
 use runtime_ports::PortResult;
 use runtime_ports::store::{
-    AggregateKey, HistoryEntry, Order, Page, Query, StoredAggregate, StoredRecord, due_micros,
+    AggregateKey, ChainDigest, HistoryEntry, Order, Page, Query, StoredAggregate, StoredRecord, due_micros,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -34,6 +34,11 @@ impl<'r> Columns<'r> {
         u64::try_from(self.get::<i64>(index)?).map_err(|_| corrupt(self.operation, "a number below nothing"))
     }
 
+    pub(super) fn digest(&self, index: usize) -> PortResult<ChainDigest> {
+        ChainDigest::try_from(self.get::<&[u8]>(index)?)
+            .map_err(|error| corrupt(self.operation, &error.to_string()))
+    }
+
     pub(super) fn parsed<T, E: std::fmt::Display>(
         &self,
         index: usize,
@@ -49,7 +54,7 @@ pub(super) async fn load(
     key: AggregateKey,
 ) -> PortResult<Option<StoredAggregate>> {
     const OPERATION: &str = "store.load";
-    let sql = "SELECT revision, sequence, schema, body, wake_at FROM load($1, $2, $3)";
+    let sql = "SELECT revision, sequence, schema, body, wake_at, digest FROM load($1, $2, $3)";
     let rows = links.read(OPERATION, sql, &[&tenant.uuid(), &key.kind.name(), &key.id]).await?;
     rows.first().map(|row| stored(&Columns { operation: OPERATION, row }, key, 0)).transpose()
 }
@@ -66,6 +71,7 @@ fn stored(columns: &Columns<'_>, key: AggregateKey, first: usize) -> PortResult<
             body: columns.get(first + 3)?,
         },
         wake_at: columns.get::<Option<i64>>(first + 4)?.map(timestamp),
+        digest: columns.digest(first + 5)?,
     })
 }
 
@@ -85,7 +91,7 @@ pub(super) async fn query(
     };
     let after = after.map(number);
     let (due_from, due_before) = (query.due_from.map(due_micros), query.due_before.map(due_micros));
-    let sql = "SELECT id, revision, sequence, schema, body, wake_at, created
+    let sql = "SELECT id, revision, sequence, schema, body, wake_at, digest, created
                FROM list($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     let environment: Option<Uuid> = query.environment.map(|environment| environment.uuid());
     let statuses = (!query.statuses.is_empty()).then_some(&query.statuses);
@@ -127,7 +133,7 @@ pub(super) async fn query(
 fn listed(row: &Row, kind: AggregateKind) -> PortResult<(u64, StoredAggregate)> {
     let columns = Columns { operation: "store.query", row };
     let key = AggregateKey { kind, id: columns.get(0)? };
-    Ok((columns.unsigned(6)?, stored(&columns, key, 1)?))
+    Ok((columns.unsigned(7)?, stored(&columns, key, 1)?))
 }
 
 pub(super) async fn history(
@@ -137,7 +143,7 @@ pub(super) async fn history(
     after: u64,
     limit: u32,
 ) -> PortResult<Vec<HistoryEntry>> {
-    let sql = "SELECT sequence, event_id, event, body, at, actor, correlation, causation, explanation
+    let sql = "SELECT sequence, event_id, event, body, at, actor, correlation, causation, explanation, digest
                FROM read_history($1, $2, $3, $4, $5)";
     let rows = links
         .read(
@@ -161,5 +167,6 @@ fn entry(row: &Row) -> PortResult<HistoryEntry> {
         correlation: CorrelationId::from_uuid(columns.get(6)?),
         causation: columns.get::<Option<Uuid>>(7)?.map(EventId::from_uuid),
         explanation: columns.get(8)?,
+        digest: columns.digest(9)?,
     })
 }

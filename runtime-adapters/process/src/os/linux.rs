@@ -97,6 +97,16 @@ pub(crate) fn kill(identity: &ProcessIdentity) {
     }
 }
 
+/// Sends exactly this process `SIGHUP`, and none of those that it has started. Answers whether it was still there.
+pub(crate) fn hang_up(identity: &ProcessIdentity) -> io::Result<bool> {
+    let Some(descriptor) = hold(identity)? else { return Ok(false) };
+    match pidfd_send_signal(&descriptor, Signal::HUP) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn pids() -> io::Result<impl Iterator<Item = u32>> {
     Ok(fs::read_dir("/proc")?
         .filter_map(Result::ok)

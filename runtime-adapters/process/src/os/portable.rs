@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 
 use super::{Ending, MarkedProcess, ProcessIdentity};
 
@@ -42,6 +42,14 @@ pub(crate) fn kill(identity: &ProcessIdentity) {
         && let Some(pid) = pid(identity)
     {
         let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+/// Sends a process that this host started `SIGHUP`, and none of those that it has started. Answers whether it was still there.
+pub(crate) fn hang_up(identity: &ProcessIdentity) -> io::Result<bool> {
+    match pid(identity).filter(|_| is_alive(identity)) {
+        Some(pid) => Ok(kill_process(pid, Signal::HUP).is_ok()),
+        None => Ok(false),
     }
 }
 

@@ -3,7 +3,8 @@
 use runtime_domain::id::TenantId;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, InboxEntry, Wanted,
+    AggregateWrite, ChainDigest, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, InboxEntry,
+    Wanted,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use rusqlite::{Connection, OptionalExtension};
@@ -107,7 +108,7 @@ fn update_unchanged(
     else {
         return Ok(false);
     };
-    let sql = "UPDATE aggregates SET revision = ?4, sequence = ?5, schema = ?6, body = ?7
+    let sql = "UPDATE aggregates SET revision = ?4, sequence = ?5, schema = ?6, body = ?7, digest = ?14
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND revision = ?8 AND sequence = ?9
              AND held = ?10 AND environment = ?11 AND status = ?12 AND wake_at IS ?13";
     let environment = write.facets.environment.uuid();
@@ -125,6 +126,7 @@ fn update_unchanged(
             environment.as_bytes(),
             &write.facets.status,
             &write.wake_at.map(row::future),
+            last.digest.as_bytes(),
         ]),
     )?;
     Ok(updated == 1)
@@ -196,11 +198,13 @@ fn put_aggregate(
 ) -> rusqlite::Result<()> {
     let revision = number(write.expected.result().0);
     let sequence = number(write.history.last().map_or(0, |entry| entry.sequence));
+    let digest = write.history.last().map_or(ChainDigest::GENESIS, |entry| entry.digest);
     let environment = write.facets.environment.uuid();
     let wake_at = write.wake_at.map(row::future);
-    let columns: [&dyn rusqlite::ToSql; 8] = [
+    let columns: [&dyn rusqlite::ToSql; 9] = [
         &revision,
         &sequence,
+        digest.as_bytes(),
         &write.record.schema,
         environment.as_bytes(),
         &write.facets.status,
@@ -210,16 +214,16 @@ fn put_aggregate(
     ];
     if let Some(present) = present {
         let sql =
-            "UPDATE aggregates SET revision = ?1, sequence = ?2, schema = ?3, environment = ?4, status = ?5,
-                 wake_at = ?6, held = ?7, body = ?8 WHERE rowid = ?9";
+            "UPDATE aggregates SET revision = ?1, sequence = ?2, digest = ?3, schema = ?4, environment = ?5, status = ?6,
+                 wake_at = ?7, held = ?8, body = ?9 WHERE rowid = ?10";
         let row: [&dyn rusqlite::ToSql; 1] = [&present.row];
         return execute(connection, sql, &[&columns[..], &row].concat()).map(drop);
     }
     let sql = "INSERT INTO aggregates
-             (tenant, kind, id, created, revision, sequence, schema, environment, status, wake_at, held, body)
+             (tenant, kind, id, created, revision, sequence, digest, schema, environment, status, wake_at, held, body)
          VALUES (?1, ?2, ?3,
              (SELECT coalesce(max(created), 0) + 1 FROM aggregates WHERE tenant = ?1 AND kind = ?2),
-             ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+             ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     execute(connection, sql, &Address::new(tenant, write.key).and(columns)).map(drop)
 }
 
@@ -234,8 +238,9 @@ fn append_history(
     let address = Address::new(tenant, write.key);
     let mut insert = statement(
         connection,
-        "INSERT INTO history (tenant, kind, id, sequence, event_id, position, event, body, at, actor, correlation, causation, explanation)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT INTO history (tenant, kind, id, sequence, event_id, position, event, body, at, actor, correlation, causation, explanation,
+             digest)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
     for (entry, at) in write.history.iter().zip(times) {
         let (id, correlation) = (entry.id.uuid(), entry.correlation.uuid());
@@ -253,6 +258,7 @@ fn append_history(
             correlation.as_bytes(),
             &causation,
             &entry.explanation,
+            entry.digest.as_bytes(),
         ]))?;
     }
     match write.outbox.iter().map(|event| event.sequence).min() {

@@ -17,13 +17,14 @@ use crate::error::During;
 /// What cursors are marked with.
 const STORE: &str = "sqlite";
 
-const COLUMNS: &str = "id, revision, sequence, schema, body, wake_at, created";
+const COLUMNS: &str = "id, revision, sequence, schema, body, wake_at, created, digest";
 
 fn stored(row: &Row<'_>, kind: AggregateKind) -> rusqlite::Result<StoredAggregate> {
     Ok(StoredAggregate {
         key: AggregateKey { kind, id: row::uuid(row, 0)? },
         revision: Revision(unsigned(row, 1)?),
         sequence: unsigned(row, 2)?,
+        digest: row::digest(row, 7)?,
         record: StoredRecord { schema: row.get(3)?, body: row.get(4)? },
         wake_at: row.get::<_, Option<i64>>(5)?.map(row::timestamp),
     })
@@ -124,8 +125,8 @@ pub(super) fn history(
     after: u64,
     limit: u32,
 ) -> PortResult<Vec<HistoryEntry>> {
-    let sql =
-        "SELECT sequence, event_id, event, body, at, actor, correlation, causation, explanation FROM history
+    let sql = "SELECT sequence, event_id, event, body, at, actor, correlation, causation, explanation, digest
+         FROM history
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND sequence > ?4 ORDER BY sequence LIMIT ?5";
     let address = Address::new(tenant, key);
     statement(connection, sql)
@@ -144,5 +145,6 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<HistoryEntry> {
         correlation: CorrelationId::from_uuid(row::uuid(row, 6)?),
         causation: row::optional_uuid(row, 7)?.map(EventId::from_uuid),
         explanation: row.get(8)?,
+        digest: row::digest(row, 9)?,
     })
 }

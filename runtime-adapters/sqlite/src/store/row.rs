@@ -2,7 +2,7 @@
 
 use runtime_domain::id::{AggregateKind, TenantId};
 use runtime_domain::time::Timestamp;
-use runtime_ports::store::{AggregateKey, LeaseTopic};
+use runtime_ports::store::{AggregateKey, ChainDigest, LeaseTopic};
 use rusqlite::types::{FromSqlError, FromSqlResult, Type, ValueRef};
 use rusqlite::{Connection, Row, Statement, ToSql};
 use uuid::Uuid;
@@ -110,6 +110,10 @@ pub(super) fn optional_uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<Op
 
 fn uuid_value(value: ValueRef<'_>) -> FromSqlResult<Uuid> {
     Uuid::from_slice(value.as_blob()?).map_err(FromSqlError::other)
+}
+
+pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<ChainDigest> {
+    parsed(row, column, |value| ChainDigest::try_from(value.as_blob()?).map_err(FromSqlError::other))
 }
 
 /// A column's text, through its parser.

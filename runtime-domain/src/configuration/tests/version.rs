@@ -450,9 +450,10 @@ fn the_two_events_of_the_specification_are_published_and_no_other() {
 }
 
 #[test]
-fn it_is_looked_at_while_somebody_may_have_to_take_it_up() {
+fn it_is_looked_at_while_it_is_in_force() {
     assert_eq!(begun().now().wake_at(), Some(at(0)));
-    for told in [synced(), superseded(), withdrawn()] {
+    assert_eq!(synced().now().wake_at(), synced().now().applied_at());
+    for told in [superseded(), withdrawn()] {
         assert_eq!(told.now().wake_at(), None);
     }
 }

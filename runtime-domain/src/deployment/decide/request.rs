@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 
 use crate::aggregate::Decision;
 use crate::calendar::{Activity, BreakGlass};
-use crate::component::{RevisionId, VariableName};
-use crate::configuration::secrecy;
+use crate::component::{ComponentSpec, ConfigurationReload, RevisionId, VariableName};
+use crate::configuration::{PublishedConfiguration, secrecy};
 use crate::deployment::command::{Release, RequestDeployment, RequestRollback, SeenRevisions};
 use crate::deployment::decide::Decided;
 use crate::deployment::event::{DeploymentEvent, Requested};
@@ -32,13 +32,15 @@ impl RuntimeDeployment {
     /// Decides whether a rollout begins, and plans it.
     ///
     /// # Errors
-    /// The plan cannot be made, evidence is about something else, or the environment asks for a promotion that the release has not earned.
+    /// The plan cannot be made, evidence is about something else, the configuration that the release names is not shown, or the environment
+    /// asks for a promotion that the release has not earned.
     pub fn request(command: RequestDeployment, now: Timestamp) -> Decided {
         let RequestDeployment {
             deployment_id,
             release,
             admission,
             clearance,
+            configuration,
             upstream,
             hold_released,
             previous,
@@ -46,14 +48,24 @@ impl RuntimeDeployment {
             numbers,
             surfaces,
         } = command;
-        let cleared = (clearance.tenant(), clearance.environment(), clearance.activity());
-        if cleared != (admission.tenant(), admission.environment(), Activity::Deployment) {
+        if (clearance.tenant(), clearance.environment()) != (admission.tenant(), admission.environment()) {
+            return Err(DeploymentRefusal::ForeignEvidence);
+        }
+        let is_rotation = clearance.activity() == Activity::Rotation;
+        let is_covered = match clearance.activity() {
+            Activity::Deployment => true,
+            Activity::Rotation => differs_in_secrets_only(&release, &previous),
+            Activity::Configuration | Activity::Remediation => false,
+        };
+        if !is_covered {
             return Err(DeploymentRefusal::ForeignEvidence);
         }
         if hold_released.as_ref().is_some_and(|released| !reason::is_kept(&released.reason)) {
             return Err(DeploymentRefusal::NoReason);
         }
-        if let Some(policy) = admission.promotion() {
+        check_configuration(&release, &admission, configuration.as_ref())?;
+        // What serves was promoted before, and agreed to.
+        if let Some(policy) = admission.promotion().filter(|_| !is_rotation) {
             let candidate = Candidate {
                 tenant: admission.tenant(),
                 release: &release,
@@ -64,7 +76,7 @@ impl RuntimeDeployment {
             judge(policy, candidate, now)?;
         }
         let exceptions = Exceptions { break_glass: clearance.break_glass().cloned(), hold_released };
-        Beginning { deployment_id, admission, exceptions, previous, seen, numbers, surfaces }
+        Beginning { deployment_id, admission, exceptions, previous, seen, numbers, surfaces, is_rotation }
             .begin(release, Purpose::Rollout)
     }
 
@@ -95,7 +107,8 @@ impl RuntimeDeployment {
         let purpose = Purpose::Rollback { to: target.deployment };
         // Going back is held up by no calendar and needs no promotion.
         let exceptions = Exceptions::default();
-        Beginning { deployment_id, admission, exceptions, previous, seen, numbers, surfaces }
+        let is_rotation = false;
+        Beginning { deployment_id, admission, exceptions, previous, seen, numbers, surfaces, is_rotation }
             .begin(release, purpose)
     }
 }
@@ -130,6 +143,7 @@ struct Beginning {
     seen: BTreeMap<ModuleId, SeenRevisions>,
     numbers: BTreeMap<ModuleId, u32>,
     surfaces: BTreeMap<SurfaceKind, SurfaceCapabilities>,
+    is_rotation: bool,
 }
 
 impl Beginning {
@@ -194,18 +208,14 @@ impl Beginning {
 
     /// The release's own gates, and the approvals that the environment asks for before it is promoted.
     fn gates(&self, release: &Release, purpose: Purpose) -> Vec<GateSpec> {
-        let policy = self.admission.promotion().filter(|_| purpose == Purpose::Rollout);
+        let is_promoted = purpose == Purpose::Rollout && !self.is_rotation;
+        let policy = self.admission.promotion().filter(|_| is_promoted);
         release.gates.iter().cloned().chain(policy.and_then(PromotionPolicy::gate)).collect()
     }
 
     /// What each component goes back to: the newest of the given points that has it.
     fn restore_points(&self, release: &Release) -> BTreeMap<ModuleId, RestorePoint> {
-        let newest = |module: &ModuleId| {
-            self.previous
-                .iter()
-                .filter(|point| point.release.components.contains_key(module))
-                .max_by_key(|point| point.completed_at)
-        };
+        let newest = |module: &ModuleId| newest(&self.previous, module);
         release
             .components
             .keys()
@@ -221,6 +231,62 @@ impl Beginning {
                 ))
             })
             .collect()
+    }
+}
+
+/// The newest of the points that has a component.
+fn newest<'p>(points: &'p [RollbackPoint], module: &ModuleId) -> Option<&'p RollbackPoint> {
+    let has_it = |point: &&RollbackPoint| point.release.components.contains_key(module);
+    points.iter().filter(has_it).max_by_key(|point| point.completed_at)
+}
+
+/// Whether every component serves already, but for the versions of its secrets. What it depends on serves then, too; and its configuration
+/// may be a later version, which was cleared when it was published, and is shown to be in force.
+fn differs_in_secrets_only(release: &Release, serving: &[RollbackPoint]) -> bool {
+    let with_the_same_secrets = |component: &ComponentSpec| {
+        let mut component = component.clone();
+        component.tuple.secrets.clear();
+        component.tuple.configuration = None;
+        component.depends_on.clear();
+        component
+    };
+    release.components.iter().all(|(module, component)| {
+        let serves = newest(serving, module).and_then(|point| point.release.components.get(module));
+        serves.is_some_and(|serves| with_the_same_secrets(serves) == with_the_same_secrets(component))
+    })
+}
+
+/// A release names one configuration version at most, which is shown to be in force here, and every tuple that names one names that.
+fn check_configuration(
+    release: &Release,
+    admission: &Admission,
+    shown: Option<&PublishedConfiguration>,
+) -> Result<(), DeploymentRefusal> {
+    let place = (admission.tenant(), admission.environment());
+    if shown.is_some_and(|shown| (shown.tenant(), shown.environment()) != place) {
+        return Err(DeploymentRefusal::ForeignEvidence);
+    }
+    if release.configuration_id != shown.map(PublishedConfiguration::configuration) {
+        return Err(DeploymentRefusal::UnprovenConfiguration { module: None });
+    }
+    // Who is told in place and cannot say that it understood would leave it unknown for ever what it runs with.
+    let silent = release.components.values().find(|component| {
+        let declared = &component.configuration;
+        declared.reload == ConfigurationReload::Signal && declared.report.is_none()
+    });
+    if let Some(component) = silent {
+        return Err(DeploymentRefusal::SilentReload { module: component.module.clone() });
+    }
+    let proven = shown.map(PublishedConfiguration::to_version_ref);
+    let stray = release
+        .components
+        .values()
+        .find(|component| component.tuple.configuration.is_some() && component.tuple.configuration != proven);
+    match stray {
+        Some(component) => {
+            Err(DeploymentRefusal::UnprovenConfiguration { module: Some(component.module.clone()) })
+        }
+        None => Ok(()),
     }
 }
 

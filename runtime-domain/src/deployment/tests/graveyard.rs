@@ -50,10 +50,14 @@ fn code_and_configuration_go_back_as_one() {
         checksum: crate::configuration::Checksum::new(&alloc::format!("sha256:{number:064x}")).unwrap(),
     };
     v1.tuple.configuration = Some(configured(1));
-    let (mut world, first) = World::serving(release(vec![v1.clone()], rolling(), vec![]));
+    let carrying = |release: Release, number| Release {
+        configuration_id: Some(ConfigurationId::from_uuid(uuid::Uuid::from_u128(number))),
+        ..release
+    };
+    let (mut world, first) = World::serving(carrying(release(vec![v1.clone()], rolling(), vec![]), 1));
     let mut v2 = component("cart", 2, 1);
     v2.tuple.configuration = Some(configured(2));
-    world.request(2, release(vec![v2], canary(), vec![]), &[&first]).unwrap();
+    world.request(2, carrying(release(vec![v2], canary(), vec![]), 2), &[&first]).unwrap();
     let point = world.deployment().restore_points().get(&module("cart")).unwrap();
     assert_eq!(point.component.tuple, v1.tuple);
 }

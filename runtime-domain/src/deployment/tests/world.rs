@@ -13,9 +13,10 @@ use crate::component::{
     ComponentSpec, ComponentType, ImageDigest, ImageReference, ReleaseReference, ReleaseTuple, RevisionId,
     Version,
 };
+use crate::configuration::{ConfigVersion, PublishedConfiguration};
 use crate::deployment::*;
 use crate::environment::{Admission, EnvironmentStage};
-use crate::id::{DeploymentId, EnvironmentId, TenantId};
+use crate::id::{ConfigurationId, DeploymentId, EnvironmentId, TenantId};
 use crate::metric::MetricReading;
 use crate::rollout::gate::ProbeResult;
 use crate::rollout::strategy::{BlueGreen, Canary, CanaryStep, Rolling};
@@ -61,6 +62,7 @@ pub(crate) fn component(name: &str, version: u64, replicas: u16) -> ComponentSpe
         replicas: Replicas::new(replicas).unwrap(),
         arguments: Vec::new(),
         variables: BTreeMap::new(),
+        configuration: Default::default(),
         readiness: None,
         liveness: None,
         termination_grace: Span::from_secs(1),
@@ -141,17 +143,33 @@ pub(crate) fn request(number: u128, release: Release, previous: &[&RuntimeDeploy
     let points = previous.iter().map(|deployment| deployment.rollback_point(Revision(9)).unwrap()).collect();
     let numbers =
         release.components.keys().map(|module| (module.clone(), u32::try_from(number).unwrap())).collect();
+    let configuration = release.configuration_id.map(|id| in_force(&release, id));
     RequestDeployment {
         deployment_id: deployment_id(number),
         release,
         admission: admission(),
         clearance: clearance(),
+        configuration,
         upstream: Vec::new(),
         hold_released: None,
         previous: points,
         seen: BTreeMap::new(),
         numbers,
         surfaces: surfaces(),
+    }
+}
+
+/// Proof of the configuration version that the components of a release name.
+fn in_force(release: &Release, configuration: ConfigurationId) -> PublishedConfiguration {
+    let mut named =
+        release.components.values().filter_map(|component| component.tuple.configuration.as_ref());
+    PublishedConfiguration {
+        tenant: tenant(),
+        environment: environment(),
+        configuration,
+        version: ConfigVersion::FIRST,
+        checksum: named.next().unwrap().checksum.clone(),
+        at: Revision(4),
     }
 }
 
@@ -375,6 +393,8 @@ impl World {
                 state: state.clone(),
                 restarts,
                 address: None,
+                secrets: Default::default(),
+                configuration: None,
             };
             let seen = RevisionObservation {
                 image: image.clone(),

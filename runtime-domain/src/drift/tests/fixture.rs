@@ -136,6 +136,7 @@ pub(super) fn deployed(deployment: u128) -> DeployedVersion {
         replicas: Replicas::ONE,
         arguments: Vec::new(),
         variables: BTreeMap::new(),
+        configuration: Default::default(),
         readiness: None,
         liveness: None,
         termination_grace: Span::from_secs(1),

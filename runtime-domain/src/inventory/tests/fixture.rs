@@ -52,6 +52,7 @@ pub(super) fn deployed(number: u128, name: &str) -> DeployedVersion {
         replicas: Replicas::new(2).unwrap(),
         arguments: Vec::new(),
         variables: BTreeMap::new(),
+        configuration: Default::default(),
         readiness: None,
         liveness: None,
         termination_grace: Span::from_secs(1),
@@ -75,6 +76,8 @@ pub(super) fn running(wanted: u16, states: &[InstanceState]) -> RevisionObservat
         state: state.clone(),
         restarts: 0,
         address: Some(format!("127.0.0.1:{}", 40_000 + index)),
+        secrets: Default::default(),
+        configuration: None,
     });
     RevisionObservation { image: digest(1), wanted, instances: instances.collect(), trouble: None }
 }

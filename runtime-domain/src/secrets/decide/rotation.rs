@@ -209,10 +209,14 @@ impl SecretBinding {
     pub(super) fn abort(&self, by: &Actor, why: &str, now: Timestamp) -> Decided {
         match &self.state {
             SecretState::Requested(_) | SecretState::RotationFailed(_) | SecretState::Distributing(_) => {
+                let next_rotation_at = match self.new_version() {
+                    Some(_) => None,
+                    None => self.next_rotation(self.rotation_schedule.schedule(), now),
+                };
                 let event = SecretEvent::SecretRotationAborted {
                     by: by.clone(),
                     reason: reason::stated(why).ok_or(SecretRefusal::BadReason)?,
-                    next_rotation_at: self.next_rotation(self.rotation_schedule.schedule(), now),
+                    next_rotation_at,
                 };
                 Ok(Decision::of(vec![event], "the old version is valid, and stays the current one"))
             }

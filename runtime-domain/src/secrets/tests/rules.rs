@@ -139,12 +139,36 @@ fn a_rotation_makes_a_version_that_was_not_seen_before_and_keeps_the_identity() 
 /// Shows SEC-2.
 #[test]
 fn a_version_whose_rotation_was_called_off_does_not_come_back() {
-    let told = told(&[(10, rotate(on_demand())), (20, created(4)), (30, abort()), (40, rotate(on_demand()))]);
+    let told = told(&[
+        (10, rotate(on_demand())),
+        (20, created(4)),
+        (30, abort()),
+        (35, retired(4)),
+        (40, rotate(on_demand())),
+    ]);
     assert_eq!(told.now().current_version(), version(3));
     assert_eq!(told.now().rotations()[0].outcome, RotationOutcome::Aborted);
     assert_eq!(told.now().rotations()[0].version, Some(version(4)));
     assert_eq!(answer(&told.now().decide(&created(4), at(50))), refused(Rule::Sec2));
     assert_eq!(answer(&told.now().decide(&created(5), at(50))), Answer::Changes);
+}
+
+#[test]
+fn a_new_version_of_a_rotation_that_was_called_off_is_retired_before_anything_else() {
+    let mut told = told(&[(10, rotate(on_demand())), (20, created(4)), (30, abort())]);
+    let SecretState::Retiring(state) = told.now().state() else { panic!("not retiring") };
+    assert_eq!((state.version, state.retry_at), (version(4), at(30)));
+    assert_eq!(told.now().current_version(), version(3));
+    assert_eq!(told.now().version_to_deliver().map(|it| it.version), Some(version(3)));
+    assert_eq!(answer(&told.now().decide(&rotate(on_demand()), at(31))), refused(Rule::Lifecycle));
+    assert_eq!(told.now().decide(&retired(3), at(31)), Err(SecretRefusal::OtherVersion));
+    told.check_replay_and_record();
+    assert_refused(told.now(), "SEC-2", |record| record["state"]["Retiring"]["version"] = json!("3"));
+    let decision = told.now().decide(&retired(4), at(31)).unwrap();
+    told.happen(decision, at(31));
+    let SecretState::Bound(state) = told.now().state() else { panic!("not bound") };
+    assert!(state.next_rotation_at.is_some());
+    told.check_replay_and_record();
 }
 
 #[test]

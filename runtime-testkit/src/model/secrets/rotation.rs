@@ -186,7 +186,14 @@ impl Life {
             State::Bound { .. } | State::Suspended { .. } => Foreseen::Same,
             State::Grace { .. } | State::Retiring { .. } | State::Unbound { .. } => LIFECYCLE,
             _ if !text::is_reason(reason) => CONTENT,
-            State::Requested { .. } | State::RotationFailed { .. } | State::Distributing { .. } => {
+            // What was made for nothing must not stay valid.
+            State::Distributing { version, .. } => {
+                let version = *version;
+                self.set_aside("Aborted", now);
+                self.state = State::Retiring { version, retry_at: now, failures: 0 };
+                quietly()
+            }
+            State::Requested { .. } | State::RotationFailed { .. } => {
                 self.set_aside("Aborted", now);
                 self.await_next(now);
                 self.state = State::Bound { next: None };

@@ -84,6 +84,8 @@ impl World {
                 state: state.clone(),
                 restarts,
                 address: None,
+                secrets: Default::default(),
+                configuration: None,
             };
             let instances = (0..*replicas).map(instance).collect();
             let seen =

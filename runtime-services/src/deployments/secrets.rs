@@ -1,0 +1,181 @@
+//! Secrets within deployments: which versions a release is given, and rollouts that bring nothing but other versions.
+
+use runtime_domain::aggregate::EvidenceRef;
+use runtime_domain::calendar::Activity;
+use runtime_domain::component::SecretVersionRef;
+use runtime_domain::deployment::{DeploymentStatus, Purpose, Release, RuntimeDeployment};
+use runtime_domain::id::{ConfigurationId, EnvironmentId};
+use runtime_domain::rollout::GateCheck;
+use runtime_domain::scope::TenantScope;
+use runtime_domain::time::{Span, Timestamp};
+use runtime_domain::value::ModuleId;
+use runtime_ports::store::{LoadError, RuntimeDeploymentRepository, TenantStore};
+
+use super::{DeploymentError, DeploymentService, Standing, carrying, find, in_force, not_admitted};
+use crate::configuration::Versions;
+use crate::error::CommandError;
+use crate::existing::TRIES;
+
+/// How long after a rollout of a version went back it is tried again.
+const TRY_AGAIN: Span = Span::from_secs(60);
+
+/// How far a version is on its way to a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Brought {
+    /// A deployment of the component is in flight, or brought the version: what is left is to see it.
+    UnderWay,
+    /// It went back, and is not tried again before then.
+    NotBefore(Timestamp),
+}
+
+impl DeploymentService {
+    /// The release with the versions that its components' secrets have now, whatever it named, and the facts that this rests on: which
+    /// version a release runs with says the environment that it comes to.
+    pub(super) async fn with_secrets(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        mut release: Release,
+    ) -> Result<(Release, Vec<EvidenceRef>), LoadError> {
+        let mut facts = Vec::new();
+        for component in release.components.values_mut() {
+            let (versions, rest_on) = self.secrets.versions_of(scope, environment, &component.module).await?;
+            component.tuple.secrets = versions;
+            facts.extend(rest_on);
+        }
+        Ok((release, facts))
+    }
+
+    /// Whether what a component was last completed with names a version; false where nothing was.
+    pub(crate) async fn serves_with(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        module: &ModuleId,
+        named: &SecretVersionRef,
+    ) -> Result<bool, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let completed = [DeploymentStatus::Completed];
+        let serving =
+            RuntimeDeploymentRepository::new(&*store).newest_of(environment, module, &completed).await?;
+        Ok(serving.is_some_and(|serving| names(&serving.aggregate, module, named)))
+    }
+
+    /// Asks for a rollout of what a component serves with already, with the present versions of its secrets, `named` among them: the same
+    /// strategy and the same probes and metrics; what people agreed to and the jobs that were run are not asked for again.
+    ///
+    /// # Errors
+    /// The environment is not open to rotation or takes no deployments; nothing was ever deployed.
+    pub(crate) async fn bring_secrets(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        module: &ModuleId,
+        named: &SecretVersionRef,
+    ) -> Result<Brought, DeploymentError> {
+        for _ in 0..TRIES {
+            let store = self.host.ports().store.for_tenant(scope);
+            let standing = Standing::of(&self.host, &*store, environment, [module].into_iter()).await?;
+            let Some(newest) = standing.newest.get(module).map(|newest| &newest.aggregate) else {
+                let what = format!("a deployment of {module}");
+                return Err(CommandError::NotFound { what });
+            };
+            if !newest.status().is_final() {
+                return Ok(Brought::UnderWay);
+            }
+            if newest.status() != DeploymentStatus::Completed && names(newest, module, named) {
+                let again = newest.completed_at().map(|ended| TRY_AGAIN.after(ended));
+                if let Some(at) = again.filter(|at| *at > self.host.now()) {
+                    return Ok(Brought::NotBefore(at));
+                }
+            }
+            let Some(serving) = standing.serving.get(module).map(|serving| &serving.aggregate) else {
+                let what = format!("a completed deployment of {module}");
+                return Err(CommandError::NotFound { what });
+            };
+            if names(serving, module, named) {
+                return Ok(Brought::UnderWay);
+            }
+            let mut release = only(serving.release(), &self.judged(&*store, serving).await?, module);
+            release.configuration_id = in_force_for(&*store, environment, release.configuration_id).await?;
+            let (release, carried) = carrying(&*store, environment, release).await?;
+            let (release, secret_facts) = self.with_secrets(scope, environment, release).await?;
+            let admission = self.admission(scope, environment).await?;
+            let cleared = self.environments.clear(scope, environment, Activity::Rotation, None).await;
+            let clearance = cleared.map_err(|error| not_admitted(environment, error))?;
+            let mut request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
+            request.configuration = in_force(carried)?;
+            let facts = facts_of(request.evidence(), secret_facts);
+            let decided = RuntimeDeployment::request(request, self.host.now());
+            let decision = decided.map_err(CommandError::Refused)?;
+            if self.begin(&*store, &decision, &facts, &release).await?.is_some() {
+                return Ok(Brought::UnderWay);
+            }
+        }
+        Err(CommandError::Contended)
+    }
+
+    /// What says how a component is rolled out and judged: going back is fast and asks for nothing but readiness, so what it went back to does.
+    async fn judged(
+        &self,
+        store: &dyn TenantStore,
+        serving: &RuntimeDeployment,
+    ) -> Result<Release, DeploymentError> {
+        let mut judged = serving.clone();
+        while let Purpose::Rollback { to } = judged.purpose() {
+            judged = find(store, to).await?.aggregate;
+        }
+        Ok(judged.release().clone())
+    }
+}
+
+/// The configuration version that a component serves with, while it is in force; else the newest that is.
+async fn in_force_for(
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+    serving: Option<ConfigurationId>,
+) -> Result<Option<ConfigurationId>, DeploymentError> {
+    let Some(serving) = serving else { return Ok(None) };
+    let in_force = Versions::new(store).in_force(environment).await?;
+    let ids = in_force.iter().map(|version| version.aggregate.id());
+    Ok(ids.clone().find(|id| *id == serving).or(ids.clone().next()))
+}
+
+/// All facts, each once.
+pub(super) fn facts_of(mut facts: Vec<EvidenceRef>, more: Vec<EvidenceRef>) -> Vec<EvidenceRef> {
+    for fact in more {
+        if !facts.contains(&fact) {
+            facts.push(fact);
+        }
+    }
+    facts
+}
+
+fn names(deployment: &RuntimeDeployment, module: &ModuleId, named: &SecretVersionRef) -> bool {
+    let component = deployment.release().components.get(module);
+    component.is_some_and(|component| component.tuple.secrets.contains(named))
+}
+
+/// The part of a release that is about one component, rolled out and judged as another says: by what judges without people and without jobs.
+fn only(serving: &Release, judged: &Release, module: &ModuleId) -> Release {
+    let component = serving.components.get(module).cloned().map(|mut component| {
+        component.depends_on.clear();
+        (module.clone(), component)
+    });
+    let gates = judged.gates.iter().filter(|gate| {
+        let judges_it = gate.modules.is_empty() || gate.modules.contains(module);
+        judges_it && matches!(gate.check, GateCheck::Probe(_) | GateCheck::Metric(_))
+    });
+    let gates = gates.cloned().map(|mut gate| {
+        gate.modules.retain(|judged| judged == module);
+        gate
+    });
+    Release {
+        reference: serving.reference.clone(),
+        components: component.into_iter().collect(),
+        strategy: judged.strategy.clone(),
+        gates: gates.collect(),
+        limits: judged.limits.clone(),
+        configuration_id: serving.configuration_id,
+    }
+}
