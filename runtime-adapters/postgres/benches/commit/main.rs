@@ -85,7 +85,8 @@ impl Bench {
             if !scene.contains(&self.scenes) {
                 continue;
             }
-            let [mut limits, mut stored, mut loaded, mut peers, mut here, mut there] = [const { Vec::new() }; 6];
+            let [mut limits, mut stored, mut loaded, mut peers, mut here, mut there] =
+                [const { Vec::new() }; 6];
             for _ in 0..self.rounds {
                 fresh += 1_000;
                 let (address, rate) = (&self.address, self.rate);

@@ -16,10 +16,10 @@ use uuid::Uuid;
 use crate::rate::{Rate, record};
 
 const SCHEMA: &str = "
-    CREATE TABLE states (tenant uuid, kind text COLLATE \"C\", id uuid, created bigserial, revision bigint, sequence bigint, schema integer,
-        environment uuid, status text, due_at bigint, body text, PRIMARY KEY (tenant, kind, id)) WITH (fillfactor = 50);
+    CREATE TABLE states (tenant uuid, kind text COLLATE \"C\", id uuid, created bigserial, revision bigint, sequence bigint, digest bytea,
+        schema integer, environment uuid, status text, due_at bigint, body text, PRIMARY KEY (tenant, kind, id)) WITH (fillfactor = 50);
     CREATE TABLE events (tenant uuid, kind text COLLATE \"C\", id uuid, sequence bigint, event_id uuid, event text, body text, at text,
-        actor text, correlation uuid, causation uuid, explanation text, PRIMARY KEY (tenant, kind, id, sequence));
+        actor text, correlation uuid, causation uuid, explanation text, digest bytea, PRIMARY KEY (tenant, kind, id, sequence));
     CREATE TABLE waiting (tenant uuid, kind text COLLATE \"C\", id uuid, sequence bigint, event_id uuid, event_type text, envelope text,
         PRIMARY KEY (tenant, kind, id, sequence));
     CREATE TABLE jobs (id uuid PRIMARY KEY, due_at bigint, host uuid, until bigint, token bigint);
@@ -30,27 +30,29 @@ const SCHEMA: &str = "
 /// Updates the state, appends to the history and fills the outbox at once.
 const COMMAND: &str = "
     WITH state AS (
-        INSERT INTO states (tenant, kind, id, revision, sequence, schema, environment, status, due_at, body)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        INSERT INTO states (tenant, kind, id, revision, sequence, schema, environment, status, due_at, body, digest)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $21)
         ON CONFLICT (tenant, kind, id) DO UPDATE SET revision = excluded.revision, sequence = excluded.sequence, schema = excluded.schema,
-            environment = excluded.environment, status = excluded.status, due_at = excluded.due_at, body = excluded.body
+            environment = excluded.environment, status = excluded.status, due_at = excluded.due_at, body = excluded.body,
+            digest = excluded.digest
         WHERE states.revision = excluded.revision - 1
         RETURNING 1
     ), event AS (
-        INSERT INTO events SELECT $1, $2, $3, $5, $11, $12, $13, $14, $15, $16, $17, $18 FROM state RETURNING 1
+        INSERT INTO events SELECT $1, $2, $3, $5, $11, $12, $13, $14, $15, $16, $17, $18, $21 FROM state RETURNING 1
     )
     INSERT INTO waiting SELECT $1, $2, $3, $5, $11, $19, $20 FROM event";
 
 /// The same where many change one state: the row's lock says whose turn it is, and the row which revision comes next.
 const CONTENDED: &str = "
     WITH state AS (
-        INSERT INTO states (tenant, kind, id, revision, sequence, schema, environment, status, due_at, body)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        INSERT INTO states (tenant, kind, id, revision, sequence, schema, environment, status, due_at, body, digest)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $21)
         ON CONFLICT (tenant, kind, id) DO UPDATE SET revision = states.revision + 1, sequence = states.sequence + 1, schema = excluded.schema,
-            environment = excluded.environment, status = excluded.status, due_at = excluded.due_at, body = excluded.body
+            environment = excluded.environment, status = excluded.status, due_at = excluded.due_at, body = excluded.body,
+            digest = excluded.digest
         RETURNING sequence
     ), event AS (
-        INSERT INTO events SELECT $1, $2, $3, sequence, $11, $12, $13, $14, $15, $16, $17, $18 FROM state RETURNING sequence
+        INSERT INTO events SELECT $1, $2, $3, sequence, $11, $12, $13, $14, $15, $16, $17, $18, $21 FROM state RETURNING sequence
     )
     INSERT INTO waiting SELECT $1, $2, $3, sequence, $11, $19, $20 FROM event";
 
@@ -113,6 +115,7 @@ async fn execute(client: &Client, statement: &Statement, tenant: Uuid, write: &A
                 &entry.explanation,
                 &published.event_type,
                 &published.envelope,
+                &entry.digest.as_bytes().as_slice(),
             ],
         )
         .await
