@@ -55,10 +55,12 @@ impl<'c> Ordinary<'c> {
         if !is_ordinary {
             return None;
         }
-        let form = Form {
-            is_alone: rows.writes.len() == 1,
-            is_conditional: !(rows.leases.is_empty() && rows.evidences.is_empty()),
+        let shape = match (rows.writes.len(), rows.histories.len(), rows.events.len()) {
+            (1, 1, 1) => Shape::OneEvent,
+            (1, _, _) => Shape::OneWrite,
+            _ => Shape::ManyWrites,
         };
+        let form = Form { shape, is_conditional: !(rows.leases.is_empty() && rows.evidences.is_empty()) };
         Some(Self { sql: form.statement(), parameters: parameters(rows, form) })
     }
 
@@ -71,28 +73,58 @@ impl<'c> Ordinary<'c> {
     }
 }
 
+/// How much it writes: what is there once is bound as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// One aggregate with one entry of its history, which is published.
+    OneEvent,
+    /// One aggregate.
+    OneWrite,
+    ManyWrites,
+}
+
 /// Which statement it is.
 #[derive(Debug, Clone, Copy)]
 struct Form {
-    /// It writes one aggregate, whose values are bound as they are.
-    is_alone: bool,
+    shape: Shape,
     /// It rests on leases or evidence.
     is_conditional: bool,
 }
 
 impl Form {
     fn statement(self) -> &'static str {
-        static STATEMENTS: LazyLock<[String; 4]> = LazyLock::new(|| {
-            [(true, false), (true, true), (false, false), (false, true)]
-                .map(|(is_alone, is_conditional)| Form { is_alone, is_conditional }.made())
+        static STATEMENTS: LazyLock<[[String; 2]; 3]> = LazyLock::new(|| {
+            [Shape::OneEvent, Shape::OneWrite, Shape::ManyWrites]
+                .map(|shape| [false, true].map(|is_conditional| Form { shape, is_conditional }.made()))
         });
-        let [alone, alone_conditional, together, together_conditional] = &*STATEMENTS;
-        match (self.is_alone, self.is_conditional) {
-            (true, false) => alone,
-            (true, true) => alone_conditional,
-            (false, false) => together,
-            (false, true) => together_conditional,
-        }
+        let [one_event, one_write, many_writes] = &*STATEMENTS;
+        let [plain, conditional] = match self.shape {
+            Shape::OneEvent => one_event,
+            Shape::OneWrite => one_write,
+            Shape::ManyWrites => many_writes,
+        };
+        if self.is_conditional { conditional } else { plain }
+    }
+
+    const fn is_of_one(self) -> bool {
+        !matches!(self.shape, Shape::ManyWrites)
+    }
+
+    /// What goes into the history and into the outbox, after the tenant; `kind` and `id` are those of the writes.
+    fn events(self, next: &mut impl FnMut() -> usize, kind: &str, id: &str) -> (String, String) {
+        let mut column = |kind: &str| match self.shape {
+            Shape::OneEvent => format!("${}::{kind}", next()),
+            _ => format!("unnest(${}::{kind}[])", next()),
+        };
+        let history = ["bigint", "uuid", "text", "text", "text", "text", "uuid", "uuid", "text", "bytea"]
+            .map(&mut column)
+            .join(", ");
+        let outbox = ["bigint", "uuid", "text", "text"].map(&mut column).join(", ");
+        let mut of = |events: String| match self.is_of_one() {
+            true => format!("{kind}, {id}, {events}"),
+            false => format!("{}, {}, {events}", column("text"), column("uuid")),
+        };
+        (of(history), of(outbox))
     }
 
     /// The parameters are numbered as [`parameters`] gives them.
@@ -104,7 +136,7 @@ impl Form {
             number
         };
         // A column of the writes.
-        let mut of_write = |kind: &str| match self.is_alone {
+        let mut of_write = |kind: &str| match self.is_of_one() {
             true => format!("${}::{kind}", next()),
             false => format!("unnest(${}::{kind}[])", next()),
         };
@@ -112,26 +144,22 @@ impl Form {
         let [replaced_revision, replaced_sequence, revision, sequence] = ["bigint"; 4].map(&mut of_write);
         let [digest, schema, environment, status, facets, body, wake_at, publishes] =
             ["bytea", "integer", "uuid", "text", "uuid", "text", "bigint", "boolean"].map(&mut of_write);
-        let mut of_event = |kind: &str| format!("unnest(${}::{kind}[])", next());
-        let history = ["bigint", "uuid", "text", "text", "text", "text", "uuid", "uuid", "text", "bytea"]
-            .map(&mut of_event)
-            .join(", ");
-        let outbox = ["bigint", "uuid", "text", "text"].map(&mut of_event).join(", ");
-        let (kind_of_history, id_of_history, kind_of_outbox, id_of_outbox) = match self.is_alone {
-            true => (kind.clone(), id.clone(), kind.clone(), id.clone()),
-            false => (of_event("text"), of_event("uuid"), of_event("text"), of_event("uuid")),
-        };
+        let (history, outbox) = self.events(&mut next, &kind, &id);
         // Whole arrays again.
-        let array = |column: &str| match self.is_alone {
+        let array = |column: &str| match self.is_of_one() {
             true => format!("ARRAY[{column}]"),
             false => column.trim_start_matches("unnest(").trim_end_matches(')').to_owned(),
         };
-        let many = match self.is_alone {
+        let many = match self.is_of_one() {
             true => "1".to_owned(),
             false => format!("cardinality({})", array(&id)),
         };
         let conditions = if self.is_conditional { conditions(&mut next) } else { String::new() };
         let due = [&kind, &id, &wake_at, &publishes].map(|column| array(column)).join(", ");
+        let make_due = match self.is_of_one() {
+            true => unless_due(&kind, &id, &wake_at, &publishes, &format!("make_due($1, {due})")),
+            false => format!("make_due($1, {due})"),
+        };
         // The tenant is named first: until then row-level security shows and takes nothing, and whatever is in the wrong order fails.
         // Locks come before rows, as everywhere.
         let _ = write!(
@@ -158,15 +186,27 @@ impl Form {
                 SELECT CASE WHEN count(replaced_facets) <> {many} THEN refuse_as_ordinary() END FROM standing
             ), remembered AS (
                 INSERT INTO history (tenant, kind, id, sequence, event_id, event, body, at, actor, correlation, causation, explanation, digest)
-                SELECT $1, {kind_of_history}, {id_of_history}, {history} FROM judged
+                SELECT $1, {history} FROM judged
             ), sent AS (
                 INSERT INTO outbox (tenant, kind, id, sequence, event_id, event_type, envelope)
-                SELECT $1, {kind_of_outbox}, {id_of_outbox}, {outbox} FROM judged
+                SELECT $1, {outbox} FROM judged
             )
-            SELECT make_due($1, {due}) FROM judged"
+            SELECT {make_due} FROM judged"
         );
         sql
     }
+}
+
+/// Where one aggregate is due as it should be already, nothing is to be done. What is locked is read as it is now, and not as it was when the
+/// statement began, before it had the aggregate's lock.
+fn unless_due(kind: &str, id: &str, wake_at: &str, publishes: &str, otherwise: &str) -> String {
+    let row = format!("FROM work AS k WHERE k.tenant = $1 AND k.kind = {kind} AND k.id = {id} AND k.topic");
+    format!(
+        "CASE WHEN (
+                (SELECT k.due_at IS NOT DISTINCT FROM {wake_at} {row} = 'work' FOR KEY SHARE)
+                AND (NOT {publishes} OR (SELECT k.due_at IS NOT NULL {row} = 'outbox' FOR KEY SHARE))
+            ) IS NOT TRUE THEN {otherwise} END"
+    )
 }
 
 /// Leases that are held and facts that still hold, looked up by their whole keys and locked until the commit is made.
@@ -236,7 +276,7 @@ fn parameters<'c>(rows: &Rows<'c>, form: Form) -> Vec<Box<dyn ToSql + Sync + Sen
         column!(histories, event_id),
         column!(histories, event),
         column!(histories, body),
-        Box::new(at),
+        Box::new(Column(at)),
         column!(histories, actor),
         column!(histories, correlation),
         column!(histories, causation),
@@ -247,7 +287,7 @@ fn parameters<'c>(rows: &Rows<'c>, form: Form) -> Vec<Box<dyn ToSql + Sync + Sen
         column!(events, event_type),
         column!(events, envelope),
     ];
-    if !form.is_alone {
+    if !form.is_of_one() {
         parameters.extend([
             column!(histories, kind) as Box<dyn ToSql + Sync + Send + 'c>,
             column!(histories, id),
