@@ -15,7 +15,7 @@ use runtime_domain::metric::{MetricQuery, MetricReading};
 use runtime_domain::secrets::VaultKind;
 use runtime_domain::surface::{ComponentKey, SurfaceKind};
 use runtime_http_prober::HttpProber;
-use runtime_local_vault::{LocalVault, LocalVaultOptions};
+use runtime_local_vault::LocalVaultOptions;
 use runtime_memory::InProcessBus;
 use runtime_oci_layout::OciLayout;
 use runtime_ports::clock::{Clock, IdGenerator};
@@ -33,7 +33,7 @@ use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
 
 pub use runtime_desired_state_directory::{DesiredStateDirectory, Tenants};
 pub use runtime_http_prober::AllowList;
-pub use runtime_local_vault::SecretRotator;
+pub use runtime_local_vault::{LocalVault, SecretRotator};
 pub use runtime_process::ProcessSurface;
 pub use runtime_sqlite::{Durability, SqliteOptions};
 

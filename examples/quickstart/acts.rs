@@ -5,4 +5,5 @@ pub mod drift;
 pub mod promotion;
 pub mod rollouts;
 pub mod scaling;
+pub mod secrets;
 pub mod silo;

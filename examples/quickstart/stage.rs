@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use factory_runtime::domain::id::AggregateKind;
 use factory_runtime::domain::surface::{ComponentKey, ComponentObservation};
-use factory_runtime::embedded::{DesiredStateDirectory, Embedded, EmbeddedOptions, ProcessSurface, Tenants};
+use factory_runtime::embedded::{
+    DesiredStateDirectory, Embedded, EmbeddedOptions, LocalVault, ProcessSurface, Tenants,
+};
 use factory_runtime::ports::store::Query;
 use factory_runtime::ports::surface::ComputeSurface as _;
 use factory_runtime::prelude::*;
@@ -102,6 +104,10 @@ impl Stage {
     /// Where it is written what should run.
     pub fn desired(&self) -> &Path {
         &self.desired
+    }
+
+    pub fn vault(&self) -> &LocalVault {
+        self.embedded.vault()
     }
 
     pub fn surface(&self) -> &ProcessSurface {

@@ -7,7 +7,7 @@ use factory_runtime::manifest;
 use factory_runtime::prelude::*;
 
 use crate::Failure;
-use crate::acts::{configuration, drift, promotion, rollouts, scaling, silo};
+use crate::acts::{configuration, drift, promotion, rollouts, scaling, secrets, silo};
 use crate::load::{Counted, Load};
 use crate::stage::{Stage, WEB};
 
@@ -35,7 +35,9 @@ pub async fn tell(stage: &Stage, fast: bool) -> Result<bool, Failure> {
         told.push(promoted);
         // It takes its time, while other things happen.
         let scaled = scaling::begin(stage, staging).await?;
+        let secret = secrets::bind(stage).await?;
         told.push(configuration::publish(stage, &load).await?);
+        told.push(secrets::rotate(stage, &load, secret).await?);
         scaled.is_out().await?;
         told.push(drift::repair(stage, &load).await?);
         for line in [silo::move_out(stage).await?, scaled.is_back().await?] {

@@ -37,7 +37,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "/ready" => (StatusCode::OK, "ready".to_owned()),
         "/pid" => (StatusCode::OK, std::process::id().to_string()),
         _ if is_broken => (StatusCode::INTERNAL_SERVER_ERROR, "this release is broken".to_owned()),
-        _ => (StatusCode::OK, format!("{} from version {}", greeting(), variable("VERSION"))),
+        _ => (
+            StatusCode::OK,
+            format!("{} from version {}{}", greeting(), variable("VERSION"), with_password()),
+        ),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
@@ -47,4 +50,13 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 /// Its configuration says how it greets.
 fn greeting() -> String {
     std::env::var("GREETING").unwrap_or_else(|_| "hello".to_owned())
+}
+
+/// Whether it was given a secret. What the secret is, it keeps to itself.
+fn with_password() -> &'static str {
+    let folder = std::env::var("FACTORY_SECRETS").unwrap_or_default();
+    match std::fs::read(std::path::Path::new(&folder).join("password")) {
+        Ok(password) if !password.is_empty() => ", which knows its password",
+        _ => "",
+    }
 }

@@ -241,7 +241,7 @@ async fn watched(count: usize) -> (Services, TenantScope, EnvironmentId) {
     let desired = Arc::new(documents(count));
     let shown = Arc::<Shown>::default();
     let mut engine = MockInfrastructureEngine::new();
-    engine.expect_up().returning(|blueprint| {
+    engine.expect_up().returning(|_, blueprint| {
         let targets = blueprint.surfaces.iter();
         Ok(ProvisionedResources {
             stack_ref: "bench".to_owned(),

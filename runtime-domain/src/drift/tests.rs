@@ -25,13 +25,17 @@ fn hash(environment: u128, subject: &str, kind: DriftKind, diff: &NonEmptyDiff) 
 #[test]
 fn only_a_whole_commit_or_a_stacks_version_is_a_revision() {
     let (sha1, sha256) = ("a1".repeat(20), "0f".repeat(32));
-    for text in [format!("git:{sha1}"), format!("git:{sha256}"), "pulumi:acme/shop/prod@7".to_string()] {
+    let directory = format!("directory:{sha256}");
+    for text in
+        [format!("git:{sha1}"), format!("git:{sha256}"), directory, "pulumi:acme/shop/prod@7".to_string()]
+    {
         let revision: DesiredStateRevision = text.parse().unwrap();
         assert_eq!((revision.as_str(), revision.to_string()), (text.as_str(), text.clone()));
     }
     let refused = [
         sha1.clone(),
         format!("git:{sha1}-dirty"),
+        format!("directory:{sha1}"),
         format!("git:{}", &sha1[1..]),
         format!("git:{sha1}a"),
         format!("git:{}", sha1.to_uppercase()),

@@ -5,10 +5,10 @@ mod world;
 use runtime_domain::deployment::DeploymentStatus;
 use runtime_domain::drift::watch::Outlook;
 use runtime_domain::drift::{DriftKind, DriftStatus, Owner, RemediationMode};
-use runtime_domain::scaling::{Measure, PolicySpec, PolicyTerms, ReplicaBounds, ScalingMetric, ScalingRule};
+use runtime_domain::scaling::{PolicySpec, PolicyTerms, ReplicaBounds, ScalingMetric, ScalingRule};
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::time::Span;
-use runtime_domain::value::{Name, Replicas};
+use runtime_domain::value::{Measure, Name, Replicas};
 
 use self::world::{Stop, World, digest, lock, release};
 use crate::scaling::NewScalingPolicy;
@@ -59,7 +59,8 @@ async fn what_diverges_is_repaired_by_one_deployment_of_what_diverges() {
         .into_iter()
         .filter(|finding| finding.kind() != DriftKind::MissingResource)
         .collect();
-    assert_eq!(repaired.len(), 3);
+    // Of an image that no deployment brought it is not known with what else it was started: that is a finding, too.
+    assert_eq!(repaired.len(), 4);
     let by = repaired[0].remediation_deployment_id().unwrap();
     assert!(repaired.iter().all(|finding| finding.remediation_deployment_id() == Some(by)), "{repaired:?}");
     let deployment = world.one.services.deployments().deployment(&world.scope, by).await.unwrap();
@@ -222,7 +223,7 @@ async fn a_host_may_be_killed_at_any_action_and_another_goes_on() {
         while one_story(Stop { at, is_after }, is_other, false).await {
             at += 1;
         }
-        assert!(at >= 7, "findings, intentions, a deployment and a prune are actions: {at}");
+        assert!(at >= 6, "findings, two intentions, a deployment, a prune and the outlook are actions: {at}");
     }
 }
 
@@ -234,7 +235,7 @@ async fn a_host_that_wakes_up_late_does_nothing_twice() {
         while one_story(Stop { at, is_after }, true, true).await {
             at += 1;
         }
-        assert!(at >= 7, "{at}");
+        assert!(at >= 6, "{at}");
     }
 }
 

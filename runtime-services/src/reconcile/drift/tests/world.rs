@@ -88,7 +88,8 @@ impl Fate {
     /// Does an action, unless it is stopped before it; one that wakes up does it then.
     async fn late<T, F: Future<Output = T>>(&self, action: impl Fn() -> F) -> T {
         let number = self.actions.fetch_add(1, Ordering::SeqCst);
-        match lock(&self.stop).filter(|stop| stop.at == number) {
+        let stop = lock(&self.stop).filter(|stop| stop.at == number);
+        match stop {
             None => action().await,
             Some(Stop { is_after: true, .. }) => {
                 let done = action().await;
@@ -541,7 +542,8 @@ impl World {
     }
 
     fn task_environment(&self, on: &OneHost) -> Arc<dyn Task> {
-        Arc::new(EnvironmentReconciler::new(on.host.clone(), on.services.deployments().clone()))
+        let (deployments, tenancy) = (on.services.deployments().clone(), on.services.tenancy().clone());
+        Arc::new(EnvironmentReconciler::new(on.host.clone(), deployments, tenancy))
     }
 
     fn task_deployment(&self, on: &OneHost) -> Arc<dyn Task> {
@@ -647,7 +649,7 @@ fn one_host(
     let surface: Arc<dyn ComputeSurface> =
         Arc::new(FatefulSurface { stage: Arc::clone(stage), fate: Arc::clone(&fate), clock: clock.clone() });
     let mut engine = MockInfrastructureEngine::new();
-    engine.expect_up().returning(|blueprint| {
+    engine.expect_up().returning(|_, blueprint| {
         Ok(ProvisionedResources {
             stack_ref: "test".to_owned(),
             compute_targets: blueprint
