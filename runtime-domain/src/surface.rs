@@ -14,8 +14,10 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::component::{ComponentSpec, ConfigurationVersionRef, ImageDigest, RevisionId, SecretVersionRef};
-use crate::configuration::{ConfigVersion, DeliveredConfiguration};
-use crate::id::{DeploymentId, DriftFindingId, EnvironmentId, ScalingPolicyId, TenantBindingId, TenantId};
+use crate::configuration::DeliveredConfiguration;
+use crate::id::{
+    ConfigurationId, DeploymentId, DriftFindingId, EnvironmentId, ScalingPolicyId, TenantBindingId, TenantId,
+};
 use crate::secrets::DeliveredSecret;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Percent, RangeError};
@@ -122,6 +124,8 @@ pub enum EffectOwner {
     Deployment(DeploymentId),
     /// A scaling policy.
     ScalingPolicy(ScalingPolicyId),
+    /// A configuration version, which is taken in place.
+    Configuration(ConfigurationId),
     /// An environment, which takes down whatever runs in it.
     RuntimeEnvironment(EnvironmentId),
     /// A tenant's binding, which moves where its clients are answered.
@@ -133,9 +137,14 @@ pub enum EffectOwner {
 impl EffectOwner {
     /// Whether one of these was replaced by who holds a later lease of `other`, and must change nothing more. Leases are of aggregates, and
     /// several work on one component: a rollout goes on whatever a scaling policy did meanwhile, while a policy's effect that was decided
-    /// before a rollout's latest is decided again.
+    /// before a rollout's latest is decided again. What configuration a revision takes in place is nobody else's.
     pub const fn gives_way_to(self, other: Self) -> bool {
-        !matches!(other, Self::ScalingPolicy(_)) || matches!(self, Self::ScalingPolicy(_))
+        match (self, other) {
+            (Self::Configuration(_), Self::Configuration(_)) => true,
+            (Self::Configuration(_), _) | (_, Self::Configuration(_)) => false,
+            (own, Self::ScalingPolicy(_)) => matches!(own, Self::ScalingPolicy(_)),
+            _ => true,
+        }
     }
 }
 
@@ -144,6 +153,7 @@ impl fmt::Display for EffectOwner {
         match self {
             Self::Deployment(deployment) => deployment.fmt(formatter),
             Self::ScalingPolicy(policy) => policy.fmt(formatter),
+            Self::Configuration(configuration) => configuration.fmt(formatter),
             Self::RuntimeEnvironment(environment) => environment.fmt(formatter),
             Self::RuntimeTenantBinding(binding) => binding.fmt(formatter),
             Self::DriftFinding(finding) => finding.fmt(formatter),
@@ -153,6 +163,11 @@ impl fmt::Display for EffectOwner {
 impl From<DeploymentId> for EffectOwner {
     fn from(deployment: DeploymentId) -> Self {
         Self::Deployment(deployment)
+    }
+}
+impl From<ConfigurationId> for EffectOwner {
+    fn from(configuration: ConfigurationId) -> Self {
+        Self::Configuration(configuration)
     }
 }
 impl From<ScalingPolicyId> for EffectOwner {
@@ -191,14 +206,9 @@ pub struct EffectId {
 }
 
 impl EffectId {
-    /// The intention of this number of a deployment or a policy.
+    /// The intention of this number of a deployment, a policy or a configuration version, whose one intention is the first.
     pub fn of(owner: impl Into<EffectOwner>, ordinal: u32) -> Self {
         Self { owner: owner.into(), ordinal }
-    }
-
-    /// Gives a revision a later version of its configuration in place. Numbered down from the end, where no rollout's own intentions come.
-    pub fn delivery(revision: &RevisionId, version: ConfigVersion) -> Self {
-        Self::of(revision.deployment, u32::MAX - version.get())
     }
 }
 

@@ -81,8 +81,8 @@ pub trait ComputeSurface: Send + Sync + 'static {
 
     /// Gives the instances of an existing revision a later version of its configuration in place, as its component declares: what each has
     /// is replaced as a whole, and it is told. Instances that are started from now on begin with it. A version that is not later than the
-    /// one that the revision has changes nothing. The fencing token is compared with those of other deliveries only: a rollout that goes on
-    /// meanwhile is another's work.
+    /// one that the revision has changes nothing. Its effects are of [a configuration](runtime_domain::surface::EffectOwner::Configuration),
+    /// whose fencing token is compared with those of other deliveries only: a rollout that goes on meanwhile is another's work.
     ///
     /// [`Unsupported`](crate::PortErrorKind::Unsupported) where the component takes no configuration in place.
     async fn deliver(

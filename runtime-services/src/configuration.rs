@@ -165,16 +165,24 @@ impl ConfigurationService {
         })
     }
 
-    /// Takes a version back that nobody ran yet. Its number stays used.
+    /// Takes a version back that nobody ran yet, and that no deployment is bringing. Its number stays used.
     ///
     /// # Errors
-    /// It is not there, or a consumer ran it: then publish another.
+    /// It is not there, a deployment that carries it is in flight, or a consumer ran it: then publish another.
     pub async fn withdraw(
         &self,
         scope: &TenantScope,
         configuration: ConfigurationId,
         reason: String,
     ) -> Result<Done<RuntimeConfiguration>, ConfigurationError> {
+        let found = self.configuration(scope, configuration).await?;
+        if self.deployments.is_carried(scope, found.environment_id(), configuration).await? {
+            return Err(CommandError::Refused(ConfigurationRefusal::Lifecycle {
+                command: "Withdraw",
+                status: found.state().status(),
+                remedy: "abort the deployment that brings it, or let it end and publish another version",
+            }));
+        }
         self.command(scope, configuration, &ConfigurationCommand::Withdraw { reason }).await
     }
 

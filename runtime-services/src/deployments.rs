@@ -11,7 +11,7 @@ use runtime_domain::deployment::{
     RequestDeployment, RequestRollback, RuntimeDeployment,
 };
 use runtime_domain::environment::Admission;
-use runtime_domain::id::{DeploymentId, EnvironmentId};
+use runtime_domain::id::{ConfigurationId, DeploymentId, EnvironmentId};
 use runtime_domain::promotion::PromotionPolicy;
 use runtime_domain::rollout::{HealthGate, PlanRefusal, RolloutPlan};
 use runtime_domain::scope::TenantScope;
@@ -481,6 +481,17 @@ impl DeploymentService {
         let store = self.host.ports().store.for_tenant(scope);
         let newest = RuntimeDeploymentRepository::new(&*store).newest_of(environment, module, &[]).await?;
         Ok(newest.map(|loaded| loaded.aggregate).filter(|deployment| !deployment.status().is_final()))
+    }
+
+    /// Whether a deployment that carries this configuration version is in flight.
+    pub(crate) async fn is_carried(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        configuration: ConfigurationId,
+    ) -> Result<bool, LoadError> {
+        let in_flight = self.in_flight(scope, environment, 1_000).await?;
+        Ok(in_flight.iter().any(|it| it.aggregate.configuration_id() == Some(configuration)))
     }
 
     /// Whether any deployment of the environment is in flight.

@@ -180,7 +180,9 @@ impl HealthService {
         scope: &TenantScope,
         service: &RuntimeService,
     ) -> Result<Vec<CheckEntry>, LoadError> {
-        let Some(whole) = status_of(service.status()) else { return Ok(Vec::new()) };
+        let Some(whole) = status_of(service.status()).filter(|_| !sleeps(service)) else {
+            return Ok(Vec::new());
+        };
         let declared = self
             .inventory
             .deployments()
@@ -244,6 +246,11 @@ fn entry(
 ) -> CheckEntry {
     let duration = LatencyMs(u32::try_from(duration.as_millis()).unwrap_or(u32::MAX));
     CheckEntry { probe, kind, required: true, status, duration, data: data.into_iter().collect() }
+}
+
+/// Whether none of its replicas runs because none is wanted: that is no illness, and no health either.
+fn sleeps(service: &RuntimeService) -> bool {
+    service.state().seen().is_some_and(|seen| seen.wanted == 0)
 }
 
 /// What the inventory's status means for health; `None` where nothing is known.

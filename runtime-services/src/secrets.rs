@@ -419,7 +419,7 @@ pub(crate) async fn is_used_elsewhere(
     Ok(others.iter().map(|other| &other.aggregate).any(|other| {
         other.id() != binding.id()
             && other.key_vault_ref() == binding.key_vault_ref()
-            && other.current_version() == version
+            && (other.current_version() == version || other.new_version() == Some(version))
     }))
 }
 

@@ -212,7 +212,9 @@ impl Component {
         let mut listener = None;
         let admitted = match &change {
             Change::Deliver { .. } => {
-                next.admit_delivery(operation, context.fence).map(|()| Admitted::Perform)?
+                // Whether a delivery is a repetition does not matter: only a later version changes anything.
+                next.admit_token(operation, context.effect.owner, context.fence)?;
+                Admitted::Perform
             }
             _ => next.admit(operation, context.effect, context.fence, &change.fingerprint()?)?,
         };

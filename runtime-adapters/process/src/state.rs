@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use runtime_domain::component::{ConfigurationVersionRef, RevisionId, SecretVersionRef};
 use runtime_domain::configuration::{ConfigVersion, DeliveredConfiguration};
-use runtime_domain::id::{DeploymentId, ScalingPolicyId};
+use runtime_domain::id::{ConfigurationId, DeploymentId, ScalingPolicyId};
 use runtime_domain::surface::{
     ComponentKey, EffectId, EffectOwner, FencingToken, RevisionSpec, Traffic, TrafficWeights,
 };
@@ -62,7 +62,7 @@ pub(crate) struct ComponentRecord {
     /// The greatest fencing token seen of a deployment, or of whatever else takes workloads down.
     fence: FencingToken,
     /// The greatest fencing token seen with a delivery: whoever delivers holds another lease than whoever rolls out.
-    #[serde(default = "ComponentRecord::unfenced")]
+    #[serde(default)]
     delivery_fence: FencingToken,
     /// The greatest fencing token seen of a scaling policy.
     #[serde(default)]
@@ -150,16 +150,31 @@ impl ComponentRecord {
         }
     }
 
-    const fn unfenced() -> FencingToken {
-        FencingToken(0)
-    }
-
-    /// Checks a delivery's fencing token. Whether it is a repetition does not matter: only a later version changes anything.
-    pub(crate) fn admit_delivery(&mut self, operation: &'static str, fence: FencingToken) -> PortResult<()> {
-        if self.delivery_fence > fence {
-            return Err(outdated(operation, fence, self.delivery_fence));
+    /// Checks an effect's fencing token, and remembers it.
+    pub(crate) fn admit_token(
+        &mut self,
+        operation: &'static str,
+        owner: EffectOwner,
+        fence: FencingToken,
+    ) -> PortResult<()> {
+        let seen = [
+            (EffectOwner::Deployment(DeploymentId::from_uuid(Uuid::nil())), self.fence),
+            (EffectOwner::ScalingPolicy(ScalingPolicyId::from_uuid(Uuid::nil())), self.scaling_fence),
+            (EffectOwner::Configuration(ConfigurationId::from_uuid(Uuid::nil())), self.delivery_fence),
+        ];
+        let first =
+            seen.iter().filter(|(other, _)| owner.gives_way_to(*other)).map(|(_, token)| *token).max();
+        if let Some(first) = first.filter(|first| *first > fence) {
+            return Err(outdated(operation, fence, first));
         }
-        self.delivery_fence = fence;
+        match owner {
+            EffectOwner::Configuration(_) => self.delivery_fence = fence,
+            EffectOwner::ScalingPolicy(_) => self.scaling_fence = fence,
+            EffectOwner::Deployment(_)
+            | EffectOwner::RuntimeEnvironment(_)
+            | EffectOwner::RuntimeTenantBinding(_)
+            | EffectOwner::DriftFinding(_) => self.fence = fence,
+        }
         Ok(())
     }
 
@@ -172,22 +187,7 @@ impl ComponentRecord {
         fence: FencingToken,
         change: &str,
     ) -> PortResult<Admitted> {
-        let own = effect.owner;
-        let seen = [
-            (EffectOwner::Deployment(DeploymentId::from_uuid(Uuid::nil())), self.fence),
-            (EffectOwner::ScalingPolicy(ScalingPolicyId::from_uuid(Uuid::nil())), self.scaling_fence),
-        ];
-        let first = seen.iter().filter(|(other, _)| own.gives_way_to(*other)).map(|(_, token)| *token).max();
-        if let Some(first) = first.filter(|first| *first > fence) {
-            return Err(outdated(operation, fence, first));
-        }
-        match own {
-            EffectOwner::ScalingPolicy(_) => self.scaling_fence = fence,
-            EffectOwner::Deployment(_)
-            | EffectOwner::RuntimeEnvironment(_)
-            | EffectOwner::RuntimeTenantBinding(_)
-            | EffectOwner::DriftFinding(_) => self.fence = fence,
-        }
+        self.admit_token(operation, effect.owner, fence)?;
         let done = (effect, change.to_owned());
         match self.effects.iter().position(|known| *known == done) {
             Some(at) if at + 1 < self.effects.len() => Ok(Admitted::AlreadyDone),

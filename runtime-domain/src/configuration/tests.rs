@@ -1,6 +1,7 @@
 //! The table of the context's docs, and what holds for every history.
 
 mod content;
+mod delivered;
 mod secrecy;
 mod version;
 

@@ -36,7 +36,8 @@ pub struct Release {
     /// How long it may take and how much may go wrong.
     #[serde(default)]
     pub limits: RolloutLimits,
-    /// The configuration version that it carries, if it has one: every release tuple that names a version names this one.
+    /// The configuration version that it carries, if it has one: every release tuple that names a version names this one. Where it
+    /// carries none, a tuple may keep the one that its component serves with.
     #[serde(default)]
     pub configuration_id: Option<ConfigurationId>,
 }

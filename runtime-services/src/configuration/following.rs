@@ -39,6 +39,11 @@ impl Running {
         Ok(Self { components })
     }
 
+    /// Whether nothing runs.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.components.is_empty()
+    }
+
     fn modules(&self) -> impl Iterator<Item = &ModuleId> {
         self.components.keys()
     }

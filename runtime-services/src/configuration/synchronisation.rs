@@ -122,7 +122,8 @@ impl ConfigurationService {
         let mut rolled_out: BTreeMap<DeploymentId, BTreeSet<ModuleId>> = BTreeMap::new();
         for serving in &serving {
             let module = &serving.component().module;
-            match concern(scope, versions, &target.aggregate, &in_force, serving).await? {
+            let told = if wanted.in_place { in_force.as_slice() } else { &[] };
+            match concern(scope, versions, &target.aggregate, told, serving).await? {
                 Concern::None => {
                     begun.unconcerned.insert(module.clone());
                 }
@@ -216,11 +217,12 @@ enum Concern {
     Rollout,
 }
 
+/// What a version changes for a component, which may have been told of one of these in place before.
 async fn concern(
     scope: &TenantScope,
     versions: Versions<'_>,
     target: &RuntimeConfiguration,
-    in_force: &[Loaded<RuntimeConfiguration>],
+    told: &[Loaded<RuntimeConfiguration>],
     serving: &DeployedVersion,
 ) -> Result<Concern, LoadError> {
     let component = serving.component();
@@ -233,7 +235,7 @@ async fn concern(
             && consumer.as_ref().zip(expected).is_some_and(|(who, expected)| expected.contains(who))
     };
     // What it was told of last stands above what its release brought.
-    let has: Option<(bool, DeliveredConfiguration)> = match in_force.iter().find(was_told) {
+    let has: Option<(bool, DeliveredConfiguration)> = match told.iter().find(was_told) {
         Some(told) => Some((told.aggregate.version() >= target.version(), deliver(&told.aggregate))),
         None => match &component.tuple.configuration {
             None => None,

@@ -2,7 +2,7 @@
 
 use runtime_domain::aggregate::EvidenceRef;
 use runtime_domain::calendar::Activity;
-use runtime_domain::component::SecretVersionRef;
+use runtime_domain::component::{RevisionId, SecretVersionRef};
 use runtime_domain::deployment::{DeploymentStatus, Purpose, Release, RuntimeDeployment};
 use runtime_domain::id::{ConfigurationId, EnvironmentId};
 use runtime_domain::rollout::GateCheck;
@@ -101,7 +101,13 @@ impl DeploymentService {
                 return Ok(Brought::UnderWay);
             }
             let mut release = only(serving.release(), &self.judged(&*store, serving).await?, module);
-            release.configuration_id = in_force_for(&*store, environment, release.configuration_id).await?;
+            release.configuration_id = match release.components.get(module) {
+                Some(component) => {
+                    let revision = RevisionId::new(module.clone(), serving.id());
+                    Versions::new(&*store).left_alone(environment, &revision, component).await?
+                }
+                None => None,
+            };
             let (release, carried) = carrying(&*store, environment, release).await?;
             let (release, secret_facts) = self.with_secrets(scope, environment, release).await?;
             let admission = self.admission(scope, environment).await?;

@@ -71,7 +71,14 @@ impl Task for ConfigurationReconciler {
         let options = self.host.options();
         let is_waited_for = matches!(pass.loaded.aggregate.state(), ConfigurationState::Published(_))
             && pass.consumers().next().is_some();
-        let poll = if is_waited_for { options.inventory_poll } else { options.configuration_poll };
+        let poll = if is_waited_for {
+            options.inventory_poll
+        } else if running.is_empty() {
+            // Where nothing runs, nobody consumes; what is rolled out wakes it.
+            options.configuration_poll.times(12)
+        } else {
+            options.configuration_poll
+        };
         Ok(Passed::Until { seen: pass.loaded.revision, at: poll.after(self.host.now()) })
     }
 }
@@ -130,7 +137,7 @@ impl Pass<'_> {
             environment: serving.environment(),
             module: component.module.clone(),
         };
-        let effect = EffectId::delivery(serving.revision(), delivered.version());
+        let effect = EffectId::of(delivered.configuration(), 1);
         let context = EffectContext { effect, fence: self.lease.token };
         let call = surface.deliver(context, &key, serving.revision(), delivered);
         // Whatever became of it, only what is seen counts; what is not seen is done again.

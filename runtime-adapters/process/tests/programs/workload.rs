@@ -15,12 +15,14 @@
 //! | `chatty` | prints ten lines of 1,000 characters for every request |
 //!
 //! With a first argument `job` it is a task: it appends a line to the file `$RUNS`, waits for `$MILLIS` milliseconds, and exits with
-//! `$CODE`. Requests: `/env` lists its environment, `/pid` its process, `/headers` what it was sent, `/die` ends it with code 7, `/unwell`
+//! `$CODE`. It reads its configuration when it starts and on `SIGHUP`. Requests: `/configuration?checksum=…` is answered with 200 where that is what it
+//! has read, else with 409; `/env` lists its environment, `/pid` its process, `/headers` what it was sent, `/die` ends it with code 7, `/unwell`
 //! makes `/alive` fail from then on, `/echo` answers with the body.
 
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -30,6 +32,14 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// The configuration as it was read last, at the start or on `SIGHUP`.
+static READ: Mutex<String> = Mutex::new(String::new());
+
+fn read_configuration() {
+    let read = std::fs::read_to_string(variable("FACTORY_CONFIGURATION")).unwrap_or_default();
+    *READ.lock().unwrap_or_else(PoisonError::into_inner) = read;
+}
 
 static UNWELL: AtomicBool = AtomicBool::new(false);
 
@@ -70,6 +80,8 @@ async fn main() -> std::io::Result<()> {
         }
         _ => {}
     }
+    let mut hang_up = signal(SignalKind::hangup())?;
+    read_configuration();
     let port: u16 = variable("PORT").parse().map_err(std::io::Error::other)?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     let mut told = signal(SignalKind::terminate())?;
@@ -83,6 +95,7 @@ async fn main() -> std::io::Result<()> {
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
             }
+            _ = hang_up.recv() => read_configuration(),
             _ = told.recv() => {
                 if mode != "stubborn" {
                     return Ok(());
@@ -118,6 +131,12 @@ async fn answer(mode: String, request: Request<Incoming>) -> Result<Response<Ful
             let lines: Vec<_> =
                 request.headers().iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
             (200, lines.join("\n"))
+        }
+        "/configuration" => {
+            let asked = request.uri().query().and_then(|query| query.strip_prefix("checksum="));
+            let read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+            let has_it = asked.is_some_and(|asked| read.contains(&format!("\"{asked}\"")));
+            (if has_it { 200 } else { 409 }, String::new())
         }
         "/die" => std::process::exit(7),
         "/unwell" => {

@@ -65,7 +65,7 @@ impl RuntimeDeployment {
         if hold_released.as_ref().is_some_and(|released| !reason::is_kept(&released.reason)) {
             return Err(DeploymentRefusal::NoReason);
         }
-        check_configuration(&release, &admission, configuration.as_ref())?;
+        check_configuration(&release, &admission, configuration.as_ref(), &previous)?;
         // What serves was promoted before, and agreed to.
         if let Some(policy) = admission.promotion().filter(|_| !is_rotation) {
             let candidate = Candidate {
@@ -104,11 +104,7 @@ impl RuntimeDeployment {
             return Err(DeploymentRefusal::ForeignEvidence);
         }
         for module in target.release.components.keys() {
-            let serving = previous
-                .iter()
-                .filter(|point| point.release.components.contains_key(module))
-                .max_by_key(|point| point.completed_at);
-            match serving {
+            match newest(&previous, module) {
                 None => return Err(DeploymentRefusal::TargetMismatch { module: module.clone() }),
                 Some(point) if point.deployment == target.deployment => {
                     return Err(DeploymentRefusal::AlreadyServing { deployment: target.deployment });
@@ -260,12 +256,11 @@ impl Beginning {
 
     /// What each component goes back to: the newest of the given points that has it.
     fn restore_points(&self, release: &Release) -> BTreeMap<ModuleId, RestorePoint> {
-        let newest = |module: &ModuleId| newest(&self.previous, module);
         release
             .components
             .keys()
             .filter_map(|module| {
-                let point = newest(module)?;
+                let point = newest(&self.previous, module)?;
                 let component = point.release.components.get(module)?.clone();
                 let revision = RevisionId::new(module.clone(), point.deployment);
                 let seen = self.seen.get(module).and_then(|seen| seen.get(&revision)).copied();
@@ -307,11 +302,13 @@ fn differs_in_secrets_only(release: &Release, serving: &[RollbackPoint]) -> bool
     })
 }
 
-/// A release names one configuration version at most, which is shown to be in force here, and every tuple that names one names that.
+/// A release names one configuration version at most, which is shown to be in force here. Every tuple that names one names that, or keeps
+/// the one that its component serves with.
 fn check_configuration(
     release: &Release,
     admission: &Admission,
     shown: Option<&PublishedConfiguration>,
+    previous: &[RollbackPoint],
 ) -> Result<(), DeploymentRefusal> {
     let place = (admission.tenant(), admission.environment());
     if shown.is_some_and(|shown| (shown.tenant(), shown.environment()) != place) {
@@ -320,25 +317,24 @@ fn check_configuration(
     if release.configuration_id != shown.map(PublishedConfiguration::configuration) {
         return Err(DeploymentRefusal::UnprovenConfiguration { module: None });
     }
-    // Who is told in place and cannot say that it understood would leave it unknown for ever what it runs with.
-    let silent = release.components.values().find(|component| {
-        let declared = &component.configuration;
-        declared.reload == ConfigurationReload::Signal && declared.report.is_none()
-    });
-    if let Some(component) = silent {
-        return Err(DeploymentRefusal::SilentReload { module: component.module.clone() });
-    }
     let proven = shown.map(PublishedConfiguration::to_version_ref);
-    let stray = release
-        .components
-        .values()
-        .find(|component| component.tuple.configuration.is_some() && component.tuple.configuration != proven);
-    match stray {
-        Some(component) => {
-            Err(DeploymentRefusal::UnprovenConfiguration { module: Some(component.module.clone()) })
+    for component in release.components.values() {
+        let (module, named) = (&component.module, &component.tuple.configuration);
+        // Who is told in place and cannot say that it understood would leave it unknown for ever what it runs with.
+        let declared = &component.configuration;
+        if declared.reload == ConfigurationReload::Signal && declared.report.is_none() {
+            return Err(DeploymentRefusal::SilentReload { module: module.clone() });
         }
-        None => Ok(()),
+        let is_kept = || {
+            let serving = newest(previous, module).and_then(|point| point.release.components.get(module));
+            release.configuration_id.is_none()
+                && serving.is_some_and(|serving| serving.tuple.configuration == *named)
+        };
+        if named.is_some() && *named != proven && !is_kept() {
+            return Err(DeploymentRefusal::UnprovenConfiguration { module: Some(module.clone()) });
+        }
     }
+    Ok(())
 }
 
 /// A plain variable is no place for a secret (CFG-2).

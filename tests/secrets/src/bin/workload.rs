@@ -1,4 +1,5 @@
-//! A workload with a secret: it answers `/` with the digest of what it was given, on `$PORT`, and 500 where it has nothing.
+//! A workload with a secret: it answers `/` with the digest of what it was given, on `$PORT`, and 500 where it has nothing;
+//! `/variable` with that of `$PASSWORD`, and `/configuration` with its configuration's file.
 //!
 //! `MODE=refuses-rotated` is never ready with a secret that begins with `rotated`; `MODE=tells` prints its secret, as no workload should.
 
@@ -57,6 +58,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let (status, text) = match (request.uri().path(), secret) {
         ("/ready", _) if is_refused => (StatusCode::SERVICE_UNAVAILABLE, "not with this password".to_owned()),
         ("/ready", _) => (StatusCode::OK, "ready".to_owned()),
+        ("/configuration", _) => {
+            (StatusCode::OK, std::fs::read_to_string(variable("FACTORY_CONFIGURATION")).unwrap_or_default())
+        }
         ("/variable", _) => (StatusCode::OK, digest(variable("PASSWORD").as_bytes())),
         (_, Some(secret)) => (StatusCode::OK, digest(&secret)),
         (_, None) => (StatusCode::INTERNAL_SERVER_ERROR, "no password".to_owned()),

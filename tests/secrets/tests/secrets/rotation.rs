@@ -2,12 +2,15 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use factory_runtime::domain::configuration::{
+    ConfigScope, ConfigurationEntries, ConfigurationEntry, ConfigurationValue, EntryKey, SecretReference,
+};
 use factory_runtime::domain::secrets::{RotationOutcome, SecretState, SecretStatus};
 use factory_runtime::ports::secret_store::{SecretAccess, SecretStore as _};
 use factory_runtime::prelude::*;
 use factory_runtime::services::secrets::RotationRequest;
 
-use crate::stage::{FIRST, Load, ROTATED, Stage, get, identity, secret, until};
+use crate::stage::{FIRST, Load, ROTATED, Stage, WEB, get, identity, secret, until};
 
 /// What the workload answers that was given a value.
 fn digest(value: &[u8]) -> String {
@@ -63,7 +66,7 @@ async fn vault_31758_a_rotation_under_load_fails_no_request_and_retires_the_old_
 /// old password, and at its deadline the rotation is called off and its version retired.
 #[tokio::test(flavor = "multi_thread")]
 async fn csi_driver_1288_a_consumer_that_does_not_take_the_new_version_holds_the_rotation() {
-    let stage = Stage::set(Span::from_secs(12)).await;
+    let stage = Stage::set(Span::from_secs(4)).await;
     let binding = stage.bind("file:password", Span::from_secs(1)).await;
     let deployed = stage.deploy("1.0.0", "refuses-rotated", 1).await;
     assert_eq!(deployed.status(), DeploymentStatus::Completed);
@@ -105,6 +108,46 @@ async fn an_instance_has_its_secrets_in_a_folder_of_its_own_that_goes_with_it() 
     for folder in folders {
         assert!(!folder.exists(), "{} is left", folder.display());
     }
+}
+
+/// Shows CFG-2 and X-6: a configuration names a binding, and the workload finds there where its secret is; a rotation keeps the configuration.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_refers_to_a_secret_tells_the_workload_where_it_is() {
+    let stage = Stage::set(Span::from_secs(60)).await;
+    let file = stage.bind("file:password", Span::from_millis(200)).await;
+    let variable = stage.bind("env:PASSWORD", Span::from_millis(200)).await;
+    let entry = |key: &str, binding| ConfigurationEntry {
+        scope: ConfigScope::Service(Name::new(WEB).expect("a name")),
+        key: EntryKey::new(key).expect("a key"),
+        value: ConfigurationValue::Secret(SecretReference::to(binding)),
+    };
+    let entries =
+        ConfigurationEntries::new(vec![entry("database.login", file), entry("api.login", variable)]);
+    let published =
+        stage.runtime().configuration().publish(&stage.scope, stage.environment, entries.expect("entries"));
+    let configuration = published.await.expect("published").aggregate.id();
+    let deployed = stage.deploy_with("1.0.0", "", 1, Some(configuration)).await;
+    assert_eq!(deployed.status(), DeploymentStatus::Completed, "{deployed:?}");
+    let told = async || {
+        let (_, text) = get(&stage.endpoint().await, "/configuration").await.expect("answered");
+        let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        told["entries"].clone()
+    };
+    let first = told().await;
+    assert_eq!(first["api.login"]["variable"], "PASSWORD", "{first}");
+    let path = first["database.login"]["file"].as_str().expect("a path").to_owned();
+    assert_eq!(std::fs::read(&path).expect("there"), FIRST);
+
+    let request = RotationRequest::because("audit");
+    stage.runtime().secrets().rotate(&stage.scope, file, request).await.expect("accepted");
+    until("the rotation is over", async || {
+        (stage.binding(file).await.current_version().to_string() == "2").then_some(())
+    })
+    .await;
+    let then = told().await;
+    let path = then["database.login"]["file"].as_str().expect("a path");
+    assert_eq!(std::fs::read(path).expect("there"), ROTATED);
+    drop(stage.close().await);
 }
 
 /// An aborted rotation brings its consumers back, and its version is retired once nobody uses it.

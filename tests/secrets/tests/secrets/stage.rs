@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use factory_runtime::domain::id::SecretBindingId;
+use factory_runtime::domain::id::{ConfigurationId, SecretBindingId};
 use factory_runtime::domain::secrets::{
     KeyVaultReference, ManagedIdentityRef, RotationSchedule, SecretBinding, SecretStatus,
 };
@@ -132,6 +132,17 @@ impl Stage {
 
     /// Packs a version of the workload, and deploys it with this many replicas.
     pub(crate) async fn deploy(&self, version: &str, mode: &str, replicas: u16) -> RuntimeDeployment {
+        self.deploy_with(version, mode, replicas, None).await
+    }
+
+    /// As [`Stage::deploy`], with a configuration version.
+    pub(crate) async fn deploy_with(
+        &self,
+        version: &str,
+        mode: &str,
+        replicas: u16,
+        configuration: Option<ConfigurationId>,
+    ) -> RuntimeDeployment {
         let reference = ImageReference::new(&format!("test/web:{version}")).expect("a reference");
         let image = ImageSource::new(reference, ["/workload"])
             .executable("/workload", env!("CARGO_BIN_EXE_factory-runtime-secret-workload"))
@@ -140,7 +151,7 @@ impl Stage {
         let yaml = format!(
             "release: web-{version}
 strategy: {{ rolling-health-gated: {{}} }}
-limits: {{ progress_deadline: 10s, rollback_deadline: 30s, crash_limit: 1 }}
+limits: {{ progress_deadline: 5s, rollback_deadline: 30s, crash_limit: 1 }}
 components:
   {WEB}:
     image: test/web:{version}
@@ -151,7 +162,8 @@ components:
 "
         );
         let manifest = manifest::parse(&yaml).expect("a manifest");
-        let release = self.runtime().deployments().resolve(&manifest).await.expect("resolved");
+        let mut release = self.runtime().deployments().resolve(&manifest).await.expect("resolved");
+        release.configuration_id = configuration;
         let requested = self.runtime().deployments().request(&self.scope, self.environment, release).await;
         let id = requested.expect("accepted").aggregate.id();
         until("the deployment ends", async || {

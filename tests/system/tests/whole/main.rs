@@ -9,6 +9,7 @@
 
 mod audit;
 mod bench;
+mod configuration;
 mod drift;
 mod environments;
 mod images;
