@@ -90,6 +90,7 @@ impl SecretBase {
 fn in_memory() -> Option<PathBuf> {
     const TMPFS: i64 = 0x0102_1994;
     let memory = Path::new("/dev/shm");
+    #[allow(clippy::useless_conversion, reason = "how wide it is differs from platform to platform")]
     let kind = i64::try_from(rustix::fs::statfs(memory).ok()?.f_type).ok()?;
     let is_open = rustix::fs::access(memory, rustix::fs::Access::WRITE_OK).is_ok();
     (kind == TMPFS && is_open).then(|| memory.to_owned())
