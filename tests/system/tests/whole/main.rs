@@ -15,6 +15,7 @@ mod environments;
 mod images;
 mod machine;
 mod manifests;
+mod rollouts;
 mod rules;
 mod tenancy;
 mod workloads;

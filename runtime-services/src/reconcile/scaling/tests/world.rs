@@ -469,8 +469,6 @@ fn services(
         records: Records::default(),
         surfaces: [(SurfaceKind::Process, surface)].into(),
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
-        tenancy: crate::TenancyPorts::default(),
-        desired_state: None,
         registry: Arc::new(MockImageRegistry::new()),
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
