@@ -359,8 +359,11 @@ fn seen(key: &ComponentKey, shown: &Shown, now: Timestamp) -> ComponentObservati
     }
 }
 
+/// What the source says, or why it says nothing.
+type SaidAloud = Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>;
+
 /// What Git says, by the test's word.
-struct Said(Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>);
+struct Said(SaidAloud);
 
 #[async_trait]
 impl DesiredStateSource for Said {
@@ -387,7 +390,7 @@ pub(super) struct World {
     pub(super) scope: TenantScope,
     pub(super) environment: EnvironmentId,
     commits: Arc<AtomicU64>,
-    said: Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>,
+    said: SaidAloud,
 }
 
 /// A release with these components: name, image, replicas, the variable `GREETING`.
@@ -643,7 +646,7 @@ fn one_host(
     clock: &DrivenClock,
     stage: &Arc<Mutex<Stage>>,
     commits: &Arc<AtomicU64>,
-    said: &Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>,
+    said: &SaidAloud,
 ) -> OneHost {
     let fate = Arc::<Fate>::default();
     let surface: Arc<dyn ComputeSurface> =
