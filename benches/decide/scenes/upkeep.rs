@@ -67,7 +67,7 @@ fn policy() -> ScalingPolicy {
         environment_id: id(1),
         module_id: name("cart"),
         policy: PolicySpec::new(PolicyTerms::new(bounds, rules)).unwrap(),
-        environment: provisioned().host(Revision(3)).unwrap(),
+        surface: provisioned().host_on(SurfaceKind::Process, Revision(3)).unwrap(),
     };
     begun(&ScalingPolicy::apply(&command).unwrap())
 }
