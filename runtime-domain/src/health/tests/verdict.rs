@@ -136,7 +136,7 @@ proptest! {
     fn what_lasts_is_believed_in_the_end(found in stories(), last in proptest::sample::select(&HealthStatus::ALL[..]), thresholds in thresholds()) {
         let lasting = thresholds.fall.max(thresholds.rise).get();
         let found: Vec<_> = found.into_iter().chain(core::iter::repeat_n(last, usize::from(lasting))).collect();
-        prop_assert_eq!(believed(&found, thresholds).last(), Some(&last));
+        prop_assert_eq!(believed(&found, thresholds).last().copied(), Some(last));
     }
 
     #[test]

@@ -477,8 +477,6 @@ fn services(
         scaling_signals,
         jobs: Arc::new(MockJobRunner::new()),
         secret_stores: Default::default(),
-        desired_state: None,
-        tenancy: Default::default(),
         publisher: Arc::new(InProcessBus::new()),
         clock: Arc::new(clock.clone()),
         ids: Arc::new(ids),
