@@ -42,7 +42,8 @@ pub mod embedded;
 pub mod manifest;
 mod runtime;
 
-pub use runtime::{BuildError, Readiness, Runtime, RuntimeBuilder};
+pub use runtime::{BuildError, Runtime, RuntimeBuilder};
+pub use runtime_services::{Liveness, Readiness};
 
 /// What most hosts need.
 pub mod prelude {

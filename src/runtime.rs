@@ -35,7 +35,7 @@ use runtime_services::relay::{RelayService, SubscriberError};
 use runtime_services::scaling::ScalingService;
 use runtime_services::secrets::SecretService;
 use runtime_services::tenancy::TenancyService;
-use runtime_services::{Host, HostOptions, Ports, Records, Services, TenancyPorts};
+use runtime_services::{Host, HostOptions, Liveness, Ports, Readiness, Records, Services, TenancyPorts};
 use runtime_system::{SystemClock, UuidV7Generator};
 use tokio_util::sync::CancellationToken;
 
@@ -43,20 +43,6 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 pub struct Runtime {
     services: Services,
-}
-
-/// Whether the host can work now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Readiness {
-    /// What cannot be reached, and why; empty where the host is ready.
-    pub missing: Vec<String>,
-}
-
-impl Readiness {
-    /// True where nothing is missing.
-    pub fn is_ready(&self) -> bool {
-        self.missing.is_empty()
-    }
 }
 
 impl Runtime {
@@ -146,14 +132,16 @@ impl Runtime {
         }
     }
 
-    /// Whether the store and the bus can be used now.
+    /// Whether the store and the bus can be used now: whether the host should be sent requests. Answers within seconds, whatever
+    /// they do.
     pub async fn readiness(&self) -> Readiness {
-        let ports = self.host().ports();
-        let (store, bus) = tokio::join!(ports.store.check(), ports.publisher.check());
-        let missing = [("the store", store), ("the event bus", bus)];
-        let missing =
-            missing.into_iter().filter_map(|(what, check)| Some(format!("{what}: {}", check.err()?)));
-        Readiness { missing: missing.collect() }
+        self.services.readiness().await
+    }
+
+    /// Whether all that runs by itself goes on: where it does not, the host should be started again. Before it is
+    /// [run](Self::run), nothing is missed.
+    pub fn liveness(&self) -> Liveness {
+        self.services.liveness()
     }
 }
 

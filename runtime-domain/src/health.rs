@@ -3,6 +3,9 @@
 //! A result is recorded once and never changed. What a reader gets is never a result alone but a view of it that knows how old
 //! it is: an absent or stale result is Unknown, not Healthy.
 //!
+//! One result does not make a verdict: what is believed of a service changes only after several in a row ([`Verdict`]), and
+//! [`HealthDegraded`](HealthEvent::HealthDegraded) tells that the verdict is worse.
+//!
 //! Invariants, each with the place that keeps it:
 //! - **HLT-1** (type): results are append-only and immutable: there is no command on an existing result, and a second
 //!   [`HealthCheckCompleted`](HealthEvent::HealthCheckCompleted) does not apply to it (`evolve.rs`).
@@ -20,6 +23,7 @@ mod refusal;
 mod state;
 #[cfg(test)]
 mod tests;
+mod verdict;
 mod view;
 
 pub use command::RecordHealthCheck;
@@ -29,4 +33,5 @@ pub use refusal::{EntryFault, HealthRefusal};
 pub use state::{
     CheckEntry, EvaluationWindow, HealthCheckResult, HealthStatus, LatencyMs, ProbeKind, WindowError,
 };
+pub use verdict::{Thresholds, Verdict};
 pub use view::{HealthReason, ProductHealth, ProductStatus, ServiceHealth};

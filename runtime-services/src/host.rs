@@ -25,6 +25,7 @@ use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 use crate::lane::Lanes;
 use crate::records::{Records, Retention};
 use crate::relocation::TenancyPorts;
+use crate::vitals::Vitals;
 
 /// The adapters that a host has chosen.
 #[derive(Clone)]
@@ -86,6 +87,8 @@ pub struct HostOptions {
     pub poll: Span,
     /// How often the inventory looks at a service that does not change.
     pub inventory_poll: Span,
+    /// How often a service that does not change is evaluated. What was found stays true for three minutes, so it must be well below that.
+    pub health_poll: Span,
     /// How often a configuration in force that nobody is waited for is compared with what runs.
     pub configuration_poll: Span,
     /// How long to look for new work at the most, where nothing announces it.
@@ -95,6 +98,8 @@ pub struct HostOptions {
     /// How long a rotation's new version may take until every consumer was seen on it. Then the rotation is called off, and the old version
     /// stays.
     pub rotation_deadline: Span,
+    /// How long a worker may not come round before the host no longer counts as live.
+    pub worker_silence: Span,
     /// How long shutting down waits for work in flight before it is handed back.
     pub drain: Span,
     /// How long what is kept beside the aggregates is kept.
@@ -111,10 +116,12 @@ impl Default for HostOptions {
             delivery_attempts: 5,
             poll: Span::from_millis(250),
             inventory_poll: Span::from_secs(1),
+            health_poll: Span::from_secs(15),
             configuration_poll: Span::from_secs(5),
             idle: Span::from_secs(1),
             call_timeout: Span::from_secs(300),
             rotation_deadline: Span::from_secs(3_600),
+            worker_silence: Span::from_secs(60),
             drain: Span::from_secs(10),
             retention: Retention::default(),
         }
@@ -133,13 +140,14 @@ struct Inner {
     ports: Ports,
     options: HostOptions,
     lanes: Lanes,
+    vitals: Vitals,
 }
 
 impl Host {
     /// A host with these adapters. Its identifier is fresh: a host that starts again is another one.
     pub fn new(ports: Ports, options: HostOptions) -> Self {
         let id = HostId::from_uuid(ports.ids.next());
-        Self { inner: Arc::new(Inner { id, ports, options, lanes: Lanes::default() }) }
+        Self { inner: Arc::new(Inner { id, ports, options, lanes: Lanes::default(), vitals: Vitals::default() }) }
     }
 
     /// The host's identifier.
@@ -160,6 +168,11 @@ impl Host {
     /// The aggregates that commands are under way on.
     pub(crate) fn lanes(&self) -> &Lanes {
         &self.inner.lanes
+    }
+
+    /// What is known of the workers.
+    pub(crate) fn vitals(&self) -> &Vitals {
+        &self.inner.vitals
     }
 
     /// The present time.

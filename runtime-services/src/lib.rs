@@ -20,6 +20,7 @@
 //! | whether the audit trail is what was written | [`audit`] |
 //! | how events leave, who subscribes, what is parked | [`relay`] |
 //! | what is kept for a time, and how it goes | [`records`], `upkeep.rs`, `health/recorder.rs` |
+//! | whether a host is ready and live | `vitals.rs` |
 //! | how a decision becomes a commit | `unit.rs`, `existing.rs` |
 
 pub mod audit;
@@ -48,6 +49,7 @@ mod reconcile;
 mod testing;
 mod unit;
 mod upkeep;
+mod vitals;
 mod worker;
 
 pub use error::CommandError;
@@ -57,3 +59,4 @@ pub use relocation::TenancyPorts;
 pub use runtime_ports::manifest;
 pub use services::Services;
 pub use unit::Done;
+pub use vitals::{Liveness, Readiness};

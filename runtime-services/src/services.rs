@@ -24,6 +24,7 @@ use crate::scaling::{PolicyRestoration, ReplicaOwnership, ScalingService, activa
 use crate::secrets::SecretService;
 use crate::tenancy::TenancyService;
 use crate::upkeep;
+use crate::vitals::{self, Liveness, Readiness};
 use crate::worker::{self, Task};
 
 /// All services of one host. Cheap to clone.
@@ -63,12 +64,8 @@ impl Services {
         let scaling =
             ScalingService::new(host.clone(), environments.clone(), deployments.clone(), health.clone());
         let restoration = PolicyRestoration::new(host.clone(), scaling.clone());
-        let contexts: [Arc<dyn Subscriber>; 4] = [
-            Arc::new(inventory.clone()),
-            Arc::new(health.clone()),
-            Arc::new(configuration.clone()),
-            Arc::new(restoration),
-        ];
+        let contexts: [Arc<dyn Subscriber>; 3] =
+            [Arc::new(inventory.clone()), Arc::new(configuration.clone()), Arc::new(restoration)];
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
         let drift =
             DriftService::new(host.clone(), environments.clone(), deployments.clone(), inventory.clone());
@@ -156,6 +153,16 @@ impl Services {
         &self.relay
     }
 
+    /// Whether the store and the bus can be used now. Answers within seconds, whatever they do.
+    pub async fn readiness(&self) -> Readiness {
+        vitals::readiness(&self.host).await
+    }
+
+    /// Whether all that runs by itself goes on. Before it is [run](Self::run), nothing is missed.
+    pub fn liveness(&self) -> Liveness {
+        vitals::liveness(&self.host)
+    }
+
     /// Reconciles and relays until `stop` is cancelled, then drains what is in flight and returns.
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
@@ -166,7 +173,7 @@ impl Services {
                 self.tenancy.clone(),
             )),
             Arc::new(DeploymentReconciler::new(host.clone(), self.secrets.clone())),
-            Arc::new(InventoryReconciler::new(host.clone())),
+            Arc::new(InventoryReconciler::new(host.clone(), self.health.clone())),
             Arc::new(ConfigurationReconciler::new(host.clone(), self.configuration.clone())),
             Arc::new(TenancyReconciler::new(
                 host.clone(),
@@ -188,22 +195,41 @@ impl Services {
         }
         let mut workers = JoinSet::new();
         for source in sources {
-            workers.spawn(activation::listen(host.clone(), self.scaling.clone(), source, stop.child_token()));
+            let listening =
+                activation::listen(host.clone(), self.scaling.clone(), source, stop.child_token());
+            workers.spawn(listening);
         }
         for task in tasks {
-            workers.spawn(worker::run(host.clone(), task, host.options().concurrency, stop.child_token()));
+            let (name, many) = (task.name(), host.options().concurrency);
+            let work = worker::run(host.clone(), task, many, stop.child_token());
+            workers.spawn(watched(&host, name, &stop, work));
         }
-        workers.spawn(upkeep::run(host.clone(), stop.child_token()));
+        let work = upkeep::run(host.clone(), stop.child_token());
+        workers.spawn(watched(&host, "upkeep", &stop, work));
         if let Some(recorder) = self.health.recorder().cloned() {
-            let stop = stop.child_token();
-            workers.spawn(async move { recorder.run(stop).await });
+            let told = stop.child_token();
+            let work = async move { recorder.run(told).await };
+            workers.spawn(watched(&host, "health results", &stop, work));
         }
         let relay = self.relay.clone();
-        workers.spawn(async move { relay.run(stop).await });
+        let told = stop.clone();
+        let work = async move { relay.run(told).await };
+        workers.spawn(watched(&host, "relay", &stop, work));
         while let Some(ended) = workers.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a worker ended in a panic: its leases end by themselves");
             }
         }
     }
+}
+
+/// A worker whose end is noticed.
+fn watched(
+    host: &Host,
+    name: &'static str,
+    stop: &CancellationToken,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (vitals, stop) = (host.vitals().clone(), stop.clone());
+    async move { vitals.watch(name, stop, work).await }
 }

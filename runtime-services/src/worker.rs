@@ -78,6 +78,7 @@ pub(crate) async fn run(host: Host, task: Arc<dyn Task>, concurrency: u32, stop:
         Arc::from(host.ports().store.for_operator(&host.operator(task.name())));
     let mut passes = JoinSet::new();
     while !stop.is_cancelled() {
+        host.vitals().beat(task.name(), host.now());
         while passes.try_join_next().is_some() {}
         let free = concurrency.saturating_sub(u32::try_from(passes.len()).unwrap_or(u32::MAX));
         let taken = if free == 0 { Vec::new() } else { take(&host, &*store, &*task, free).await };

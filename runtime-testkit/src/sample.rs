@@ -125,6 +125,7 @@ pub fn health_record(
             duration: LatencyMs(u32::try_from(number % 1_000).unwrap_or_default()),
             data: [("seen".to_owned(), format!("number {number}"))].into(),
         }],
+        verdict: None,
     });
     let result = HealthCheckResult::evolve(None, &event, at).unwrap_or_else(|error| panic!("{error}"));
     let deployment = DeploymentId::from_uuid(numbered(9, number % 2));

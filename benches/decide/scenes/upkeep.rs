@@ -9,6 +9,7 @@ use factory_runtime::domain::drift::{
 };
 use factory_runtime::domain::health::{
     CheckEntry, EvaluationWindow, HealthCheckResult, HealthStatus, LatencyMs, ProbeKind, RecordHealthCheck,
+    Thresholds, Verdict,
 };
 use factory_runtime::domain::id::ServiceId;
 use factory_runtime::domain::scaling::{
@@ -46,7 +47,9 @@ fn health() {
         module_id: name("cart"),
         evaluation_window: EvaluationWindow::new(at(0), at(15)).unwrap(),
         entries: vec![entry("ready", ProbeKind::Readiness), entry("alive", ProbeKind::Liveness)],
-        previous: Some(HealthStatus::Healthy),
+        previous: Some(Verdict::first(HealthStatus::Healthy)),
+        is_continued: true,
+        thresholds: Thresholds::default(),
     };
     measure::<HealthCheckResult>("RecordHealthCheck", None, at(15), || {
         HealthCheckResult::record(command(), at(15)).unwrap()

@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::health::state::{CheckEntry, EvaluationWindow, HealthStatus};
+use crate::health::state::{CheckEntry, EvaluationWindow};
+use crate::health::verdict::{Thresholds, Verdict};
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
 use crate::value::ModuleId;
 
@@ -23,6 +24,10 @@ pub struct RecordHealthCheck {
     pub evaluation_window: EvaluationWindow,
     /// What the probes found, one entry for each: 1 to [`CheckEntry::MOST`].
     pub entries: Vec<CheckEntry>,
-    /// The status of the service's result before this one, if it has one.
-    pub previous: Option<HealthStatus>,
+    /// What was believed of the service before, if anything was.
+    pub previous: Option<Verdict>,
+    /// Whether what was believed still counts. A verdict that is stale, or about another revision, only tells whether it is worse now.
+    pub is_continued: bool,
+    /// How many results in a row change what is believed.
+    pub thresholds: Thresholds,
 }

@@ -8,6 +8,7 @@ use crate::health::command::RecordHealthCheck;
 use crate::health::event::{Completed, HealthEvent};
 use crate::health::refusal::HealthRefusal;
 use crate::health::state::{HealthCheckResult, judge};
+use crate::health::verdict::Verdict;
 use crate::time::Timestamp;
 
 impl HealthCheckResult {
@@ -28,12 +29,19 @@ impl HealthCheckResult {
             evaluation_window,
             entries,
             previous,
+            is_continued,
+            thresholds,
         } = command;
         let status = judge(&entries)?;
         if evaluation_window.end() > now {
             return Err(HealthRefusal::WindowNotOver { end: evaluation_window.end(), now });
         }
-        let explanation = format!("{status}: the worst of {} probes", entries.len());
+        let verdict = match previous {
+            Some(previous) if is_continued => previous.after(status, thresholds),
+            _ => Verdict::first(status),
+        };
+        let explanation =
+            format!("{status}: the worst of {} probes; believed to be {}", entries.len(), verdict.status);
         let mut events = vec![HealthEvent::HealthCheckCompleted(Completed {
             health_check_result_id,
             tenant_id,
@@ -44,9 +52,11 @@ impl HealthCheckResult {
             evaluated_at: now,
             evaluation_window,
             entries,
+            verdict: Some(verdict),
         })];
-        if let Some(from) = previous.filter(|previous| status > *previous) {
-            events.push(HealthEvent::HealthDegraded { service_id, from, to: status });
+        let (from, to) = (previous.map(|previous| previous.status), verdict.status);
+        if let Some(from) = from.filter(|from| to > *from) {
+            events.push(HealthEvent::HealthDegraded { service_id, from, to });
         }
         Ok(Decision::of(events, explanation))
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::DomainEvent;
 use crate::health::state::{CheckEntry, EvaluationWindow, HealthStatus};
+use crate::health::verdict::Verdict;
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -32,6 +33,9 @@ pub struct Completed {
     pub evaluation_window: EvaluationWindow,
     /// What the probes found.
     pub entries: Vec<CheckEntry>,
+    /// What is believed of the service after it; absent in results from before verdicts were kept, and then the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
 }
 
 /// What happens to a result. Exhaustive, so that a new event breaks the build of who must handle it.
@@ -41,7 +45,7 @@ pub struct Completed {
 pub enum HealthEvent {
     /// A service was evaluated. Published.
     HealthCheckCompleted(Completed),
-    /// It is worse than at the evaluation before. Published, after the completion.
+    /// It is believed to be worse than before. Published, after the completion.
     HealthDegraded {
         /// The service.
         service_id: ServiceId,

@@ -53,7 +53,8 @@ impl Aggregate for HealthCheckResult {
         match (state, event) {
             // HLT-2
             (None, HealthEvent::HealthCheckCompleted(completed))
-                if judge(&completed.entries) == Ok(completed.status) =>
+                if judge(&completed.entries) == Ok(completed.status)
+                    && completed.verdict.is_none_or(|verdict| verdict.agrees_with(completed.status)) =>
             {
                 Ok(Self {
                     health_check_result_id: completed.health_check_result_id,
@@ -65,11 +66,12 @@ impl Aggregate for HealthCheckResult {
                     evaluated_at: completed.evaluated_at,
                     evaluation_window: completed.evaluation_window,
                     entries: completed.entries.clone(),
+                    verdict: completed.verdict,
                 })
             }
             (None, _) => Err(misapplied("absent")),
             (Some(result), HealthEvent::HealthDegraded { service_id, from, to })
-                if *service_id == result.service_id && *to == result.status && from < to =>
+                if *service_id == result.service_id && *to == result.verdict().status && from < to =>
             {
                 Ok(result)
             }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, RecordError};
 use crate::health::state::{Bounds, CheckEntry, EvaluationWindow, HealthCheckResult, HealthStatus, judge};
+use crate::health::verdict::Verdict;
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -25,6 +26,8 @@ pub struct HealthCheckResultRecord {
     evaluated_at: Timestamp,
     evaluation_window: Bounds,
     entries: Vec<CheckEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
 }
 
 impl HealthCheckResultRecord {
@@ -39,6 +42,7 @@ impl HealthCheckResultRecord {
             evaluated_at,
             evaluation_window,
             entries,
+            verdict,
         } = result.clone();
         Self {
             health_check_result_id,
@@ -50,6 +54,7 @@ impl HealthCheckResultRecord {
             evaluated_at,
             evaluation_window: evaluation_window.into(),
             entries,
+            verdict,
         }
     }
 
@@ -72,6 +77,10 @@ impl HealthCheckResultRecord {
             let why = format!("it is {}, and the worst of its entries is {worst}", self.status);
             return Err(refused("HLT-2", why));
         }
+        if let Some(verdict) = self.verdict.filter(|verdict| !verdict.agrees_with(worst)) {
+            let why = format!("its verdict, {}, does not follow from {worst}", verdict.status);
+            return Err(refused("CONTENT", why));
+        }
         Ok(HealthCheckResult {
             health_check_result_id: self.health_check_result_id,
             tenant_id: self.tenant_id,
@@ -82,6 +91,7 @@ impl HealthCheckResultRecord {
             evaluated_at: self.evaluated_at,
             evaluation_window: window,
             entries: self.entries,
+            verdict: self.verdict,
         })
     }
 }

@@ -8,6 +8,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::health::refusal::EntryFault;
+use crate::health::verdict::Verdict;
 use crate::id::{EnvironmentId, HealthCheckResultId, ServiceId, TenantId};
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Name};
@@ -102,6 +103,11 @@ impl CheckEntry {
     pub const MOST: usize = 100;
     /// The most data of one entry: bytes of its keys and values, summed.
     pub const MOST_DATA: usize = 4_096;
+
+    /// The key of what was seen, in words, in an entry's data.
+    pub const SEEN: &'static str = "seen";
+    /// The key of what a dependency is and why, in words, in an entry's data: `db, which is Unhealthy: probe …`.
+    pub const DEPENDENCY: &'static str = "dependency";
 
     /// How it counts for the service: as found, save that an optional dependency which is Unhealthy only degrades it.
     pub fn counts_as(&self) -> HealthStatus {
@@ -213,6 +219,7 @@ pub struct HealthCheckResult {
     pub(super) evaluated_at: Timestamp,
     pub(super) evaluation_window: EvaluationWindow,
     pub(super) entries: Vec<CheckEntry>,
+    pub(super) verdict: Option<Verdict>,
 }
 
 impl HealthCheckResult {
@@ -245,6 +252,11 @@ impl HealthCheckResult {
     /// The time that the evaluation is about.
     pub fn evaluation_window(&self) -> EvaluationWindow {
         self.evaluation_window
+    }
+
+    /// What is believed of the service after it.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.unwrap_or(Verdict::first(self.status))
     }
 
     /// What the probes found.

@@ -7,7 +7,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::health::state::{HealthCheckResult, HealthStatus};
+use crate::health::state::{CheckEntry, HealthCheckResult, HealthStatus};
 use crate::time::{Span, Timestamp};
 use crate::value::ModuleId;
 
@@ -22,17 +22,18 @@ pub enum ServiceHealth {
     },
     /// A recent result tells.
     Known {
-        /// How it is.
+        /// How it is believed to be.
         status: HealthStatus,
         /// Since when that is known.
         evaluated_at: Timestamp,
-        /// The probes that are not Healthy, in words, worst first; empty where all are.
+        /// The probes that are not Healthy, in words, worst first, and then why what was found last is not believed yet; empty where all
+        /// is well.
         reasons: Vec<String>,
     },
 }
 
 impl ServiceHealth {
-    /// What the latest result tells `now`, where a result stays true for `freshness`.
+    /// What the latest result's verdict tells `now`, where a result stays true for `freshness`.
     ///
     /// A result from a clock that runs ahead by more than `freshness` is not believed either.
     pub fn of(latest: Option<&HealthCheckResult>, now: Timestamp, freshness: Span) -> Self {
@@ -48,7 +49,8 @@ impl ServiceHealth {
             let why = format!("its last result is from {lead} in the future: a clock is wrong");
             return Self::Unknown { why };
         }
-        Self::Known { status: latest.status, evaluated_at: latest.evaluated_at, reasons: reasons(latest) }
+        let status = latest.verdict().status;
+        Self::Known { status, evaluated_at: latest.evaluated_at, reasons: reasons(latest) }
     }
 
     /// How it is, where that is known.
@@ -68,9 +70,26 @@ fn reasons(result: &HealthCheckResult) -> Vec<String> {
         .map(|entry| {
             let counted = entry.counts_as();
             let note = if counted == entry.status { "" } else { ", and is not required" };
-            format!("probe `{}` is {}{note}", entry.probe, entry.status)
+            let seen = entry.data.get(CheckEntry::SEEN).map(|seen| format!(" ({seen})")).unwrap_or_default();
+            match entry.data.get(CheckEntry::DEPENDENCY) {
+                Some(chain) => format!("depends on {chain}{note}"),
+                None => format!("probe `{}` is {}{seen}{note}", entry.probe, entry.status),
+            }
         })
+        .chain(unsettled(result))
         .collect()
+}
+
+/// Why what was found last is not what is believed.
+fn unsettled(result: &HealthCheckResult) -> Option<String> {
+    let verdict = result.verdict();
+    let many = verdict.contradicted();
+    (verdict.status != result.status).then(|| {
+        format!(
+            "it was found {} last, and only {many} in a row say otherwise than {}",
+            result.status, verdict.status
+        )
+    })
 }
 
 /// How a product is, from best to worst.
@@ -138,6 +157,20 @@ pub struct ProductHealth {
 }
 
 impl ProductHealth {
+    /// The whole chain in words, of a product by this name: `shop is Degraded: web is Degraded: depends on db, which is Unhealthy: …`.
+    pub fn explain(&self, product: &str) -> String {
+        let mut text = format!("{product} is {}", self.status);
+        let causes = self
+            .reasons
+            .iter()
+            .map(|reason| format!("{} is {}: {}", reason.module, reason.status, reason.because.join(", ")));
+        for (number, cause) in causes.enumerate() {
+            text.push_str(if number == 0 { ": " } else { "; " });
+            text.push_str(&cause);
+        }
+        text
+    }
+
     /// The worst of these services.
     pub fn of<'s>(services: impl IntoIterator<Item = (&'s ModuleId, &'s ServiceHealth)>) -> Self {
         let mut worst = None;

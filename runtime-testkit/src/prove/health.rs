@@ -7,7 +7,7 @@ use runtime_domain::aggregate::Aggregate;
 use runtime_domain::claim::Claim;
 use runtime_domain::health::{
     CheckEntry, EvaluationWindow, HealthCheckResult, HealthEvent, HealthStatus, LatencyMs, ProbeKind,
-    RecordHealthCheck,
+    RecordHealthCheck, Thresholds, Verdict,
 };
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::Name;
@@ -55,7 +55,9 @@ fn record(plan: &HealthPlan, now: Timestamp) -> Option<RecordHealthCheck> {
         module_id: Name::new("cart").ok()?,
         evaluation_window: EvaluationWindow::new(point(end - u64::from(plan.lasts)), point(end)).ok()?,
         entries: plan.entries.iter().map(entry).collect::<Option<_>>()?,
-        previous: plan.previous.map(status),
+        previous: plan.previous.map(|previous| Verdict::first(status(previous))),
+        is_continued: true,
+        thresholds: Thresholds::NONE,
     })
 }
 

@@ -1,5 +1,5 @@
 //! The workload of the system's tests: answers `/` with `$VERSION`, `/pid` with its process and `/variable/NAME` with `$NAME`, on `$PORT`. Once
-//! `/fail` was asked for, `/ready` answers 503.
+//! `/fail` was asked for, `/ready` answers 503, until `/mend` is.
 //!
 //! It reads its configuration when it starts and on `SIGHUP`: `/tuple` answers with `$VERSION` and the configuration that it has read, and
 //! `/configuration?checksum=CHECKSUM` with 200 where that is what it has read, else 409.
@@ -78,6 +78,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "/fail" => {
             FAILING.store(true, Ordering::SeqCst);
             (StatusCode::OK, "failing".to_owned())
+        }
+        "/mend" => {
+            FAILING.store(false, Ordering::SeqCst);
+            (StatusCode::OK, "mended".to_owned())
         }
         "/ready" if is("never-ready") || FAILING.load(Ordering::SeqCst) => {
             (StatusCode::SERVICE_UNAVAILABLE, "not yet".to_owned())

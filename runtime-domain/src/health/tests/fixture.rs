@@ -38,7 +38,9 @@ pub(super) fn command(entries: Vec<CheckEntry>, previous: Option<HealthStatus>) 
         module_id: Name::new("cart").unwrap(),
         evaluation_window: EvaluationWindow::new(at(0), at(10)).unwrap(),
         entries,
-        previous,
+        previous: previous.map(Verdict::first),
+        is_continued: true,
+        thresholds: Thresholds::NONE,
     }
 }
 

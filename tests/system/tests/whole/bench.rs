@@ -44,6 +44,7 @@ impl Open {
         host.poll = Span::from_millis(50);
         host.idle = Span::from_millis(100);
         host.inventory_poll = Span::from_millis(200);
+        host.health_poll = Span::from_millis(100);
         let embedded = Embedded::open_with(options.host(host)).await.expect("opens");
         let stop = CancellationToken::new();
         let (running, stopped) = (embedded.runtime().clone(), stop.clone().cancelled_owned());
@@ -114,6 +115,12 @@ impl Bench {
     /// A path in the runtime's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Ends the host. What was opened stays open, and workloads go on.
+    pub(crate) async fn stop(&mut self) {
+        self.open.stop.cancel();
+        (&mut self.open.host).await.expect("the host ends well");
     }
 
     /// Ends the host and starts another on the same folder, with options that are changed. Workloads go on meanwhile.

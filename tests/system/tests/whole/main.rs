@@ -12,6 +12,7 @@ mod bench;
 mod configuration;
 mod drift;
 mod environments;
+mod health;
 mod images;
 mod machine;
 mod manifests;
