@@ -65,7 +65,10 @@ fn main() {
                 let of = |name| costs.iter().find(|(scene, _)| *scene == name).map(|(_, cost)| *cost);
                 if let (Some(look), Some(seen)) = (of("look"), of("seen")) {
                     let share = LOOKS * (look * 0.75 + seen * 0.25) / 2e6;
-                    println!("{store:<10} {size:>10}  50,000 every 15 s: {:.1} % of two processors", share * 100.0);
+                    println!(
+                        "{store:<10} {size:>10}  50,000 every 15 s: {:.1} % of two processors",
+                        share * 100.0
+                    );
                 }
             }
         }
@@ -81,7 +84,10 @@ struct Cost {
 
 fn tell(store: &str, size: u64, scene: &str, Cost { host, server }: Cost) {
     let each = host + server;
-    println!("{store:<10} {size:>10}  {scene:<7} {host:>8.1} {server:>11.1} {each:>9.1} {:>21.0}", 2e6 / each);
+    println!(
+        "{store:<10} {size:>10}  {scene:<7} {host:>8.1} {server:>11.1} {each:>9.1} {:>21.0}",
+        2e6 / each
+    );
 }
 
 async fn play(stage: &Stage, template: &Template, scene: &str, size: u64) -> Cost {
@@ -156,4 +162,3 @@ async fn run(services: &Services, is_so: impl Fn() -> bool) {
         stop.cancel();
     });
 }
-

@@ -99,6 +99,8 @@ impl Stage {
                 outputs: BTreeMap::new(),
             })
         });
+        let mut registry = MockImageRegistry::new();
+        registry.expect_resolve().returning(|reference| Ok(reference.clone().try_into().unwrap()));
         let surface: Arc<dyn ComputeSurface> = surface;
         let ports = Ports {
             store: Arc::clone(&self.store),
@@ -106,7 +108,7 @@ impl Stage {
             surfaces: [(SurfaceKind::Process, surface)].into(),
             infrastructure: Arc::new(engine),
             tenancy: Default::default(),
-            registry: Arc::new(MockImageRegistry::new()),
+            registry: Arc::new(registry),
             desired_state: None,
             prober: Arc::new(MockHealthProber::new()),
             metrics: Arc::new(MockMetricSource::new()),
@@ -194,7 +196,8 @@ impl Tenants {
         .unwrap();
         let release = services.deployments().resolve(&manifest).await.unwrap();
         let environment = self.environments[usize::try_from(tenant).unwrap()];
-        let done = services.deployments().request(&sample::scope(tenant), environment, release).await.unwrap();
+        let done =
+            services.deployments().request(&sample::scope(tenant), environment, release).await.unwrap();
         self.requested.lock().await.insert(number, done.aggregate.id());
     }
 

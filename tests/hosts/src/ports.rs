@@ -12,6 +12,7 @@ use runtime_ports::metric::MockMetricSource;
 use runtime_ports::prober::MockHealthProber;
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::surface::ComputeSurface;
+use runtime_ports::{PortError, PortErrorKind};
 use runtime_postgres::PostgresStore;
 use runtime_services::{Ports, Records};
 use runtime_system::{SystemClock, UuidV7Generator};
@@ -33,6 +34,13 @@ pub fn ports(store: Arc<PostgresStore>, surface: WorldSurface) -> Ports {
         })
     });
     engine.expect_refresh().returning(|_| Ok(Vec::new()));
+    let mut registry = MockImageRegistry::new();
+    registry.expect_resolve().returning(|reference| {
+        let message = "images are named by digest here";
+        let invalid =
+            |error| PortError::new(PortErrorKind::Invalid, "registry.resolve", message).caused_by(error);
+        reference.clone().try_into().map_err(invalid)
+    });
     let surface: Arc<dyn ComputeSurface> = Arc::new(surface);
     Ports {
         records: Records {
@@ -44,7 +52,7 @@ pub fn ports(store: Arc<PostgresStore>, surface: WorldSurface) -> Ports {
         surfaces: [(SurfaceKind::Process, surface)].into(),
         infrastructure: Arc::new(engine),
         tenancy: Default::default(),
-        registry: Arc::new(MockImageRegistry::new()),
+        registry: Arc::new(registry),
         desired_state: None,
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),

@@ -123,10 +123,16 @@ impl Storm<'_> {
 
     /// How long it takes until everything that was held is taken by another.
     async fn takeover(&self, at: Instant, held: &[Held]) -> Duration {
-        let mut waiting: Vec<&Held> = held.iter().filter(|held| held.is_due).collect();
+        let waiting: Vec<&Held> = held.iter().filter(|held| held.is_due).collect();
+        assert!(!waiting.is_empty(), "it was at work");
+        let mut left = waiting.len();
         until("another host takes over", async || {
-            waiting.retain(|held| self.site.is_held(held));
-            waiting.is_empty()
+            let still = self.site.still_held(&waiting);
+            if still < left {
+                println!("  after {:.2?} {still} of {} are still held", at.elapsed(), waiting.len());
+            }
+            left = still;
+            still == 0
         })
         .await;
         at.elapsed()
@@ -141,7 +147,9 @@ impl Storm<'_> {
             held.len() - due,
             taken.as_secs_f64() / LEASE.as_secs_f64()
         );
-        assert!(due > 0, "it was at work");
+        for held in held {
+            println!("  {}", held.about);
+        }
         assert!(taken <= 2 * LEASE, "another host takes over within two leases, not {taken:?}");
         let record = self.site.world.record();
         let storm = &record[before..];
@@ -152,7 +160,9 @@ impl Storm<'_> {
             let own: Vec<&Performed> = own.collect();
             let Some(last) = own.last() else { continue };
             let next = storm.iter().find(|performed| {
-                performed.effect.owner == last.effect.owner && performed.at > at && performed.host != host.name
+                performed.effect.owner == last.effect.owner
+                    && performed.at > at
+                    && performed.host != host.name
             });
             if let Some(next) = next {
                 let after = next.at.duration_since(at);

@@ -40,6 +40,8 @@ pub(crate) struct Held {
     pub(crate) token: Option<u64>,
     /// Whether there was something to do, so that others must take it.
     pub(crate) is_due: bool,
+    /// What it is for, on what, and how many milliseconds of it were left.
+    pub(crate) about: String,
 }
 
 impl Site {
@@ -92,8 +94,9 @@ impl Site {
             &format!(
                 "WITH present AS (SELECT extract(epoch FROM clock_timestamp()) * 1000000 AS now)
                  SELECT format('tenant = %L AND kind = %L AND id = %L AND topic = %L', tenant, kind, id, topic), token,
-                        due_at IS NOT NULL AND (topic <> 'work' OR due_at <= present.now)
-                 FROM work, present WHERE host = '{}' AND until > present.now",
+                        due_at IS NOT NULL AND (topic <> 'work' OR due_at <= present.now),
+                        format('%s %s, %s ms left', topic, kind, ((until - present.now) / 1000)::bigint)
+                 FROM factory_runtime.work, present WHERE host = '{}' AND until > present.now",
                 host.id
             ),
         );
@@ -101,20 +104,21 @@ impl Site {
             let mut fields = line.split('|');
             let place = fields.next().unwrap().to_owned();
             let token = fields.next().and_then(|token| token.parse().ok());
-            Held { place, host: host.id, token, is_due: fields.next() == Some("t") }
+            let is_due = fields.next() == Some("t");
+            Held { place, host: host.id, token, is_due, about: fields.next().unwrap().to_owned() }
         });
         lines.collect()
     }
 
-    /// Whether a lease is still as it was: nobody has taken it since, and nobody has given it back.
-    pub(crate) fn is_held(&self, held: &Held) -> bool {
-        let asked = format!(
-            "SELECT count(*) FROM work WHERE {} AND host = '{}' AND token = {} AND due_at IS NOT NULL",
-            held.place,
-            held.host,
-            held.token.unwrap_or_default()
-        );
-        self.server.sql(&self.database, &asked).trim() != "0"
+    /// How many of these leases are still as they were: nobody has taken them since, and there is still something to do.
+    pub(crate) fn still_held(&self, held: &[&Held]) -> usize {
+        let each = held.iter().map(|held| {
+            let token = held.token.unwrap_or_default();
+            format!("({} AND host = '{}' AND token = {token} AND due_at IS NOT NULL)", held.place, held.host)
+        });
+        let any = each.collect::<Vec<_>>().join(" OR ");
+        let asked = format!("SELECT count(*) FROM factory_runtime.work WHERE {any}");
+        self.server.sql(&self.database, &asked).trim().parse().unwrap()
     }
 }
 
