@@ -89,8 +89,7 @@ impl Site {
 
     /// The leases that a host has at present.
     pub(crate) fn held_by(&self, host: &Process) -> Vec<Held> {
-        let listed = self.server.sql(
-            &self.database,
+        let listed = self.sql(
             &format!(
                 "WITH present AS (SELECT extract(epoch FROM clock_timestamp()) * 1000000 AS now)
                  SELECT format('tenant = %L AND kind = %L AND id = %L AND topic = %L', tenant, kind, id, topic), token,
@@ -110,6 +109,11 @@ impl Site {
         lines.collect()
     }
 
+    /// Asks the server, while the world goes on answering.
+    fn sql(&self, asked: &str) -> String {
+        tokio::task::block_in_place(|| self.server.sql(&self.database, asked))
+    }
+
     /// How many of these leases are still as they were: nobody has taken them since, and there is still something to do.
     pub(crate) fn still_held(&self, held: &[&Held]) -> usize {
         let each = held.iter().map(|held| {
@@ -118,7 +122,7 @@ impl Site {
         });
         let any = each.collect::<Vec<_>>().join(" OR ");
         let asked = format!("SELECT count(*) FROM factory_runtime.work WHERE {any}");
-        self.server.sql(&self.database, &asked).trim().parse().unwrap()
+        self.sql(&asked).trim().parse().unwrap()
     }
 }
 
