@@ -147,7 +147,9 @@ impl Host {
     /// A host with these adapters. Its identifier is fresh: a host that starts again is another one.
     pub fn new(ports: Ports, options: HostOptions) -> Self {
         let id = HostId::from_uuid(ports.ids.next());
-        Self { inner: Arc::new(Inner { id, ports, options, lanes: Lanes::default(), vitals: Vitals::default() }) }
+        Self {
+            inner: Arc::new(Inner { id, ports, options, lanes: Lanes::default(), vitals: Vitals::default() }),
+        }
     }
 
     /// The host's identifier.
