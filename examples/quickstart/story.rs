@@ -38,9 +38,9 @@ pub async fn tell(stage: &Stage, fast: bool) -> Result<bool, Failure> {
         let secret = secrets::bind(stage).await?;
         told.push(configuration::publish(stage, &load).await?);
         told.push(secrets::rotate(stage, &load, secret).await?);
-        scaled.is_out().await?;
+        scaled.until_out().await?;
         told.push(drift::repair(stage, &load).await?);
-        for line in [silo::move_out(stage).await?, scaled.is_back().await?] {
+        for line in [silo::move_out(stage).await?, scaled.until_back().await?] {
             elsewhere = elsewhere.and(line.counted);
             told.push(line);
         }

@@ -119,7 +119,7 @@ type Raw = BTreeMap<String, (String, u16, String)>;
 fn raw(count: usize) -> (Raw, Raw) {
     let side = |is_actual: bool| {
         let component = |number: usize| {
-            let is_other = is_actual && number % 100 == 0;
+            let is_other = is_actual && number.is_multiple_of(100);
             let shown = if is_other { image(number + 1) } else { image(number) };
             (name(number), (shown, 3, "LOG_LEVEL=info UPSTREAM=http://127.0.0.1:8080".to_owned()))
         };
@@ -142,7 +142,7 @@ fn states(count: usize) -> (Authoritative<DesiredState>, ActualState) {
         let pinned = release.images().into_iter().map(|(_, it)| (it.clone(), it.clone().try_into().unwrap()));
         for (module, component) in release.release(&pinned.collect()).unwrap().components {
             let number: usize = module.as_str().trim_start_matches("component-").parse().unwrap();
-            let shown = if number % 100 == 0 { image(number + 1) } else { image(number) };
+            let shown = if number.is_multiple_of(100) { image(number + 1) } else { image(number) };
             let wanted = DesiredComponent {
                 surface: component.surface,
                 image: component.tuple.image.digest().clone(),
@@ -317,7 +317,7 @@ fn observed(
     replicas: u16,
 ) -> ComponentObservation {
     let number: usize = module.as_str().trim_start_matches("component-").parse().unwrap();
-    let shown = if number % 100 == 0 { image(number + 1) } else { image(number) };
+    let shown = if number.is_multiple_of(100) { image(number + 1) } else { image(number) };
     let revision = RevisionId::new(module.clone(), deployment);
     let observation = RevisionObservation {
         image: shown.parse().unwrap(),

@@ -26,7 +26,7 @@ use runtime_ports::publisher::{EventPublisher, PublishedEvent};
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::store::Store;
 use runtime_services::relay::RelayService;
-use runtime_services::{Host, HostOptions, Ports, Records};
+use runtime_services::{Host, HostOptions, Ports, Records, TenancyPorts};
 use runtime_sqlite::SqliteStore;
 use runtime_system::{SystemClock, UuidV7Generator};
 use runtime_testkit::sample::{self, Draft};
@@ -152,6 +152,7 @@ async fn relayed(path: &std::path::Path, (aggregates, events): (u64, u64)) -> f6
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
         registry: Arc::new(MockImageRegistry::new()),
         desired_state: None,
+        tenancy: TenancyPorts::default(),
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
         scaling_signals: Vec::new(),

@@ -83,8 +83,8 @@ struct World {
     homeless: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Surface(Arc<Mutex<World>>);
+#[derive(Clone)]
+struct Surface(Arc<Mutex<World>>, Arc<TestClock>);
 
 impl Surface {
     /// Does an effect of the move, or dies around it. What is not of the move is done as it is.
@@ -181,10 +181,6 @@ impl World {
     }
 }
 
-fn now() -> Timestamp {
-    Span::from_secs(1_800_000_000).after(Timestamp::UNIX_EPOCH)
-}
-
 #[async_trait]
 impl ComputeSurface for Surface {
     fn capabilities(&self) -> SurfaceCapabilities {
@@ -256,7 +252,7 @@ impl ComputeSurface for Surface {
     }
 
     async fn observe(&self, key: &ComponentKey) -> PortResult<ComponentObservation> {
-        Ok(self.0.lock().unwrap().observe(key, now()))
+        Ok(self.0.lock().unwrap().observe(key, self.1.now()))
     }
 
     async fn list(
@@ -267,7 +263,7 @@ impl ComputeSurface for Surface {
         let world = self.0.lock().unwrap();
         let there =
             world.components.keys().filter(|key| key.tenant == tenant && key.environment == environment);
-        let seen = there.map(|key| world.observe(key, now()));
+        let seen = there.map(|key| world.observe(key, self.1.now()));
         Ok(seen.filter(|seen| !seen.revisions.is_empty()).collect())
     }
 }
@@ -316,12 +312,9 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        Self {
-            store: MemoryStore::new(),
-            surface: Surface::default(),
-            clock: Arc::new(TestClock(tokio::time::Instant::now())),
-            scope: sample::scope(1),
-        }
+        let clock = Arc::new(TestClock(tokio::time::Instant::now()));
+        let surface = Surface(Arc::default(), Arc::clone(&clock));
+        Self { store: MemoryStore::new(), surface, clock, scope: sample::scope(1) }
     }
 
     fn services(&self) -> Services {

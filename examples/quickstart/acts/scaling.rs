@@ -53,7 +53,7 @@ impl Scaled<'_> {
     }
 
     /// Waits until there are as many as may be, and sends less from then on.
-    pub async fn is_out(&self) -> Result<(), Failure> {
+    pub async fn until_out(&self) -> Result<(), Failure> {
         self.has(MOST).await?;
         println!("\nscaling: {MOST} replicas in staging now; from here on {QUIET} requests a second");
         self.load.change_rate(QUIET);
@@ -61,7 +61,7 @@ impl Scaled<'_> {
     }
 
     /// Waits until there is one again.
-    pub async fn is_back(self) -> Result<Told, Failure> {
+    pub async fn until_back(self) -> Result<Told, Failure> {
         println!("\nscaling: waiting for the quiet to be noticed");
         self.has(1).await?;
         let scaling = self.stage.runtime().scaling();

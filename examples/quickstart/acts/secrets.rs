@@ -62,7 +62,7 @@ pub async fn rotate(stage: &Stage, load: &Load, binding: SecretBindingId) -> Res
     let new = secrets.binding(stage.scope(), binding).await?.current_version();
     let access = SecretAccess { tenant: stage.scope().tenant(), identity: identity()? };
     let versions = stage.vault().versions(&access, &secret()?).await?;
-    let retired: Vec<_> = versions.iter().filter(|it| it.is_retired).map(|it| it.version.clone()).collect();
+    let retired: Vec<_> = versions.iter().filter(|it| it.is_retired).map(|it| it.version).collect();
     println!("   version {new} is the current one, version {old} is retired");
     let answer = get(&stage.endpoint(stage.dev(), WEB).await?).await?;
     let counted = load.counted().since(before);

@@ -2,7 +2,7 @@
 --
 -- Refusals are raised with states of their own: FR001 handled before, FR002 lease lost, FR003 evidence stale, FR004 conflict,
 -- FR005 gap in a history, FR006 claim held. The detail is the place in the array that was refused, from 0; after FR005 the length of the
--- history as well.
+-- history as well. FR007 says that a batch is not an ordinary one, and nothing of what is wrong.
 
 CREATE TYPE inbox_row AS (consumer text COLLATE "C", event_id uuid);
 CREATE TYPE lease_row AS (topic text COLLATE "C", kind text COLLATE "C", id uuid, host uuid, token bigint);
@@ -73,6 +73,44 @@ BEGIN
     RAISE EXCEPTION 'the history has a gap' USING ERRCODE = 'FR005', DETAIL = gap;
 END $$;
 
+-- Says when aggregates are due, whose locks whoever calls it holds: what is read here was left by whoever held them before, and is not
+-- changed before they are given up.
+CREATE FUNCTION make_due(asked_tenant uuid, kinds text[], ids uuid[], wake_ats bigint[], publish boolean[])
+    RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stirred integer[] := ARRAY(
+        SELECT w.place FROM (
+            SELECT unnest(kinds) AS kind, unnest(ids) AS id, unnest(wake_ats) AS wake_at, unnest(publish) AS publishes,
+                generate_subscripts(ids, 1) AS place
+        ) AS w
+        WHERE 1 + w.publishes::integer > (
+            SELECT count(*) FROM work AS k
+            WHERE k.tenant = asked_tenant AND k.kind = w.kind AND k.id = w.id AND CASE k.topic
+                WHEN 'work' THEN k.due_at IS NOT DISTINCT FROM w.wake_at
+                ELSE w.publishes AND k.due_at IS NOT NULL
+            END
+        )
+    );
+BEGIN
+    IF cardinality(stirred) = 0 THEN
+        RETURN;
+    END IF;
+    INSERT INTO work AS k (tenant, kind, id, topic, due_at)
+    SELECT asked_tenant, kinds[s.place], ids[s.place], 'work', wake_ats[s.place] FROM unnest(stirred) AS s (place)
+    ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = excluded.due_at WHERE k.due_at IS DISTINCT FROM excluded.due_at;
+    INSERT INTO work AS k (tenant, kind, id, topic, due_at)
+    SELECT asked_tenant, kinds[s.place], ids[s.place], 'outbox', present_micros() FROM unnest(stirred) AS s (place)
+    WHERE publish[s.place]
+    ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = excluded.due_at WHERE k.due_at IS NULL;
+END $$;
+
+-- Ends a statement that took a batch for an ordinary one; see `ordinary.rs`.
+CREATE FUNCTION refuse_as_ordinary() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'not an ordinary batch' USING ERRCODE = 'FR007';
+END $$;
+
 -- Performs commits of one tenant, all of them or none: each aggregate has at most one row in `writes`, into which its commits are folded.
 -- Rows are looked up by their whole key, by the index that a conflict is judged by or in subqueries of one table: what it costs is known,
 -- whatever the planner believes of the tables.
@@ -89,7 +127,6 @@ DECLARE
     lost            claim_row;
     many            bigint;
     number          bigint := 1;
-    stirred         integer[];
     told            uuid[];
     gained          claim_row[] := '{}';
 BEGIN
@@ -166,28 +203,10 @@ BEGIN
         PERFORM refuse_writes(asked_tenant, writes);
     END IF;
 
-    -- Begun after the locks were taken, this sees what whoever held them before has left.
-    stirred := ARRAY(
-        SELECT w.place FROM unnest(writes) AS w
-        WHERE 1 + w.publishes::integer > (
-            SELECT count(*) FROM work AS k
-            WHERE k.tenant = asked_tenant AND k.kind = w.kind AND k.id = w.id AND CASE k.topic
-                WHEN 'work' THEN k.due_at IS NOT DISTINCT FROM w.wake_at
-                ELSE w.publishes AND k.due_at IS NOT NULL
-            END
-        )
+    PERFORM make_due(
+        asked_tenant, ARRAY(SELECT w.kind FROM unnest(writes) AS w), ARRAY(SELECT w.id FROM unnest(writes) AS w),
+        ARRAY(SELECT w.wake_at FROM unnest(writes) AS w), ARRAY(SELECT w.publishes FROM unnest(writes) AS w)
     );
-    IF cardinality(stirred) > 0 THEN
-        INSERT INTO work AS k (tenant, kind, id, topic, due_at)
-        SELECT asked_tenant, w.kind, w.id, 'work', w.wake_at FROM unnest(writes) AS w WHERE w.place = ANY (stirred)
-        ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = excluded.due_at WHERE k.due_at IS DISTINCT FROM excluded.due_at;
-        IF cardinality(events) > 0 THEN
-            INSERT INTO work AS k (tenant, kind, id, topic, due_at)
-            SELECT asked_tenant, w.kind, w.id, 'outbox', present_micros() FROM unnest(writes) AS w
-            WHERE w.place = ANY (stirred) AND w.publishes
-            ON CONFLICT (tenant, kind, id, topic) DO UPDATE SET due_at = excluded.due_at WHERE k.due_at IS NULL;
-        END IF;
-    END IF;
 
     IF told IS NULL THEN
         RETURN;
@@ -235,18 +254,6 @@ BEGIN
         RAISE EXCEPTION 'the claim is held by another' USING ERRCODE = 'FR006', DETAIL = lost.place::text;
     END IF;
     INSERT INTO claims SELECT asked_tenant, n.kind, n.id, n.space, n.key, n.shared FROM unnest(gained) AS n;
-END $$;
-
-CREATE FUNCTION load(asked_tenant uuid, asked_kind text, asked_id uuid)
-    RETURNS TABLE (revision bigint, sequence bigint, schema integer, body text, wake_at bigint, digest bytea)
-    LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-BEGIN
-    PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
-    RETURN QUERY SELECT a.revision, a.sequence, a.schema, a.body, w.due_at, a.digest
-        FROM aggregates AS a
-        LEFT JOIN work AS w ON w.tenant = a.tenant AND w.kind = a.kind AND w.id = a.id AND w.topic = 'work'
-        WHERE a.tenant = asked_tenant AND a.kind = asked_kind AND a.id = asked_id;
 END $$;
 
 -- A page of one kind: filters that are NULL do not filter. `ordering` is `newest`, `oldest` or `due`; in the last, `after` is the place among
@@ -433,12 +440,28 @@ END $$;
 CREATE FUNCTION release_leases(tenants uuid[], topics text[], kinds text[], ids uuid[], tokens bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     setting text := set_config('synchronous_commit', 'off', true);
+    many    bigint := 0;
 BEGIN
-    -- One by one and by the whole key: a row that a commit has moved meanwhile is followed, as by its place alone it would not be.
+    IF cardinality(ids) > 1 THEN
+        UPDATE work AS w SET host = NULL, until = NULL WHERE w.ctid = ANY (ARRAY(
+            SELECT (
+                SELECT k.ctid FROM work AS k
+                WHERE k.tenant = r.tenant AND k.kind = r.kind AND k.id = r.id AND k.topic = r.topic AND k.token = r.token
+                FOR UPDATE
+            ) FROM (
+                SELECT unnest(tenants) AS tenant, unnest(topics) AS topic, unnest(kinds) AS kind, unnest(ids) AS id, unnest(tokens) AS token
+            ) AS r
+        ));
+        GET DIAGNOSTICS many = ROW_COUNT;
+        IF many = cardinality(ids) THEN
+            RETURN;
+        END IF;
+    END IF;
+    -- One by one and by the whole key: a row that a commit has moved meanwhile is followed, as by its place alone it is not.
     FOR place IN 1..cardinality(ids) LOOP
         UPDATE work AS w SET host = NULL, until = NULL
         WHERE w.tenant = tenants[place] AND w.kind = kinds[place] AND w.id = ids[place] AND w.topic = topics[place]
-            AND w.token = tokens[place];
+            AND w.token = tokens[place] AND w.host IS NOT NULL;
     END LOOP;
 END $$;
 
@@ -648,6 +671,6 @@ BEGIN
 END $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA factory_runtime FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, number_creations, refuse_writes, claim_is_held, commit, load, list, read_history, is_handled TO factory_runtime_tenant;
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, number_creations, refuse_writes, claim_is_held, make_due, refuse_as_ordinary, commit, list, read_history, is_handled TO factory_runtime_tenant;
 GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, take_share, take_oldest, take_leases, renew_lease, release_leases, holds_lease, defer_lease, next_due, read_outbox,
     read_held, read_missed, let_go, newest_event, outbox_published, outbox_park, outbox_caught_up, list_parked, outbox_unpark TO factory_runtime_operator;

@@ -111,15 +111,15 @@ impl<'c> Batch<'c> {
 /// What one call of the function `commit` takes.
 #[derive(Debug)]
 pub(crate) struct Rows<'c> {
-    tenant: Uuid,
-    inboxes: Vec<InboxRow<'c>>,
-    leases: Vec<LeaseRow>,
-    evidences: Vec<EvidenceRow>,
-    writes: Vec<WriteRow<'c>>,
+    pub(crate) tenant: Uuid,
+    pub(crate) inboxes: Vec<InboxRow<'c>>,
+    pub(crate) leases: Vec<LeaseRow>,
+    pub(crate) evidences: Vec<EvidenceRow>,
+    pub(crate) writes: Vec<WriteRow<'c>>,
     modules: Vec<ModuleRow<'c>>,
     claims: Vec<ClaimRow<'c>>,
-    histories: Vec<HistoryRow<'c>>,
-    events: Vec<OutboxRow<'c>>,
+    pub(crate) histories: Vec<HistoryRow<'c>>,
+    pub(crate) events: Vec<OutboxRow<'c>>,
 }
 
 impl<'c> Rows<'c> {

@@ -41,6 +41,7 @@ mod link;
 mod listener;
 mod migration;
 mod options;
+mod ordinary;
 mod row;
 mod store;
 mod writer;

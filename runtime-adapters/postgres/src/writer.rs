@@ -12,12 +12,14 @@ use runtime_domain::id::TenantId;
 use runtime_ports::store::{AggregateKey, Arrivals, Commit, CommitError, CommitReceipt};
 use runtime_ports::{PortError, PortErrorKind, Retry};
 use tokio::sync::Notify;
+use tokio_postgres::types::ToSql;
 
 use self::desk::{Admitted, Asked, Attended, Closed, Desk, Occupied, Queued};
 use self::resolve::Outcome;
 use crate::batch::{Batch, COMMIT, Rows};
 use crate::error::{closed, gave_way, is_answer_lost, port_error};
 use crate::link::{CallError, Link, Live};
+use crate::ordinary::{NOT_ORDINARY, Ordinary};
 
 mod desk;
 mod resolve;
@@ -219,6 +221,23 @@ fn receipt(commit: &Commit) -> CommitReceipt {
     CommitReceipt { revisions: commit.writes.iter().map(|write| write.expected.result()).collect() }
 }
 
+/// A statement and its parameters.
+struct Call<'r> {
+    sql: &'static str,
+    parameters: Vec<&'r (dyn ToSql + Sync)>,
+}
+
+impl<'r> Call<'r> {
+    /// The one that judges with care.
+    fn careful(rows: &'r Rows<'_>) -> Self {
+        Self { sql: COMMIT, parameters: rows.parameters().to_vec() }
+    }
+
+    fn ordinary(ordinary: &'r Ordinary<'_>) -> Self {
+        Self { sql: ordinary.sql(), parameters: ordinary.parameters() }
+    }
+}
+
 /// One transaction with a call for each tenant, sent at once.
 async fn perform_together(link: &Link, group: &[Asked]) -> Result<(), CallError> {
     let mut batches = Group::default();
@@ -226,28 +245,49 @@ async fn perform_together(link: &Link, group: &[Asked]) -> Result<(), CallError>
         batches.take(asked);
     }
     let rows = batches.rows();
-    if let [rows] = rows.as_slice() {
-        return link.call(OPERATION, COMMIT, &rows.parameters()).await.map(drop);
+    let ordinary: Vec<_> = rows.iter().map(Ordinary::of).collect();
+    if ordinary.iter().any(Option::is_some) {
+        let calls = rows.iter().zip(&ordinary).map(|(rows, ordinary)| match ordinary {
+            Some(ordinary) => Call::ordinary(ordinary),
+            None => Call::careful(rows),
+        });
+        match call_all(link, &calls.collect::<Vec<_>>()).await {
+            Err(CallError::Refused(error)) if is_not_ordinary(&error) => {}
+            performed => return performed,
+        }
+    }
+    call_all(link, &rows.iter().map(Call::careful).collect::<Vec<_>>()).await
+}
+
+async fn call_all(link: &Link, calls: &[Call<'_>]) -> Result<(), CallError> {
+    if let [call] = calls {
+        return link.call(OPERATION, call.sql, &call.parameters).await.map(drop);
     }
     let live = link.live(OPERATION).await.map_err(CallError::NotAsked)?;
-    let performed = link.patient(OPERATION, &live, transaction(&live, &rows)).await;
+    let performed = link.patient(OPERATION, &live, transaction(&live, calls)).await;
     if matches!(performed, Err(CallError::AnswerLost(_) | CallError::NotAsked(_))) {
         link.discard(&live).await;
     }
     performed
 }
 
-async fn transaction(live: &Live, rows: &[Rows<'_>]) -> Result<(), CallError> {
+async fn transaction(live: &Live, calls: &[Call<'_>]) -> Result<(), CallError> {
     let failed = |error: tokio_postgres::Error| match is_answer_lost(&error) {
         true => CallError::AnswerLost(port_error(OPERATION, error)),
         false => CallError::Refused(error),
     };
-    let statement =
-        live.prepared(COMMIT).await.map_err(|error| CallError::NotAsked(port_error(OPERATION, error)))?;
-    let (statement, client) = (&statement, &live.client);
-    let mut calls: Vec<_> = rows
+    let mut prepared = Vec::with_capacity(calls.len());
+    for call in calls {
+        let statement = live.prepared(call.sql).await;
+        prepared.push(statement.map_err(|error| CallError::NotAsked(port_error(OPERATION, error)))?);
+    }
+    let client = &live.client;
+    let mut calls: Vec<_> = prepared
         .iter()
-        .map(|rows| Box::pin(maybe_done(async move { client.execute(statement, &rows.parameters()).await })))
+        .zip(calls)
+        .map(|(statement, call)| {
+            Box::pin(maybe_done(async move { client.execute(statement, &call.parameters).await }))
+        })
         .collect();
     // Each is polled every time: none may be sent after `COMMIT`, as those that `join_all` leaves for a later turn would be.
     let called = poll_fn(|context| {
@@ -269,11 +309,17 @@ async fn perform_alone(link: &Link, asked: &Asked) -> Result<CommitReceipt, Comm
     let mut batch = Batch::default();
     batch.take(&asked.commit);
     let rows = batch.rows(asked.tenant);
+    let ordinary = Ordinary::of(&rows);
+    let mut call = ordinary.as_ref().map_or_else(|| Call::careful(&rows), Call::ordinary);
     let mut tries = 1..=TRIES;
     loop {
         tries.next();
-        return match link.call(OPERATION, COMMIT, &rows.parameters()).await {
+        return match link.call(OPERATION, call.sql, &call.parameters).await {
             Ok(_) => Ok(receipt(&asked.commit)),
+            Err(CallError::Refused(error)) if is_not_ordinary(&error) => {
+                call = Call::careful(&rows);
+                continue;
+            }
             Err(CallError::Refused(error)) if gave_way(&error) && !tries.is_empty() => continue,
             Err(CallError::Refused(error)) => Err(refusal(&asked.commit, error)),
             Err(CallError::AnswerLost(error)) => {
@@ -283,6 +329,10 @@ async fn perform_alone(link: &Link, asked: &Asked) -> Result<CommitReceipt, Comm
             Err(error) => Err(error.into_port(OPERATION).into()),
         };
     }
+}
+
+fn is_not_ordinary(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|state| state.code() == NOT_ORDINARY)
 }
 
 /// What the schema's own states say; see `migrations/0002_functions.sql`.

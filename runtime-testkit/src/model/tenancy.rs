@@ -11,12 +11,14 @@ pub struct TenancyModel {
     life: Option<Life>,
 }
 
+/// What serves and what comes, by component: the latter with its deployment.
+type Works = BTreeMap<u8, (Option<u8>, Option<(u8, u8)>)>;
+
 #[derive(Debug, Clone)]
 struct Life {
     place: Place,
     is_protected: bool,
-    /// What serves and what comes, by component: the latter with its deployment.
-    works: BTreeMap<u8, (Option<u8>, Option<(u8, u8)>)>,
+    works: Works,
     state: State,
 }
 
@@ -419,7 +421,7 @@ impl Life {
     }
 }
 
-fn charged(works: &BTreeMap<u8, (Option<u8>, Option<(u8, u8)>)>) -> u16 {
+fn charged(works: &Works) -> u16 {
     let each = works
         .values()
         .map(|(serving, coming)| u16::from(serving.unwrap_or(0).max(coming.map_or(0, |(_, amount)| amount))));

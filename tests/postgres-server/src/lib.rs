@@ -140,6 +140,12 @@ impl Server {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// The server's processes: the one that was started, and those that it has at present.
+    pub fn processes(&self) -> Vec<u32> {
+        let own = self.child.as_ref().map(Child::id);
+        own.into_iter().flat_map(|own| std::iter::once(own).chain(children_of(own))).collect()
+    }
+
     fn prepared(settings: &[&str]) -> Self {
         let server = Self::unprepared(settings);
         server.give_away(server.folder.path());

@@ -5,6 +5,9 @@
 //!   *loaded*, they load the aggregate before every command. Who shares one aggregate builds upon what the one before has submitted.
 //! - **The peer** is cqrs-es with postgres-es (`benches/peers`), which loads, decides and commits, on the same server.
 //!
+//! What a commit takes of a core, in the store's own rounds without loading, is told beside: in this process (the callers and the store's
+//! client side) and in the server's.
+//!
 //! The server flushes every commit, as installed. Rounds alternate, and the median of five counts, because machines are shared and noisy.
 //! `RUNTIME_BENCH_ROUNDS` and `RUNTIME_BENCH_MILLIS` change how many, and how long each is; `RUNTIME_BENCH_SCENES` chooses those that contain
 //! the text.
@@ -16,13 +19,15 @@
 )]
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres_server::Server;
 use runtime_postgres::{PostgresOptions, PostgresStore, migrate};
 
+use crate::cpu::Ticks;
 use crate::rate::{Rate, median};
 
+mod cpu;
 #[path = "../../../../benches/peers/child.rs"]
 mod peer;
 mod rate;
@@ -71,8 +76,8 @@ struct Bench {
 impl Bench {
     fn commits(&self, runtime: &tokio::runtime::Runtime) {
         println!(
-            "{:<36} {:>9} {:>9} {:>7} {:>9} {:>9} {:>7}",
-            "commits", "limit/s", "store/s", "ratio", "loaded/s", "peer/s", "ratio"
+            "{:<36} {:>9} {:>9} {:>7} {:>9} {:>9} {:>7} {:>8} {:>8}",
+            "commits", "limit/s", "store/s", "ratio", "loaded/s", "peer/s", "ratio", "µs here", "µs there"
         );
         let mut fresh = 0;
         for (callers, on_one) in [(1, false), (16, false), (64, false), (16, true)] {
@@ -80,18 +85,28 @@ impl Bench {
             if !scene.contains(&self.scenes) {
                 continue;
             }
-            let [mut limits, mut stored, mut loaded, mut peers] = [const { Vec::new() }; 4];
+            let [mut limits, mut stored, mut loaded, mut peers, mut here, mut there] =
+                [const { Vec::new() }; 6];
             for _ in 0..self.rounds {
                 fresh += 1_000;
                 let (address, rate) = (&self.address, self.rate);
                 runtime.block_on(async {
+                    limits.push(match on_one {
+                        true => raw::contended(address, callers, fresh, rate).await,
+                        false => raw::distinct(address, callers, fresh, rate).await,
+                    });
+                    let (ticks, begun) = (Ticks::now(), Instant::now());
+                    let commits = match on_one {
+                        true => store::contended(&self.store, callers, fresh, rate).await,
+                        false => store::distinct(&self.store, callers, fresh, false, rate).await,
+                    };
+                    let cost = ticks.each(commits * begun.elapsed().as_secs_f64());
+                    stored.push(commits);
+                    here.push(cost.client);
+                    there.push(cost.server);
                     if on_one {
-                        limits.push(raw::contended(address, callers, fresh, rate).await);
-                        stored.push(store::contended(&self.store, callers, fresh, rate).await);
                         return;
                     }
-                    limits.push(raw::distinct(address, callers, fresh, rate).await);
-                    stored.push(store::distinct(&self.store, callers, fresh, false, rate).await);
                     loaded.push(store::distinct(&self.store, callers, fresh + 500, true, rate).await);
                 });
                 peers.extend(self.peer.as_deref().map(|program| {
@@ -99,11 +114,12 @@ impl Bench {
                     peer::commits(program, database, (callers, on_one), rate.round, "on, fsync on")
                 }));
             }
-            let [limit, stored, loaded, peer] = [limits, stored, loaded, peers].map(median);
+            let [limit, stored, loaded, peer, here, there] =
+                [limits, stored, loaded, peers, here, there].map(median);
             // On one aggregate nobody loads: each builds upon what the one before has submitted.
             let beside_peer = if on_one { stored } else { loaded };
             println!(
-                "{scene:<36} {limit:>9.0} {stored:>9.0} {:>7.2} {loaded:>9.0} {peer:>9.0} {:>7.1}",
+                "{scene:<36} {limit:>9.0} {stored:>9.0} {:>7.2} {loaded:>9.0} {peer:>9.0} {:>7.1} {here:>8.0} {there:>8.0}",
                 stored / limit,
                 beside_peer / peer
             );

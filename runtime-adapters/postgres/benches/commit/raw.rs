@@ -1,20 +1,27 @@
 //! The limit: what a good hand-written service would do, one prepared statement for each command, on a kept connection of each caller's own,
 //! with the state kept by the caller.
+//!
+//! It records the same facts as the store does, in tables of the same columns: the state with its environment and when it is due, the history
+//! with who, when and why, the event that waits. It judges the revision. It leaves out what tells tenants apart (row-level security),
+//! functions, indexes for lists, claims and modules, leases and evidence, the inbox, and a digest of what was replaced.
 
 use std::time::Instant;
 
 use runtime_domain::id::AggregateKind;
-use runtime_testkit::sample;
+use runtime_ports::store::{AggregateWrite, Expected};
+use runtime_testkit::sample::{self, Draft};
 use tokio_postgres::{Client, NoTls, Statement};
 use uuid::Uuid;
 
 use crate::rate::{Rate, record};
 
 const SCHEMA: &str = "
-    CREATE TABLE states (tenant uuid, kind text, id uuid, revision bigint, status text, body text, PRIMARY KEY (tenant, kind, id));
-    CREATE TABLE events (tenant uuid, kind text, id uuid, sequence bigint, event_id uuid, body text, at timestamptz,
+    CREATE TABLE states (tenant uuid, kind text COLLATE \"C\", id uuid, created bigserial, revision bigint, sequence bigint, digest bytea,
+        schema integer, environment uuid, status text, due_at bigint, body text, PRIMARY KEY (tenant, kind, id)) WITH (fillfactor = 50);
+    CREATE TABLE events (tenant uuid, kind text COLLATE \"C\", id uuid, sequence bigint, event_id uuid, event text, body text, at text,
+        actor text, correlation uuid, causation uuid, explanation text, digest bytea, PRIMARY KEY (tenant, kind, id, sequence));
+    CREATE TABLE waiting (tenant uuid, kind text COLLATE \"C\", id uuid, sequence bigint, event_id uuid, event_type text, envelope text,
         PRIMARY KEY (tenant, kind, id, sequence));
-    CREATE TABLE waiting (position bigserial PRIMARY KEY, tenant uuid, kind text, id uuid, sequence bigint, envelope text);
     CREATE TABLE jobs (id uuid PRIMARY KEY, due_at bigint, host uuid, until bigint, token bigint);
     CREATE INDEX ON jobs (due_at);
     CREATE SEQUENCE tokens;
@@ -23,25 +30,31 @@ const SCHEMA: &str = "
 /// Updates the state, appends to the history and fills the outbox at once.
 const COMMAND: &str = "
     WITH state AS (
-        INSERT INTO states VALUES ($1, $2, $3, $4, $5, $6)
-        ON CONFLICT (tenant, kind, id) DO UPDATE SET revision = excluded.revision, status = excluded.status, body = excluded.body
+        INSERT INTO states (tenant, kind, id, revision, sequence, schema, environment, status, due_at, body, digest)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $21)
+        ON CONFLICT (tenant, kind, id) DO UPDATE SET revision = excluded.revision, sequence = excluded.sequence, schema = excluded.schema,
+            environment = excluded.environment, status = excluded.status, due_at = excluded.due_at, body = excluded.body,
+            digest = excluded.digest
         WHERE states.revision = excluded.revision - 1
         RETURNING 1
     ), event AS (
-        INSERT INTO events SELECT $1, $2, $3, $4, $7, $8, now() FROM state RETURNING 1
+        INSERT INTO events SELECT $1, $2, $3, $5, $11, $12, $13, $14, $15, $16, $17, $18, $21 FROM state RETURNING 1
     )
-    INSERT INTO waiting (tenant, kind, id, sequence, envelope) SELECT $1, $2, $3, $4, $8 FROM event";
+    INSERT INTO waiting SELECT $1, $2, $3, $5, $11, $19, $20 FROM event";
 
 /// The same where many change one state: the row's lock says whose turn it is, and the row which revision comes next.
 const CONTENDED: &str = "
     WITH state AS (
-        INSERT INTO states VALUES ($1, $2, $3, 1, $4, $5)
-        ON CONFLICT (tenant, kind, id) DO UPDATE SET revision = states.revision + 1, status = excluded.status, body = excluded.body
-        RETURNING revision
+        INSERT INTO states (tenant, kind, id, revision, sequence, schema, environment, status, due_at, body, digest)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $21)
+        ON CONFLICT (tenant, kind, id) DO UPDATE SET revision = states.revision + 1, sequence = states.sequence + 1, schema = excluded.schema,
+            environment = excluded.environment, status = excluded.status, due_at = excluded.due_at, body = excluded.body,
+            digest = excluded.digest
+        RETURNING sequence
     ), event AS (
-        INSERT INTO events SELECT $1, $2, $3, revision, $6, $7, now() FROM state RETURNING sequence
+        INSERT INTO events SELECT $1, $2, $3, sequence, $11, $12, $13, $14, $15, $16, $17, $18, $21 FROM state RETURNING sequence
     )
-    INSERT INTO waiting (tenant, kind, id, sequence, envelope) SELECT $1, $2, $3, sequence, $7 FROM event";
+    INSERT INTO waiting SELECT $1, $2, $3, sequence, $11, $19, $20 FROM event";
 
 const CLAIM: &str = "
     UPDATE jobs SET host = $1, until = 20, token = nextval('tokens') WHERE id IN (
@@ -69,6 +82,46 @@ async fn ready(address: &str, callers: u64, sql: &str) -> Vec<(Client, Statement
     ready
 }
 
+/// Makes a write, with the event that it publishes, by one of the statements above.
+async fn execute(client: &Client, statement: &Statement, tenant: Uuid, write: &AggregateWrite, event: Uuid) {
+    let (entry, published) = (&write.history[0], &write.outbox[0]);
+    let revision = match write.expected {
+        Expected::Absent => 1,
+        Expected::At(revision) => i64::try_from(revision.0).unwrap() + 1,
+    };
+    let sequence = i64::try_from(entry.sequence).unwrap();
+    let due_at = write.wake_at.map(|at| at.timestamp_micros());
+    client
+        .execute(
+            statement,
+            &[
+                &tenant,
+                &write.key.kind.name(),
+                &write.key.id,
+                &revision,
+                &sequence,
+                &i32::from(write.record.schema),
+                &write.facets.environment.uuid(),
+                &write.facets.status,
+                &due_at,
+                &write.record.body,
+                &event,
+                &entry.event,
+                &entry.body,
+                &entry.at.to_rfc3339(),
+                &entry.actor.as_str(),
+                &entry.correlation.uuid(),
+                &entry.causation.map(|causation| causation.uuid()),
+                &entry.explanation,
+                &published.event_type,
+                &published.envelope,
+                &entry.digest.as_bytes().as_slice(),
+            ],
+        )
+        .await
+        .unwrap();
+}
+
 /// Commands per second of callers with an aggregate each.
 pub(crate) async fn distinct(address: &str, callers: u64, fresh: u64, rate: Rate) -> f64 {
     let ready = ready(address, callers, COMMAND).await;
@@ -77,20 +130,15 @@ pub(crate) async fn distinct(address: &str, callers: u64, fresh: u64, rate: Rate
         tokio::spawn(async move {
             let key = sample::key(AggregateKind::RuntimeDeployment, number);
             let (tenant, body) = (sample::tenant(1).uuid(), record());
-            let mut count = 0_i64;
+            let mut draft = Draft::create(1, key).body(&body).publishing();
+            let mut count = 0;
             while rate.goes_on(begun) {
+                let write = draft.write();
+                execute(&client, &statement, tenant, &write, write.history[0].id.uuid()).await;
+                draft = draft.next().body(&body).publishing();
                 count += 1;
-                let event = Uuid::from_u128(key.id.as_u128() ^ (u128::from(count.unsigned_abs()) << 64));
-                let (kind, event_body) = (key.kind.name(), "{\"number\":1}");
-                client
-                    .execute(
-                        &statement,
-                        &[&tenant, &kind, &key.id, &count, &"Open", &body, &event, &event_body],
-                    )
-                    .await
-                    .unwrap();
             }
-            count.unsigned_abs()
+            count
         })
     });
     rate.of(callers.collect(), begun).await
@@ -104,15 +152,13 @@ pub(crate) async fn contended(address: &str, callers: u64, fresh: u64, rate: Rat
         tokio::spawn(async move {
             let key = sample::key(AggregateKind::RuntimeDeployment, fresh);
             let (tenant, body) = (sample::tenant(1).uuid(), record());
-            let mut count = 0_u64;
+            let mut draft = Draft::create(1, key).body(&body).publishing();
+            let mut count = 0;
             while rate.goes_on(begun) {
-                count += 1;
                 let event = Uuid::from_u128(caller << 64 | u128::from(count));
-                let (kind, event_body) = (key.kind.name(), "{\"number\":1}");
-                client
-                    .execute(&statement, &[&tenant, &kind, &key.id, &"Open", &body, &event, &event_body])
-                    .await
-                    .unwrap();
+                execute(&client, &statement, tenant, &draft.write(), event).await;
+                draft = draft.next().body(&body).publishing();
+                count += 1;
             }
             count
         })

@@ -48,14 +48,27 @@ impl<'r> Columns<'r> {
     }
 }
 
+/// A plain statement, which costs the server half of what a function does. The row is looked up by the tenant that was just named, so that
+/// nothing is looked for before.
+const LOAD: &str = "
+    SELECT found.revision, found.sequence, found.schema, found.body, found.wake_at, found.digest
+    FROM (SELECT set_config('factory_runtime.tenant', $1::uuid::text, true)::uuid AS tenant) AS given,
+        LATERAL (
+            SELECT a.revision, a.sequence, a.schema, a.body, a.digest, (
+                SELECT w.due_at FROM work AS w
+                WHERE w.tenant = a.tenant AND w.kind = a.kind AND w.id = a.id AND w.topic = 'work'
+            ) AS wake_at
+            FROM aggregates AS a WHERE a.tenant = given.tenant AND a.kind = $2 AND a.id = $3
+            LIMIT 1
+        ) AS found";
+
 pub(super) async fn load(
     links: &Links,
     tenant: TenantId,
     key: AggregateKey,
 ) -> PortResult<Option<StoredAggregate>> {
     const OPERATION: &str = "store.load";
-    let sql = "SELECT revision, sequence, schema, body, wake_at, digest FROM load($1, $2, $3)";
-    let rows = links.read(OPERATION, sql, &[&tenant.uuid(), &key.kind.name(), &key.id]).await?;
+    let rows = links.read(OPERATION, LOAD, &[&tenant.uuid(), &key.kind.name(), &key.id]).await?;
     rows.first().map(|row| stored(&Columns { operation: OPERATION, row }, key, 0)).transpose()
 }
 

@@ -148,6 +148,13 @@ async fn a_server_that_knows_nothing_of_the_tables_looks_rows_up_by_their_whole_
     let evidence = vec![EvidenceCheck { key: key(1), wanted: Wanted::Exactly(Revision::FIRST) }];
     let second = Draft::create(1, key(2)).publishing();
     tenant.commit(Commit { evidence, ..second.commit() }).await.unwrap();
+    // Ordinary commits, of one aggregate and of several.
+    let third = second.next().publishing();
+    let evidence = vec![EvidenceCheck { key: key(1), wanted: Wanted::AtLeast(Revision::FIRST) }];
+    tenant.commit(Commit { evidence, ..third.commit() }).await.unwrap();
+    let first = first.next().publishing();
+    tenant.commit(sample::commit([first.clone(), third.next().waking_at(1)])).await.unwrap();
+    assert!(!site.server.logged().contains("not an ordinary batch"), "they were judged twice");
     // Another module and claim: those that it had are looked up and given up.
     let changed = first.next().about(modules(&["api"])).claiming([sample::exclusive("two")]);
     tenant.commit(changed.commit()).await.unwrap();

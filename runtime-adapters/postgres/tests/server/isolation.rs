@@ -42,6 +42,8 @@ enum Asker {
     Other,
     /// Nobody, on a connection on which the owner was served before.
     Stale,
+    /// Nobody, after a statement that named the owner within itself.
+    Spent,
 }
 
 async fn connect(site: &Site, database: &str, role: &str) -> Client {
@@ -104,8 +106,13 @@ async fn reached(client: &Client, asker: Asker, statement: &str) -> Result<u64, 
     if asker == Asker::Stale {
         client.batch_execute(&format!("BEGIN; {}; COMMIT", name(1))).await.unwrap();
     }
+    if asker == Asker::Spent {
+        let named =
+            format!("SELECT set_config('factory_runtime.tenant', '{}', true)", sample::tenant(1).uuid());
+        client.batch_execute(&named).await.unwrap();
+    }
     let begin = match asker {
-        Asker::Nobody | Asker::Stale => "BEGIN".to_owned(),
+        Asker::Nobody | Asker::Stale | Asker::Spent => "BEGIN".to_owned(),
         Asker::Owner => format!("BEGIN; {}", name(1)),
         Asker::Other => format!("BEGIN; {}", name(2)),
     };
@@ -121,7 +128,7 @@ async fn only_the_tenant_that_is_named_for_the_transaction_sees_or_changes_its_r
     let database = site.database();
     fill(&site, &database).await;
     let of_first = format!("tenant = '{}'", sample::tenant(1).uuid());
-    for asker in [Asker::Nobody, Asker::Other, Asker::Stale, Asker::Owner] {
+    for asker in [Asker::Nobody, Asker::Other, Asker::Stale, Asker::Spent, Asker::Owner] {
         // A session of its own, so that `Nobody` is one that never served anybody.
         let client = connect(&site, &database, "factory_runtime_tenant").await;
         for table in TABLES {

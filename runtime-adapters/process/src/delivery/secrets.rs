@@ -88,11 +88,11 @@ impl SecretBase {
 /// A file system in memory, where there is one that this user may write to.
 #[cfg(target_os = "linux")]
 fn in_memory() -> Option<PathBuf> {
-    const TMPFS: i64 = 0x0102_1994;
     let memory = Path::new("/dev/shm");
-    let kind = i64::try_from(rustix::fs::statfs(memory).ok()?.f_type).ok()?;
+    // The number that the system gives file systems in memory (`TMPFS_MAGIC`), in whichever integer type.
+    let is_in_memory = rustix::fs::statfs(memory).ok()?.f_type == 0x0102_1994;
     let is_open = rustix::fs::access(memory, rustix::fs::Access::WRITE_OK).is_ok();
-    (kind == TMPFS && is_open).then(|| memory.to_owned())
+    (is_in_memory && is_open).then(|| memory.to_owned())
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -58,6 +58,7 @@ fn users_are_used_where_root_allows_and_said_not_to_be_elsewhere() {
     let base = tempfile::tempdir().expect("a folder");
     let closed = base.path().join("closed");
     std::fs::create_dir(&closed).expect("a folder");
+    set_mode(base.path(), 0o700).expect("closed to others");
     let isolation = Isolation::open(&options, &closed, None).expect("opens");
     let Users::Hosts { why } = &isolation.users else { panic!("{isolation:?}") };
     if !rustix::process::geteuid().is_root() {

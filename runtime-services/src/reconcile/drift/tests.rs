@@ -71,6 +71,20 @@ async fn what_diverges_is_repaired_by_one_deployment_of_what_diverges() {
     );
 }
 
+/// Shows DRF-1.
+#[tokio::test]
+async fn what_is_taken_away_altogether_is_brought_again() {
+    let world = World::new().await;
+    let deployments = world.deployments().await;
+    let key = world.key("web");
+    lock(&world.stage).components.remove(&key);
+    world.settles().await;
+    assert_eq!((world.serving("web"), world.deployments().await), (Some((digest(1), 3)), deployments + 1));
+    let newest = world.findings().await.into_iter().next().unwrap();
+    let told = (newest.kind(), newest.state().status(), newest.attempts().len());
+    assert_eq!(told, (DriftKind::MissingResource, DriftStatus::Resolved, 1));
+}
+
 /// argo-cd#18038: what really differed was compared as equal, and nobody was told. Here whatever a manifest states is compared, the variables too.
 #[tokio::test]
 async fn argo_cd_18038_real_drift_is_not_missed() {

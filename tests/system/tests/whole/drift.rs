@@ -272,9 +272,13 @@ async fn what_is_changed_by_hand_is_repaired_through_deployments_and_no_request_
     watched.is_in_sync().await;
     clients.were_all_answered().await;
 
-    // Somebody takes it away altogether.
+    // Somebody takes it away altogether, while nobody looks.
+    let drift = bench.runtime().drift();
+    drift.stop_watching(bench.scope(), bench.environment(), "it is taken away").await.expect("stopped");
     let revision = watched.serving(WEB).await;
     watched.by_hand(async |context| surface.retire(context, &key, &revision).await).await;
+    until("it is gone", async || bench.observe(WEB).await.revisions.is_empty().then_some(())).await;
+    watched.watch(RemediationMode::Remediate).await;
     let (_, repaired_by) = watched.repaired(DriftKind::MissingResource).await;
     assert_eq!(bench.ended(repaired_by.expect("a deployment")).await.status(), DeploymentStatus::Completed);
     assert_eq!(bench.answer().await, "1.0.0");

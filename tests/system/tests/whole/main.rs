@@ -16,6 +16,7 @@ mod health;
 mod images;
 mod machine;
 mod manifests;
+mod rollouts;
 mod rules;
 mod tenancy;
 mod workloads;

@@ -360,7 +360,10 @@ fn seen(key: &ComponentKey, shown: &Shown, now: Timestamp) -> ComponentObservati
 }
 
 /// What Git says, by the test's word.
-struct Said(Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>);
+struct Said(Word);
+
+/// The commit, and what it says; or why it cannot be read.
+type Word = Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>;
 
 #[async_trait]
 impl DesiredStateSource for Said {
@@ -387,7 +390,7 @@ pub(super) struct World {
     pub(super) scope: TenantScope,
     pub(super) environment: EnvironmentId,
     commits: Arc<AtomicU64>,
-    said: Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>,
+    said: Word,
 }
 
 /// A release with these components: name, image, replicas, the variable `GREETING`.
@@ -594,10 +597,18 @@ impl World {
 
     /// Passes until nothing is to be done any more, deployments included; time goes on meanwhile.
     pub(super) async fn settles_on(&self, on: &OneHost) {
-        for _ in 0..40 {
+        let (mut commits, mut quiet) = (self.commits(), 0);
+        // Longer than a repair that failed once or twice waits to be tried again.
+        for _ in 0..300 {
+            if quiet == 5 {
+                return;
+            }
             self.pass(on).await;
             self.turn(on, &*self.task_deployment(on)).await;
+            quiet = if self.commits() == commits { quiet + 1 } else { 0 };
+            commits = self.commits();
         }
+        panic!("something is done for ever");
     }
 
     pub(super) async fn settles(&self) {
@@ -643,7 +654,7 @@ fn one_host(
     clock: &DrivenClock,
     stage: &Arc<Mutex<Stage>>,
     commits: &Arc<AtomicU64>,
-    said: &Arc<Mutex<PortResult<(u8, Arc<DesiredReleases>)>>>,
+    said: &Word,
 ) -> OneHost {
     let fate = Arc::<Fate>::default();
     let surface: Arc<dyn ComputeSurface> =
