@@ -12,7 +12,7 @@ use factory_runtime::ports::clock::Clock;
 use factory_runtime::ports::health_results::{HealthRecord, HealthResultQuery};
 use factory_runtime::ports::store::{AggregateKey, Query, Repository};
 use factory_runtime::prelude::*;
-use factory_runtime::services::{Host, Ports, Services};
+use factory_runtime::services::{CommandError, Host, Ports, Services};
 
 use crate::bench::{Bench, WEB, get, says, until};
 
@@ -54,9 +54,13 @@ async fn tell(bench: &Bench, module: &str, path: &str) {
     get(addresses[0], path).await.expect("told");
 }
 
+/// How a service is; nothing is known of one that the inventory has not heard of.
 async fn health(bench: &Bench, module: &str) -> ServiceHealth {
     let service = ServiceId::of(bench.environment(), &Name::new(module).expect("a name"));
-    bench.runtime().health().health(bench.scope(), service).await.expect("read")
+    match bench.runtime().health().health(bench.scope(), service).await {
+        Err(CommandError::NotFound { what }) => ServiceHealth::Unknown { why: what },
+        read => read.expect("read"),
+    }
 }
 
 async fn until_it_is(bench: &Bench, module: &str, status: HealthStatus) {

@@ -72,6 +72,12 @@ async fn argo_rollouts_4461_an_abort_after_all_traffic_was_promoted_goes_back_at
     let bench = serving().await;
     let id = begun(&bench, "canary: { steps: [{ weight: 10, hold: until-resumed }], bake: 60s }", "").await;
     let deployments = bench.runtime().deployments();
+    until("a part of the traffic goes to the new version", async || {
+        let seen = bench.observe(WEB).await;
+        let routed = seen.traffic.as_ref().map(|traffic| traffic.revisions()).unwrap_or_default();
+        routed.iter().any(|revision| revision.deployment == id).then_some(())
+    })
+    .await;
     deployments.promote_now(bench.scope(), id).await.expect("promoted");
     until("all of the traffic goes to the new version", async || {
         let seen = bench.observe(WEB).await;
