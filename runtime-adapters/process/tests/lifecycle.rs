@@ -61,6 +61,7 @@ async fn an_instance_sees_its_own_variables_and_nothing_of_the_host() {
             "FACTORY_MODULE",
             "FACTORY_REVISION",
             "FACTORY_START",
+            "FACTORY_STORAGE",
             "FACTORY_SURFACE",
             "FACTORY_TENANT",
             "FROM_IMAGE",
