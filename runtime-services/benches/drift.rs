@@ -252,6 +252,8 @@ async fn watched(count: usize) -> (Services, TenantScope, EnvironmentId) {
             outputs: BTreeMap::new(),
         })
     });
+    let mut registry = MockImageRegistry::new();
+    registry.expect_resolve().returning(|reference| Ok(reference.clone().try_into().unwrap()));
     let surface: Arc<dyn ComputeSurface> = Arc::<Shown>::clone(&shown);
     let ports = Ports {
         store: Arc::new(MemoryStore::new()),
@@ -259,7 +261,7 @@ async fn watched(count: usize) -> (Services, TenantScope, EnvironmentId) {
         surfaces: [(SurfaceKind::Process, surface)].into(),
         infrastructure: Arc::new(engine),
         tenancy: Default::default(),
-        registry: Arc::new(MockImageRegistry::new()),
+        registry: Arc::new(registry),
         desired_state: Some(Arc::new(Said(Arc::clone(&desired)))),
         prober: Arc::new(MockHealthProber::new()),
         metrics: Arc::new(MockMetricSource::new()),
