@@ -286,7 +286,7 @@ fn newest<'p>(points: &'p [RollbackPoint], module: &ModuleId) -> Option<&'p Roll
     points.iter().filter(has_it).max_by_key(|point| point.completed_at)
 }
 
-/// Whether every component serves already, but for the versions of its secrets. What it depends on serves then, too; and its configuration
+/// Whether there are components, and every one serves already, but for the versions of its secrets. What it depends on serves then, too; and its configuration
 /// may be a later version, which was cleared when it was published, and is shown to be in force.
 fn differs_in_secrets_only(release: &Release, serving: &[RollbackPoint]) -> bool {
     let with_the_same_secrets = |component: &ComponentSpec| {
@@ -296,10 +296,11 @@ fn differs_in_secrets_only(release: &Release, serving: &[RollbackPoint]) -> bool
         component.depends_on.clear();
         component
     };
-    release.components.iter().all(|(module, component)| {
-        let serves = newest(serving, module).and_then(|point| point.release.components.get(module));
-        serves.is_some_and(|serves| with_the_same_secrets(serves) == with_the_same_secrets(component))
-    })
+    !release.components.is_empty()
+        && release.components.iter().all(|(module, component)| {
+            let serves = newest(serving, module).and_then(|point| point.release.components.get(module));
+            serves.is_some_and(|serves| with_the_same_secrets(serves) == with_the_same_secrets(component))
+        })
 }
 
 /// A release names one configuration version at most, which is shown to be in force here. Every tuple that names one names that, or keeps

@@ -210,7 +210,7 @@ pub(in crate::prove) fn brought_version(number: u8, whose: Whose, now: Timestamp
 fn cleared(setup: &Setup, now: Timestamp) -> Option<Clearance> {
     match setup.clearance {
         0 => clearance(1, 1, Activity::Deployment, now),
-        1 => clearance(1, 1, Activity::Configuration, now),
+        1 => clearance(1, 1, Activity::Rotation, now),
         _ => clearance(1, 2, Activity::Deployment, now),
     }
 }
