@@ -11,9 +11,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use runtime_artifact_directory::ArtifactDirectory;
 use runtime_directory::DirectoryEngine;
+use runtime_domain::id::EnvironmentId;
 use runtime_domain::metric::{MetricQuery, MetricReading};
+use runtime_domain::scope::TenantScope;
 use runtime_domain::secrets::VaultKind;
 use runtime_domain::surface::{ComponentKey, SurfaceKind};
+use runtime_domain::value::ModuleId;
 use runtime_http_prober::HttpProber;
 use runtime_local_vault::LocalVaultOptions;
 use runtime_memory::InProcessBus;
@@ -23,10 +26,11 @@ use runtime_ports::desired_state::DesiredStateSource;
 use runtime_ports::metric::MetricSource;
 use runtime_ports::scaling_signals::ScalingSignals;
 use runtime_ports::subscriber::Subscriber;
+use runtime_ports::surface::ComputeSurface as _;
+use runtime_ports::telemetry::Telemetry;
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_process::ProcessSurfaceOptions;
 use runtime_services::HostOptions;
-use runtime_sqlite::SqliteStore;
 use runtime_system::{SystemClock, UuidV7Generator};
 
 use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
@@ -35,7 +39,7 @@ pub use runtime_desired_state_directory::{DesiredStateDirectory, Tenants};
 pub use runtime_http_prober::AllowList;
 pub use runtime_local_vault::{LocalVault, SecretRotator};
 pub use runtime_process::ProcessSurface;
-pub use runtime_sqlite::{Durability, SqliteOptions};
+pub use runtime_sqlite::{Durability, SqliteOptions, SqliteStore};
 
 /// A runtime on the embedded adapters, and the adapters themselves. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -74,6 +78,7 @@ pub struct EmbeddedOptions {
     rotator: Option<Arc<dyn SecretRotator>>,
     desired_state: Option<Arc<dyn DesiredStateSource>>,
     scaling_signals: Vec<Arc<dyn ScalingSignals>>,
+    telemetry: Telemetry,
 }
 
 impl std::fmt::Debug for EmbeddedOptions {
@@ -110,7 +115,14 @@ impl EmbeddedOptions {
             rotator: None,
             desired_state: None,
             scaling_signals: Vec::new(),
+            telemetry: Telemetry::default(),
         }
+    }
+
+    /// What the host tells of itself with. Without it what is measured is kept within the process, and nothing is traced.
+    #[must_use]
+    pub fn telemetry(self, telemetry: Telemetry) -> Self {
+        Self { telemetry, ..self }
     }
 
     /// How the host behaves.
@@ -210,6 +222,7 @@ impl Embedded {
             desired_state,
             vault_key,
             rotator,
+            telemetry,
         } = options;
         std::fs::create_dir_all(&folder).map_err(|error| {
             let message =
@@ -270,6 +283,7 @@ impl Embedded {
             .publisher(Arc::new(bus.clone()))
             .clock(clock)
             .ids(ids)
+            .telemetry(telemetry)
             .options(host)
             .build()?;
         Ok(Self { runtime, store, registry, surface, functions, vault, bus })
@@ -278,6 +292,11 @@ impl Embedded {
     /// The runtime.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    /// The store, to back up and to look whether it is whole.
+    pub fn store(&self) -> &SqliteStore {
+        &self.store
     }
 
     /// The registry, to pack images into.
@@ -299,6 +318,21 @@ impl Embedded {
     /// replica (SCL-2).
     pub fn functions(&self) -> &ProcessSurface {
         &self.functions
+    }
+
+    /// Where clients reach a component now, on either surface: `http://127.0.0.1:40123`; `None` where it has no endpoint.
+    ///
+    /// # Errors
+    /// The surface could not look.
+    pub async fn endpoint(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        module: &ModuleId,
+    ) -> PortResult<Option<String>> {
+        let key = ComponentKey { tenant: scope.tenant(), environment, module: module.clone() };
+        let surface = if self.functions.has(&key) { &self.functions } else { &self.surface };
+        Ok(surface.observe(&key).await?.endpoint)
     }
 
     /// The bus, to observe. What must not be lost is handled by a [subscriber](EmbeddedOptions::subscriber).

@@ -28,26 +28,51 @@
 //! | what adapters implement | [`ports`] |
 //! | aggregates, rules, the rollout machine | [`domain`] |
 //! | release manifests in YAML | [`manifest`] |
+//! | the adapters, to choose from | [`adapters`] |
 //! | the store for many hosts (feature `postgres`) | `postgres` |
+//! | OTLP, and a text for a metrics endpoint (feature `telemetry`) | `telemetry` |
+//! | the operations over HTTP, with a page for people (feature `http`) | `http`, `api` |
+//! | the operations over gRPC (feature `grpc`) | `grpc`, `api` |
+//! | who calls, by OIDC tokens or client certificates (feature `oidc`) | `oidc` |
 
+#[cfg(any(feature = "http", feature = "grpc"))]
+pub use runtime_api as api;
 pub use runtime_domain as domain;
+#[cfg(feature = "grpc")]
+pub use runtime_grpc as grpc;
+#[cfg(feature = "http")]
+pub use runtime_http as http;
+#[cfg(feature = "oidc")]
+pub use runtime_oidc as oidc;
 pub use runtime_ports as ports;
 #[cfg(feature = "postgres")]
 pub use runtime_postgres as postgres;
 pub use runtime_services as services;
 
+#[cfg(feature = "telemetry")]
+pub use runtime_telemetry as telemetry;
+
+mod absent;
+pub mod adapters;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 #[cfg(feature = "manifest")]
 pub mod manifest;
+mod running;
 mod runtime;
 
+pub use running::Running;
 pub use runtime::{BuildError, Runtime, RuntimeBuilder};
-pub use runtime_services::{Liveness, Readiness};
+pub use runtime_services::{Context, Liveness, Readiness};
 
 /// What most hosts need.
 pub mod prelude {
-    pub use crate::runtime::{Runtime, RuntimeBuilder};
+    #[cfg(feature = "embedded")]
+    pub use crate::adapters::oci_layout::ImageSource;
+    #[cfg(feature = "embedded")]
+    pub use crate::embedded::{Embedded, EmbeddedOptions};
+    pub use crate::running::Running;
+    pub use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
     pub use runtime_domain::component::ImageReference;
     pub use runtime_domain::deployment::{DeploymentStatus, Release, RuntimeDeployment};
     pub use runtime_domain::environment::{EnvironmentStage, IsolationModel, RuntimeEnvironment};
@@ -60,10 +85,24 @@ pub mod prelude {
     pub use runtime_domain::value::{ModuleId, Name, Region};
     pub use runtime_ports::manifest::ReleaseManifest;
     pub use runtime_services::environments::NewEnvironment;
-    pub use runtime_services::{CommandError, HostOptions};
+    pub use runtime_services::{CommandError, Context, Done, HostOptions};
 }
 
-/// The README's code is compiled with the tests.
-#[cfg(all(doctest, feature = "embedded", feature = "manifest"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
+/// The code of the README and the guide is compiled with the tests.
+#[cfg(all(doctest, feature = "embedded", feature = "manifest", feature = "postgres"))]
+mod guide {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/tutorial.md")]
+    struct Tutorial;
+    #[doc = include_str!("../docs/how-to/deploy.md")]
+    struct Deploy;
+    #[doc = include_str!("../docs/how-to/configure.md")]
+    struct Configure;
+    #[doc = include_str!("../docs/how-to/operate.md")]
+    struct Operate;
+    #[doc = include_str!("../docs/how-to/run.md")]
+    struct Run;
+    #[doc = include_str!("../docs/how-to/extend.md")]
+    struct Extend;
+}

@@ -15,6 +15,9 @@
 //!     replicas: 3
 //!     readiness: { path: /ready }
 //!     depends_on: [catalog]
+//!     dependencies:
+//!       catalog: {}
+//!       adverts: { required: false, http: { url: http://adverts.example/health } }
 //!   catalog:
 //!     image: shop/catalog:1.4.2
 //!     version: 1.4.2
@@ -24,6 +27,9 @@
 //!     check:
 //!       metric: { metric: error-rate, bound: { at-most: "0.01" }, min_samples: 50 }
 //! ```
+//!
+//! `depends_on` is the order of the rollout; `dependencies` is what must be well for the component to be: `cart` is Unhealthy while `catalog`
+//! is, and Degraded while the adverts are. A service outside must be on the environment's egress allow-list and on the host's.
 //!
 //! Every field is documented on [`ReleaseManifest`]. A manifest that is wrong is refused with the line and what is right there.
 

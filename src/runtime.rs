@@ -1,9 +1,11 @@
 //! The runtime of one host: its services, and what runs by itself behind them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
+use runtime_domain::id::TenantId;
+use runtime_domain::scope::{Actor, TenantScope};
 use runtime_domain::surface::SurfaceKind;
 use runtime_ports::artifacts::ArtifactStore;
 use runtime_ports::clock::{Clock, IdGenerator};
@@ -23,6 +25,7 @@ use runtime_ports::snapshots::SnapshotStore;
 use runtime_ports::store::Store;
 use runtime_ports::subscriber::Subscriber;
 use runtime_ports::surface::ComputeSurface;
+use runtime_ports::telemetry::Telemetry;
 use runtime_services::audit::AuditService;
 use runtime_services::configuration::ConfigurationService;
 use runtime_services::deployments::DeploymentService;
@@ -35,14 +38,19 @@ use runtime_services::relay::{RelayService, SubscriberError};
 use runtime_services::scaling::ScalingService;
 use runtime_services::secrets::SecretService;
 use runtime_services::tenancy::TenancyService;
-use runtime_services::{Host, HostOptions, Liveness, Ports, Readiness, Records, Services, TenancyPorts};
+use runtime_services::{
+    Context, Host, HostOptions, Liveness, Ports, Readiness, Records, Services, TenancyPorts,
+};
 use runtime_system::{SystemClock, UuidV7Generator};
 use tokio_util::sync::CancellationToken;
+
+use crate::absent::Absent;
+use crate::running::Running;
 
 /// The runtime of one host. Cheap to clone; every clone is the same host.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    services: Services,
+    services: Arc<Services>,
 }
 
 impl Runtime {
@@ -111,9 +119,33 @@ impl Runtime {
         self.services.relay()
     }
 
+    /// All of it as one value, for what serves it over a wire.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// The host: its identity, ports and options.
     pub fn host(&self) -> &Host {
         self.services.host()
+    }
+
+    /// The scope of a caller whom this host has authenticated as `actor` of `tenant`, at the beginning of a chain of work of its own. Call it
+    /// where credentials were verified and nowhere else; [`TenantScope::authenticated`] continues a chain that came with the request.
+    pub fn authenticated(&self, tenant: TenantId, actor: Actor) -> TenantScope {
+        TenantScope::authenticated(tenant, actor, self.host().new_correlation())
+    }
+
+    /// The contexts that this host runs; what is commanded of the others is refused.
+    pub fn contexts(&self) -> &BTreeSet<Context> {
+        self.host().contexts()
+    }
+
+    /// Reconciles and relays in the background, as [`Runtime::run`] does, until it is [stopped](Running::stop) or dropped.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime, as everything that spawns.
+    pub fn start(&self) -> Running {
+        Running::begin(self.clone())
     }
 
     /// Reconciles and relays until `shutdown` is ready, then drains: work in flight ends, and what cannot end within
@@ -145,9 +177,12 @@ impl Runtime {
     }
 }
 
-/// Chooses the adapters of a host. Clock and identifiers are the system's unless they are set.
+/// Chooses the adapters of a host, and which [contexts](Context) it runs: all nine unless it is said otherwise. What the contexts cannot do
+/// without must be chosen, as [`RuntimeBuilder::build`] says; what else is left out refuses what is asked of it, by name. Clock and identifiers are the
+/// system's unless they are set.
 #[derive(Default)]
 pub struct RuntimeBuilder {
+    contexts: Option<BTreeSet<Context>>,
     store: Option<Arc<dyn Store>>,
     records: Records,
     surfaces: Vec<Arc<dyn ComputeSurface>>,
@@ -164,6 +199,7 @@ pub struct RuntimeBuilder {
     clock: Option<Arc<dyn Clock>>,
     ids: Option<Arc<dyn IdGenerator>>,
     subscribers: Vec<Arc<dyn Subscriber>>,
+    telemetry: Telemetry,
     options: HostOptions,
 }
 
@@ -178,8 +214,10 @@ impl std::fmt::Debug for RuntimeBuilder {
 #[non_exhaustive]
 pub enum BuildError {
     /// A port has no adapter.
-    #[error("no adapter was chosen for {port}: call `RuntimeBuilder::{method}`")]
+    #[error("no adapter was chosen for {port}: call `RuntimeBuilder::{method}`{}", instead(*needed_by))]
     Missing {
+        /// The context that cannot do without it; `None` where no host can.
+        needed_by: Option<Context>,
         /// The port, in words.
         port: &'static str,
         /// The builder's method.
@@ -202,7 +240,23 @@ pub enum BuildError {
     Subscriber(#[from] SubscriberError),
 }
 
+fn instead(needed_by: Option<Context>) -> String {
+    needed_by
+        .map(|context| {
+            format!(", or let another host run the context `{context}` (`RuntimeBuilder::contexts`)")
+        })
+        .unwrap_or_default()
+}
+
 impl RuntimeBuilder {
+    /// Which contexts this host runs. It reconciles what they decide and takes commands for them; what is commanded of the others is refused, for
+    /// hosts of the same store that run them.
+    #[must_use]
+    pub fn contexts(mut self, contexts: impl IntoIterator<Item = Context>) -> Self {
+        self.contexts = Some(contexts.into_iter().collect());
+        self
+    }
+
     /// Where state is kept.
     #[must_use]
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
@@ -238,7 +292,7 @@ impl RuntimeBuilder {
         self
     }
 
-    /// What creates environments.
+    /// What creates environments. Only a host that runs [`Context::Environment`] needs it.
     #[must_use]
     pub fn infrastructure(mut self, engine: Arc<dyn InfrastructureEngine>) -> Self {
         self.infrastructure = Some(engine);
@@ -259,7 +313,7 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Where images come from.
+    /// Where images come from. Only a host that runs [`Context::Deployment`] or [`Context::Drift`] needs it.
     #[must_use]
     pub fn registry(mut self, registry: Arc<dyn ImageRegistry>) -> Self {
         self.registry = Some(registry);
@@ -273,14 +327,14 @@ impl RuntimeBuilder {
         self
     }
 
-    /// What asks workloads over HTTP.
+    /// What asks workloads over HTTP. Only a host that runs [`Context::Inventory`] or [`Context::Health`] needs it; probes that rollouts wait for fail without it.
     #[must_use]
     pub fn prober(mut self, prober: Arc<dyn HealthProber>) -> Self {
         self.prober = Some(prober);
         self
     }
 
-    /// What the traffic shows.
+    /// What the traffic shows. Without it gates that judge by metrics measure nothing, and fail.
     #[must_use]
     pub fn metrics(mut self, metrics: Arc<dyn MetricSource>) -> Self {
         self.metrics = Some(metrics);
@@ -295,7 +349,7 @@ impl RuntimeBuilder {
         self
     }
 
-    /// What runs jobs.
+    /// What runs jobs. Without it gates that wait for a job fail.
     #[must_use]
     pub fn jobs(mut self, jobs: Arc<dyn JobRunner>) -> Self {
         self.jobs = Some(jobs);
@@ -309,7 +363,7 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Where events go.
+    /// Where events go. Without it they go to subscribers only.
     #[must_use]
     pub fn publisher(mut self, publisher: Arc<dyn EventPublisher>) -> Self {
         self.publisher = Some(publisher);
@@ -338,6 +392,14 @@ impl RuntimeBuilder {
         self
     }
 
+    /// What the host tells of itself with. Without it what is measured is kept within the process (`host().telemetry()`), and nothing is
+    /// traced.
+    #[must_use]
+    pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
+        self.telemetry = telemetry;
+        self
+    }
+
     /// How the host behaves.
     #[must_use]
     pub fn options(mut self, options: HostOptions) -> Self {
@@ -348,8 +410,11 @@ impl RuntimeBuilder {
     /// The runtime.
     ///
     /// # Errors
-    /// A port without an adapter, by name, two surfaces or vaults of one kind, or a subscriber whose name is not one or taken.
+    /// A port without an adapter, by name: the store or a surface, the infrastructure engine, the registry or the prober where a context needs it;
+    /// two surfaces or vaults of one kind; a subscriber whose name is not one or taken.
     pub fn build(self) -> Result<Runtime, BuildError> {
+        let contexts = self.contexts.unwrap_or_else(|| Context::ALL.into());
+        let needs = |these: &[Context]| these.iter().copied().find(|context| contexts.contains(context));
         let mut surfaces: BTreeMap<_, Arc<dyn ComputeSurface>> = BTreeMap::new();
         for surface in self.surfaces {
             let kind = surface.capabilities().kind;
@@ -358,7 +423,11 @@ impl RuntimeBuilder {
             }
         }
         if surfaces.is_empty() {
-            return Err(BuildError::Missing { port: "a compute surface", method: "surface" });
+            return Err(BuildError::Missing {
+                needed_by: None,
+                port: "a compute surface",
+                method: "surface",
+            });
         }
         let mut secret_stores: BTreeMap<_, Arc<dyn SecretStore>> = BTreeMap::new();
         for vault in self.secret_stores {
@@ -368,27 +437,50 @@ impl RuntimeBuilder {
             }
         }
         let ports = Ports {
-            store: chosen(self.store, "the store", "store")?,
+            store: self.store.ok_or(BuildError::Missing {
+                needed_by: None,
+                port: "the store",
+                method: "store",
+            })?,
             records: self.records,
             surfaces,
-            infrastructure: chosen(self.infrastructure, "the infrastructure engine", "infrastructure")?,
+            infrastructure: chosen(self.infrastructure, needs(&[Context::Environment]), || {
+                ("the infrastructure engine", "infrastructure", Arc::new(Absent))
+            })?,
             tenancy: self.tenancy,
-            registry: chosen(self.registry, "the image registry", "registry")?,
+            registry: chosen(self.registry, needs(&[Context::Deployment, Context::Drift]), || {
+                ("the image registry", "registry", Arc::new(Absent))
+            })?,
             desired_state: self.desired_state,
-            prober: chosen(self.prober, "the health prober", "prober")?,
-            metrics: chosen(self.metrics, "the metric source", "metrics")?,
+            prober: chosen(self.prober, needs(&[Context::Inventory, Context::Health]), || {
+                ("the health prober", "prober", Arc::new(Absent))
+            })?,
+            metrics: self.metrics.unwrap_or_else(|| Arc::new(Absent)),
             scaling_signals: self.scaling_signals,
-            jobs: chosen(self.jobs, "the job runner", "jobs")?,
+            jobs: self.jobs.unwrap_or_else(|| Arc::new(Absent)),
             secret_stores,
-            publisher: chosen(self.publisher, "the event publisher", "publisher")?,
+            publisher: self.publisher.unwrap_or_else(|| Arc::new(Absent)),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             ids: self.ids.unwrap_or_else(|| Arc::new(UuidV7Generator::new())),
         };
-        let services = Services::new(Host::new(ports, self.options), self.subscribers)?;
-        Ok(Runtime { services })
+        let host = Host::observed(ports, self.options, contexts, self.telemetry);
+        let services = Services::new(host, self.subscribers)?;
+        Ok(Runtime { services: Arc::new(services) })
     }
 }
 
-fn chosen<P>(port: Option<P>, name: &'static str, method: &'static str) -> Result<P, BuildError> {
-    port.ok_or(BuildError::Missing { port: name, method })
+/// What was chosen, or else what refuses, unless a context needs more than that.
+fn chosen<P>(
+    port: Option<P>,
+    needed_by: Option<Context>,
+    absent: impl FnOnce() -> (&'static str, &'static str, P),
+) -> Result<P, BuildError> {
+    match (port, needed_by) {
+        (Some(port), _) => Ok(port),
+        (None, None) => Ok(absent().2),
+        (None, Some(_)) => {
+            let (port, method, _) = absent();
+            Err(BuildError::Missing { needed_by, port, method })
+        }
+    }
 }

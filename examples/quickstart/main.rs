@@ -15,6 +15,8 @@
 
 mod acts;
 mod load;
+#[path = "../shared/process.rs"]
+mod process;
 mod progress;
 mod stage;
 mod story;
@@ -24,6 +26,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use process::{in_words, told_to_stop};
 
 /// Rolls releases out and back on this machine, under load.
 #[derive(Debug, Parser)]
@@ -81,7 +85,7 @@ async fn run(arguments: Arguments) -> Result<bool, Failure> {
         // The folder outlives this process, as the workloads do.
         let folder = if arguments.folder.is_none() { temporary.keep() } else { folder };
         println!("\nstill running, in {}; Ctrl-C ends the host and leaves the workloads", folder.display());
-        tokio::signal::ctrl_c().await?;
+        told_to_stop()?.await;
         stage.leave().await;
     } else {
         let removed = stage.remove().await;
@@ -89,15 +93,4 @@ async fn run(arguments: Arguments) -> Result<bool, Failure> {
         return removed.map(|()| held);
     }
     held
-}
-
-/// An error with its causes.
-fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(&format!("\n  because: {inner}"));
-        cause = inner.source();
-    }
-    text
 }

@@ -17,18 +17,20 @@ use crate::time::Span;
 use crate::value::{ModuleId, Name, Replicas, TextError, parsed_text};
 
 mod delivery;
+mod dependency;
 mod image;
 mod resources;
 #[cfg(test)]
 mod tests;
 
 pub use delivery::{ConfigurationDelivery, ConfigurationReload};
+pub use dependency::{Dependency, DependencySpec, OutsideService, ServiceUrl};
 pub use image::{ImageDigest, ImageReference, PinnedImage};
 pub use resources::InstanceResources;
 
 /// The version that people know a component by, such as `1.4.2`: 1 to 64 of letters, digits, `.`, `-`, `_` and `+`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[A-Za-z0-9._+-]{1,64}$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct Version(String);
 
@@ -101,7 +103,7 @@ pub enum ComponentType {
 
 /// The name of an environment variable: letters, digits and underscores, not beginning with a digit, at most 128.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[A-Za-z_][A-Za-z0-9_]{0,127}$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct VariableName(String);
 
@@ -144,7 +146,7 @@ impl From<VariableName> for String {
 
 /// An HTTP request path for probes: it begins with `/`, and holds printable ASCII without spaces or `#`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r#"^/([!-"$-.0-\[\]-~][!-"$-\[\]-~]{0,510})?$"#)))]
 #[serde(try_from = "String", into = "String")]
 pub struct HttpPath(String);
 
@@ -306,6 +308,10 @@ pub struct ComponentSpec {
     /// Modules of the same release that must be rolled out before this one.
     #[serde(default)]
     pub depends_on: BTreeSet<ModuleId>,
+    /// What it needs to be well, by name: components of its environment, in this release or not, and services outside. What is only among
+    /// `depends_on` is not required.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dependencies: BTreeMap<Name, DependencySpec>,
 }
 
 impl ComponentSpec {
@@ -337,7 +343,7 @@ pub struct JobSpec {
 ///
 /// Displayed as `module@dep_…`; parses back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[a-z]([a-z0-9-]{0,38}[a-z0-9])?@dep_[0-9a-f]{32}$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct RevisionId {
     /// The component.
@@ -382,7 +388,7 @@ impl From<RevisionId> for String {
 
 /// The name of a release as people and pipelines know it, such as `shop-2026.11.2`: 1 to 128 letters, digits and `.-_+/@:`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[A-Za-z0-9._+/@:-]{1,128}$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct ReleaseReference(String);
 

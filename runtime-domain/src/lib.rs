@@ -32,6 +32,8 @@ pub mod health;
 pub mod id;
 pub mod inventory;
 pub mod metric;
+#[doc(hidden)]
+pub mod museum;
 pub mod promotion;
 mod reason;
 pub mod refusal;

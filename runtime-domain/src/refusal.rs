@@ -234,7 +234,7 @@ impl fmt::Display for Rule {
 /// A refused command: which rule it would break, in words, and what would make it legal.
 ///
 /// Every context's refusal enum implements it. A refusal changes nothing: the state it was decided against still stands.
-pub trait Refusal: core::error::Error + PartialEq {
+pub trait Refusal: core::error::Error + PartialEq + Send + Sync {
     /// The rule that the refusal keeps.
     fn rule(&self) -> Rule;
     /// What the caller could do so that the command is accepted.

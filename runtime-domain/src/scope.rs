@@ -14,7 +14,7 @@ use crate::value::{TextError, parsed_text};
 ///
 /// One to 128 printable characters without white space. Never a display name or an e-mail shown to others: it is audit data.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[!-~]{1,128}$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct Actor(String);
 

@@ -26,6 +26,9 @@
 //! | AdmitWorkloads that do not fit | LIFECYCLE | TEN-2 | LIFECYCLE | LIFECYCLE | LIFECYCLE |
 //! | SettleWorkloads, RetireWorkloads of what is charged | – | yes | yes | yes | – |
 //! | SettleWorkloads, RetireWorkloads of anything else | same | same | same | same | same |
+//! | ChargeScaling of what serves, within the quota or to less | – | yes⁸ | yes⁸ | yes⁸ | – |
+//! | ChargeScaling of what serves, beyond the quota | – | TEN-2 | TEN-2 | TEN-2 | – |
+//! | ChargeScaling of anything else | same | same | same | same | same |
 //! | AdjustQuota to less than is charged | LIFECYCLE | TEN-2 | TEN-2 | TEN-2 | LIFECYCLE |
 //! | ReleaseTenant, RecordMoveStep of its end, while workloads are charged | – | LIFECYCLE | LIFECYCLE | LIFECYCLE | same |
 //! | ReleaseTenant | yes³ | LIFECYCLE | yes³ | LIFECYCLE | same |
@@ -35,13 +38,14 @@
 //! *same* means accepted and nothing changes. ¹ *same* where nothing waits to be settled. ² *same* where this much is allocated or waited
 //! for; LIFECYCLE where another increase waits. ³ LIFECYCLE where it is protected. ⁴ LIFECYCLE where it is another move. ⁵ LIFECYCLE where
 //! it is another step, or the target was not watched for long enough. ⁶ *same* on the way back; LIFECYCLE once the source is being
-//! released. ⁷ *same* where nothing has ended.
+//! released. ⁷ *same* where nothing has ended. ⁸ *same* where as much is charged.
 //!
 //! # How workloads use a quota
 //!
 //! A deployment is charged to the binding's [`WorkloadLedger`] by the very commit that makes it (`AdmitWorkloads`): of many that are admitted at
 //! once, each is decided against all before it, and one that is not made is not charged. When it has ended, what it brought is charged as what
-//! serves, or is given back (`SettleWorkloads`). A tenant whose workloads are charged for is not released.
+//! serves, or is given back (`SettleWorkloads`). A tenant whose workloads are charged for is not released. Replicas that a
+//! policy adds are charged for before they are started, and given back when they are gone (`ChargeScaling`).
 //!
 //! # How a quota comes and goes
 //!

@@ -50,7 +50,7 @@ pub(crate) fn is_dns_label(text: &str, longest: usize) -> bool {
 ///
 /// Names environments, modules, gates and jobs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
@@ -133,7 +133,7 @@ impl fmt::Display for Revision {
 
 /// A number of replicas that serve: at least one, so that no path scales what serves to nothing by mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("minimum" = 1, "maximum" = 1_000)))]
 #[serde(try_from = "u16", into = "u16")]
 pub struct Replicas(NonZeroU16);
 
@@ -197,7 +197,7 @@ impl RangeError {
 
 /// A share of traffic in whole percent, 0 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("maximum" = 100)))]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Percent(u8);
 

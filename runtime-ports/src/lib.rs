@@ -23,12 +23,15 @@
 //! | [`publisher`] | the event bus, outbound |
 //! | [`subscriber`] | consumers of events within the host |
 //! | [`clock`] | time and identifiers |
+//! | [`authenticator`] | who calls, and what they may do |
+//! | [`telemetry`] | what a host tells of itself: measurements, and which trace work belongs to |
 //!
 //! [`manifest`] is the form in which releases are written down, by callers and in desired state.
 //!
 //! With the feature `mocks`, every port has a `mockall` mock (`MockComputeSurface`, …) for unit tests.
 
 pub mod artifacts;
+pub mod authenticator;
 pub mod clock;
 pub mod desired_state;
 pub mod error;
@@ -50,5 +53,6 @@ pub mod store;
 pub mod subject;
 pub mod subscriber;
 pub mod surface;
+pub mod telemetry;
 
 pub use error::{PortError, PortErrorKind, PortResult, Retry};

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use runtime_domain::component::{
-    ComponentSpec, ComponentType, ConfigurationDelivery, HttpProbeSpec, ImageReference, InstanceResources,
-    JobSpec, PinnedImage, ReleaseReference, ReleaseTuple, VariableName, Version,
+    ComponentSpec, ComponentType, ConfigurationDelivery, DependencySpec, HttpProbeSpec, ImageReference,
+    InstanceResources, JobSpec, PinnedImage, ReleaseReference, ReleaseTuple, VariableName, Version,
 };
 use runtime_domain::deployment::Release;
 use runtime_domain::id::ConfigurationId;
@@ -83,6 +83,10 @@ pub struct ComponentManifest {
     /// Modules that must be rolled out before.
     #[serde(default)]
     pub depends_on: BTreeSet<ModuleId>,
+    /// What it needs to be well, by name: `db: {}` is the component `db`, `pay: { http: { url: "http://pay.example:80/ready" } }` a service
+    /// outside; `required: false` where it can do without.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dependencies: BTreeMap<Name, DependencySpec>,
 }
 
 /// A gate as it is written down.
@@ -246,6 +250,7 @@ impl ComponentManifest {
             liveness: self.liveness.clone(),
             termination_grace: self.termination_grace,
             depends_on: self.depends_on.clone(),
+            dependencies: self.dependencies.clone(),
         }
     }
 }

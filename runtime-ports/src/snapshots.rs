@@ -135,7 +135,9 @@ pub struct Snapshot {
 pub enum Captured {
     /// It differs from what was seen before, or is the first: it is a snapshot now.
     Changed,
-    /// It is what was seen before.
+    /// It is what was seen before, and until when it was seen so is recorded anew.
+    Extended,
+    /// It is what was seen before, less than [`Snapshot::STEP`] after what is recorded of that: nothing was written.
     Unchanged,
     /// Something newer has been recorded: it was not kept.
     Late,
@@ -159,7 +161,8 @@ impl CaptureStep {
     pub const fn told(self) -> Captured {
         match self {
             Self::Insert => Captured::Changed,
-            Self::Extend | Self::Leave => Captured::Unchanged,
+            Self::Extend => Captured::Extended,
+            Self::Leave => Captured::Unchanged,
             Self::Late => Captured::Late,
         }
     }

@@ -30,7 +30,7 @@ mod query;
 mod repository;
 mod shape;
 
-pub use arrival::{Arrivals, Watch};
+pub use arrival::{Arrivals, Due, Watch};
 pub use chain::{ChainDigest, NotADigest};
 pub use commit::{
     AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, Facets,
@@ -100,7 +100,8 @@ pub trait TenantStore: Send + Sync {
 #[async_trait]
 pub trait OperatorStore: Send + Sync {
     /// Takes leases on aggregates that are due, at most `request.limit`, fairly: a tenant with much due work does not keep another's from
-    /// being taken in the same call.
+    /// being taken in the same call. A store that several processes share gives what one of them left behind before what merely waits,
+    /// so that no backlog delays a takeover.
     async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>>;
 
     /// Prolongs a lease that is still held, keeping its token.
@@ -116,9 +117,10 @@ pub trait OperatorStore: Send + Sync {
     /// When the earliest aggregate of these kinds is due, leased or not; `None` where nothing is.
     async fn next_due(&self, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>>;
 
-    /// Returns when a commit may have made something due, or an event may be waiting, since the last call. May return early; need not
-    /// notice other hosts' commits, so callers poll beside it. Cancellation safe.
-    async fn work_arrived(&self);
+    /// Returns when a commit may have made an aggregate of these kinds due for the topic since the last call for it. May return early; need
+    /// not notice other hosts' commits, nor those that are made under a lease on the aggregate itself, whose holder gives it back: so callers
+    /// poll beside it. Cancellation safe.
+    async fn work_arrived(&self, topic: LeaseTopic, kinds: &[AggregateKind]);
 
     /// What the aggregate that `lease` (of topic [`LeaseTopic::Outbox`]) is for has to relay: at most `limit` events.
     async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox>;

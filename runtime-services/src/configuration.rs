@@ -11,7 +11,7 @@ use runtime_domain::configuration::{
     ConfigurationEvent, ConfigurationRefusal, ConfigurationValue, Consumer, EntryKey, PublishConfiguration,
     RuntimeConfiguration, UsedVersion,
 };
-use runtime_domain::id::{ConfigurationId, EnvironmentId, TenantId};
+use runtime_domain::id::{AggregateKind, ConfigurationId, EnvironmentId, TenantId};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::secrets::{BoundSecret, SecretBinding};
 use runtime_domain::time::Timestamp;
@@ -20,11 +20,15 @@ use runtime_ports::store::{
     HistoryEntry, LoadError, Loaded, Page, Query, Repository, RuntimeConfigurationRepository, TenantStore,
 };
 
+use crate::context::Context;
 use crate::deployments::DeploymentService;
 use crate::environments::{AdmissionError, EnvironmentService};
 use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
 use crate::host::Host;
+use crate::observed::{self, decided};
+use crate::request;
+use crate::terms::Terms;
 use crate::unit::{Done, Grounds, commit};
 
 mod following;
@@ -85,6 +89,17 @@ impl ConfigurationService {
         Self { host, environments, deployments }
     }
 
+    /// The same for callers, who are refused where the host does not run this context.
+    pub(crate) fn for_callers(&self) -> Self {
+        Self { host: self.host.for_callers_of(Context::Configuration), ..self.clone() }
+    }
+
+    /// The same service, for commands on these terms.
+    #[must_use]
+    pub fn under(&self, terms: &Terms) -> Self {
+        Self { host: self.host.under(terms), ..self.clone() }
+    }
+
     /// Publishes the next version of an environment's configuration: the whole content. Asking again for what the newest version holds gives
     /// that version and changes nothing. Nothing that runs changes by it.
     ///
@@ -110,8 +125,28 @@ impl ConfigurationService {
         entries: ConfigurationEntries,
         break_glass: Option<String>,
     ) -> Result<Done<RuntimeConfiguration>, ConfigurationError> {
+        observed::command(
+            &self.host,
+            scope,
+            "Publish",
+            self.try_publish(scope, environment, entries, break_glass),
+        )
+        .await
+    }
+
+    async fn try_publish(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        entries: ConfigurationEntries,
+        break_glass: Option<String>,
+    ) -> Result<Done<RuntimeConfiguration>, ConfigurationError> {
         let store = self.host.ports().store.for_tenant(scope);
         for _ in 0..TRIES {
+            let id = self.host.new_id(AggregateKind::RuntimeConfiguration);
+            if let Some(done) = request::repeated(&self.host, &*store, id).await? {
+                return Ok(done);
+            }
             let newest = RuntimeConfigurationRepository::new(&*store).newest(environment).await?;
             let command = self
                 .publication(scope, &*store, environment, newest.as_ref(), &entries, &break_glass)
@@ -119,11 +154,13 @@ impl ConfigurationService {
             if let Some(newest) = newest
                 && let Ok(decision) = newest.aggregate.publish_again(&command)
             {
+                request::unchanged(&self.host, &*store).await?;
                 return Ok(Done::of(newest, &decision));
             }
             let now = self.host.now();
-            let decision = RuntimeConfiguration::publish(&command, now).map_err(CommandError::Refused)?;
-            let grounds = Grounds::exactly(&command.evidence());
+            let decision =
+                decided(|| RuntimeConfiguration::publish(&command, now)).map_err(CommandError::Refused)?;
+            let grounds = Grounds::exactly(&command.evidence()).asked(&self.host);
             match commit::<RuntimeConfiguration>(&self.host, &*store, None, &decision, grounds, now).await {
                 Ok(Some(published)) => return Ok(Done::of(published, &decision)),
                 Ok(None) => return Err(CommandError::Contended),
@@ -150,7 +187,7 @@ impl ConfigurationService {
         let store = self.host.ports().store.for_tenant(scope);
         let newest = RuntimeConfigurationRepository::new(&*store).newest(environment).await?;
         let command = self.publication(scope, &*store, environment, newest.as_ref(), &entries, &None).await?;
-        let decision = RuntimeConfiguration::publish(&command, self.host.now());
+        let decision = decided(|| RuntimeConfiguration::publish(&command, self.host.now()));
         let events = decision.map_err(CommandError::Refused)?.events;
         let published = events.into_iter().find_map(|event| match event {
             ConfigurationEvent::ConfigurationPublished(published) => Some(published),
@@ -197,6 +234,19 @@ impl ConfigurationService {
     ) -> Result<RuntimeConfiguration, ConfigurationError> {
         let store = self.host.ports().store.for_tenant(scope);
         Ok(find(&*store, configuration).await?.aggregate)
+    }
+
+    /// One version, and where it stands in the store.
+    ///
+    /// # Errors
+    /// As [`ConfigurationService::configuration`].
+    pub async fn stored(
+        &self,
+        scope: &TenantScope,
+        configuration: ConfigurationId,
+    ) -> Result<Loaded<RuntimeConfiguration>, ConfigurationError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        find(&*store, configuration).await
     }
 
     /// A page of the tenant's versions; [`Query::all`] and its filters say which. The query's kind is set here.
@@ -334,7 +384,9 @@ impl ConfigurationService {
         let break_glass = break_glass.clone().map(|reason| BreakGlass { by: scope.actor().clone(), reason });
         let cleared = self.environments.clear(scope, environment, Activity::Configuration, break_glass).await;
         Ok(PublishConfiguration {
-            configuration_id: ConfigurationId::from_uuid(self.host.ports().ids.next()),
+            configuration_id: ConfigurationId::from_uuid(
+                self.host.new_id(AggregateKind::RuntimeConfiguration),
+            ),
             environment: hosted,
             clearance: cleared.map_err(refused)?,
             previous: newest.map(used),
@@ -351,7 +403,7 @@ impl ConfigurationService {
     ) -> Result<Done<RuntimeConfiguration>, ConfigurationError> {
         let what = format!("configuration {configuration}");
         let decide = |found: &RuntimeConfiguration, now| found.decide(command, now);
-        existing::command(&self.host, scope, configuration.uuid(), &what, decide).await
+        existing::command(&self.host, scope, command.name(), configuration.uuid(), &what, decide).await
     }
 }
 

@@ -21,13 +21,14 @@ use runtime_domain::drift::{
     PlanRemediation, RemediationAction, RuntimeDriftFinding, Severity, Subject, Suppressed,
 };
 use runtime_domain::environment::RuntimeEnvironment;
-use runtime_domain::id::{DeploymentId, DriftFindingId, EnvironmentId};
+use runtime_domain::id::{AggregateKind, DeploymentId, DriftFindingId, EnvironmentId};
 use runtime_domain::refusal::Refusal as _;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::time::Timestamp;
 use runtime_ports::store::{CommitError, HistoryEntry, LoadError, Loaded, Page, Query, Repository};
 use runtime_ports::{PortError, PortErrorKind};
 
+use crate::context::Context;
 use crate::deployments::DeploymentService;
 use crate::drift::brought::Brought;
 use crate::drift::look::{Looked, NotLooked, look};
@@ -36,6 +37,9 @@ use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
 use crate::host::Host;
 use crate::inventory::InventoryService;
+use crate::observed;
+use crate::request;
+use crate::terms::Terms;
 use crate::unit::{Done, Grounds, commit};
 
 pub use remedy::Remedy;
@@ -107,11 +111,31 @@ impl DriftService {
         Self { host, environments, deployments, inventory, brought: Brought::default() }
     }
 
+    /// The same for callers, who are refused where the host does not run this context.
+    pub(crate) fn for_callers(&self) -> Self {
+        Self { host: self.host.for_callers_of(Context::Drift), ..self.clone() }
+    }
+
+    /// The same service, for commands on these terms.
+    #[must_use]
+    pub fn under(&self, terms: &Terms) -> Self {
+        Self { host: self.host.under(terms), ..self.clone() }
+    }
+
     /// Compares an environment with its desired state from now on, or on other terms. Asking twice changes nothing.
     ///
     /// # Errors
     /// This tenant has no such environment, the host has no source of desired state, or the terms are outside their bounds.
     pub async fn watch(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        terms: WatchTerms,
+    ) -> Result<Done<DriftWatch>, WatchError> {
+        observed::command(&self.host, scope, "Watch", self.try_watch(scope, environment, terms)).await
+    }
+
+    async fn try_watch(
         &self,
         scope: &TenantScope,
         environment: EnvironmentId,
@@ -126,14 +150,24 @@ impl DriftService {
             return Err(CommandError::NotFound { what: format!("environment {environment}") });
         }
         for _ in 0..TRIES {
+            if let Some(done) = request::repeated(&self.host, &*store, environment.uuid()).await? {
+                return Ok(done);
+            }
             let found = Repository::<DriftWatch>::new(&*store).load(environment.uuid()).await?;
+            if let Some(found) = &found {
+                self.host.terms().admit(found.revision)?;
+            }
             let decided = match &found {
                 Some(found) => found.aggregate.watch(&terms),
                 None => DriftWatch::begin(scope.tenant(), environment, &terms),
             };
             let decision = decided.map_err(CommandError::Refused)?;
             let now = self.host.now();
-            match commit(&self.host, &*store, found, &decision, Grounds::default(), now).await {
+            if decision.is_unchanged() {
+                request::unchanged(&self.host, &*store).await?;
+            }
+            let grounds = Grounds::default().asked(&self.host);
+            match commit(&self.host, &*store, found, &decision, grounds, now).await {
                 Ok(Some(after)) => return Ok(Done::of(after, &decision)),
                 Ok(None) => {}
                 Err(error) => again(error)?,
@@ -154,7 +188,7 @@ impl DriftService {
     ) -> Result<Done<DriftWatch>, WatchError> {
         let what = format!("a watch of {environment}");
         let decide = |found: &DriftWatch, _| found.stop(reason);
-        existing::command(&self.host, scope, environment.uuid(), &what, decide).await
+        existing::command(&self.host, scope, "StopWatching", environment.uuid(), &what, decide).await
     }
 
     /// How an environment is watched, and what the last comparison came to.
@@ -230,6 +264,18 @@ impl DriftService {
         Repository::<RuntimeDriftFinding>::new(&*store).query(query).await
     }
 
+    /// As [`DriftService::open_findings`], with where each stands in the store.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn stored_open_findings(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<Vec<Loaded<RuntimeDriftFinding>>, LoadError> {
+        remedy::open(&*look::store_of(&self.host, scope), environment).await
+    }
+
     /// Every finding of an environment that has neither gone nor been resolved.
     ///
     /// # Errors
@@ -254,6 +300,46 @@ impl DriftService {
         finding: DriftFindingId,
     ) -> Result<RuntimeDriftFinding, DriftError> {
         Ok(self.find(scope, finding).await?.aggregate)
+    }
+
+    /// One finding, and where it stands in the store.
+    ///
+    /// # Errors
+    /// As [`DriftService::finding`].
+    pub async fn stored(
+        &self,
+        scope: &TenantScope,
+        finding: DriftFindingId,
+    ) -> Result<Loaded<RuntimeDriftFinding>, DriftError> {
+        self.find(scope, finding).await
+    }
+
+    /// How an environment is watched, and where the watch stands in the store.
+    ///
+    /// # Errors
+    /// As [`DriftService::watched`].
+    pub async fn stored_watch(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<Loaded<DriftWatch>, WatchError> {
+        let store = look::store_of(&self.host, scope);
+        existing::find(&*store, environment.uuid(), &format!("a watch of {environment}")).await
+    }
+
+    /// What happened to an environment's watch after entry `after`, oldest first, at most `limit` entries: who, when and why.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn watch_history(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<HistoryEntry>, LoadError> {
+        let store = look::store_of(&self.host, scope);
+        Ok(store.history(&Repository::<DriftWatch>::key(environment.uuid()), after, limit).await?)
     }
 
     /// What happened to a finding after entry `after`, oldest first, at most `limit` entries: who, when and why.
@@ -352,7 +438,7 @@ impl DriftService {
         let action = match found.kind() {
             DriftKind::UnmanagedResource => RemediationAction::Prune,
             _ => RemediationAction::Redeploy {
-                deployment: DeploymentId::from_uuid(self.host.ports().ids.next()),
+                deployment: DeploymentId::from_uuid(self.host.new_id(AggregateKind::RuntimeDeployment)),
             },
         };
         let quarantined = found.subject().module().and_then(|module| looked.quarantined.get(module));
@@ -371,7 +457,17 @@ impl DriftService {
                 _ => finding.decide(&command, now),
             };
             let what = format!("drift finding {finding}");
-            match existing::command_on(&self.host, scope, finding.uuid(), &what, &facts, decide).await {
+            match existing::command_on(
+                &self.host,
+                scope,
+                command.name(),
+                finding.uuid(),
+                &what,
+                &facts,
+                decide,
+            )
+            .await
+            {
                 Err(CommandError::Contended) => {}
                 answer => return answer,
             }
@@ -428,7 +524,7 @@ impl DriftService {
     ) -> Result<Done<RuntimeDriftFinding>, DriftError> {
         let what = format!("drift finding {finding}");
         let decide = |found: &RuntimeDriftFinding, now| found.decide(command, now);
-        existing::command(&self.host, scope, finding.uuid(), &what, decide).await
+        existing::command(&self.host, scope, command.name(), finding.uuid(), &what, decide).await
     }
 }
 
@@ -462,6 +558,8 @@ fn of_watch(error: WatchError) -> DriftError {
         }
         CommandError::NotFound { what } => CommandError::NotFound { what },
         CommandError::Contended => CommandError::Contended,
+        CommandError::Changed { found } => CommandError::Changed { found },
+        CommandError::KeyReused => CommandError::KeyReused,
         CommandError::Load(error) => CommandError::Load(error),
         CommandError::Port(error) => CommandError::Port(error),
     }

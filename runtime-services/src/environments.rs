@@ -6,9 +6,10 @@ use runtime_domain::aggregate::Aggregate;
 use runtime_domain::calendar::{Activity, BreakGlass, ChangeCalendar, Clearance};
 use runtime_domain::environment::{
     Admission, EnvironmentChange, EnvironmentCommand, EnvironmentRefusal, EnvironmentStage,
-    HostedEnvironment, HostedSurface, IsolationModel, ProvisionRuntimeEnvironment, RuntimeEnvironment,
+    HostedEnvironment, HostedSurface, IsolationModel, ProvisionRuntimeEnvironment, ProvisioningStatus,
+    RuntimeEnvironment,
 };
-use runtime_domain::id::{EnvironmentId, ProjectId};
+use runtime_domain::id::{AggregateKind, EnvironmentId, ProjectId};
 use runtime_domain::promotion::PromotionPolicy;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::SurfaceKind;
@@ -21,9 +22,13 @@ use runtime_ports::store::{
     RuntimeTenantBindingRepository,
 };
 
+use crate::context::Context;
 use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
 use crate::host::Host;
+use crate::observed::{self, decided};
+use crate::request;
+use crate::terms::Terms;
 use crate::unit::{Done, Grounds, commit};
 
 /// What goes wrong with an environment's command.
@@ -65,6 +70,23 @@ pub struct NewEnvironment {
     pub capacity: ResourceQuota,
 }
 
+impl NewEnvironment {
+    /// An environment for processes on this machine, one tenant's alone, with no limit of its own and no destination to call; change the
+    /// fields that should be otherwise.
+    pub fn new(project_id: ProjectId, name: Name, stage: EnvironmentStage, region: Region) -> Self {
+        Self {
+            project_id,
+            name,
+            stage,
+            region,
+            isolation_model: IsolationModel::Silo,
+            surfaces: [SurfaceKind::Process].into(),
+            egress_allow_list: BTreeSet::new(),
+            capacity: ResourceQuota::LARGEST,
+        }
+    }
+}
+
 /// Provisions, tells of and decommissions environments.
 #[derive(Debug, Clone)]
 pub struct EnvironmentService {
@@ -77,6 +99,17 @@ impl EnvironmentService {
         Self { host }
     }
 
+    /// The same for callers, who are refused where the host does not run this context.
+    pub(crate) fn for_callers(&self) -> Self {
+        Self { host: self.host.for_callers_of(Context::Environment) }
+    }
+
+    /// The same service, for commands on these terms.
+    #[must_use]
+    pub fn under(&self, terms: &Terms) -> Self {
+        Self { host: self.host.under(terms) }
+    }
+
     /// Asks for an environment. Its project and name are its natural key: asking again gives the one that is there.
     ///
     /// # Errors
@@ -86,20 +119,32 @@ impl EnvironmentService {
         scope: &TenantScope,
         wanted: NewEnvironment,
     ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
+        observed::command(&self.host, scope, "Provision", self.try_provision(scope, wanted)).await
+    }
+
+    async fn try_provision(
+        &self,
+        scope: &TenantScope,
+        wanted: NewEnvironment,
+    ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
         let store = self.host.ports().store.for_tenant(scope);
         for _ in 0..TRIES {
             let command = self.new_command(scope, &wanted);
+            if let Some(done) = request::repeated(&self.host, &*store, command.environment_id.uuid()).await? {
+                return Ok(done);
+            }
             if let Some(found) =
                 RuntimeEnvironmentRepository::new(&*store).named(wanted.project_id, &wanted.name).await?
             {
                 let decision = found.aggregate.provision_again(&command).map_err(CommandError::Refused)?;
+                request::unchanged(&self.host, &*store).await?;
                 return Ok(Done::of(found, &decision));
             }
             let now = self.host.now();
-            let decision = RuntimeEnvironment::provision(&command, now).map_err(CommandError::Refused)?;
-            match commit::<RuntimeEnvironment>(&self.host, &*store, None, &decision, Grounds::default(), now)
-                .await
-            {
+            let decision =
+                decided(|| RuntimeEnvironment::provision(&command, now)).map_err(CommandError::Refused)?;
+            let grounds = Grounds::default().asked(&self.host);
+            match commit::<RuntimeEnvironment>(&self.host, &*store, None, &decision, grounds, now).await {
                 Ok(Some(loaded)) => return Ok(Done::of(loaded, &decision)),
                 Ok(None) => return Err(CommandError::Contended),
                 Err(error) => match sort(error) {
@@ -124,7 +169,7 @@ impl EnvironmentService {
             capacity,
         } = wanted.clone();
         ProvisionRuntimeEnvironment {
-            environment_id: EnvironmentId::from_uuid(self.host.ports().ids.next()),
+            environment_id: EnvironmentId::from_uuid(self.host.new_id(AggregateKind::RuntimeEnvironment)),
             tenant_id: scope.tenant(),
             project_id,
             name,
@@ -235,7 +280,16 @@ impl EnvironmentService {
         let what = format!("environment {environment}");
         let decide =
             |found: &RuntimeEnvironment, _| found.change_promotion_policy(policy.as_ref(), &upstream);
-        existing::command_on(&self.host, scope, environment.uuid(), &what, &facts, decide).await
+        existing::command_on(
+            &self.host,
+            scope,
+            "ChangePromotionPolicy",
+            environment.uuid(),
+            &what,
+            &facts,
+            decide,
+        )
+        .await
     }
 
     /// Stops every change of an environment, whatever its calendar says, until the line is resumed. What is in flight goes on, and going
@@ -301,7 +355,7 @@ impl EnvironmentService {
         let resources: BTreeSet<String> = missing.map(|finding| finding.resource.clone()).collect();
         if !resources.is_empty() {
             let command = EnvironmentCommand::RecordResourcesLost { resources };
-            self.command(scope, environment, &command).await?;
+            self.under(&self.host.terms().aside()).command(scope, environment, &command).await?;
         }
         Ok(findings)
     }
@@ -353,6 +407,45 @@ impl EnvironmentService {
         let what = format!("environment {environment}");
         let found: Loaded<RuntimeEnvironment> = existing::find(&*store, environment.uuid(), &what).await?;
         Ok(found.aggregate)
+    }
+
+    /// Waits until an environment is provisioned, or `patience` runs out, and returns it as it is then: look at its
+    /// [status](RuntimeEnvironment::provisioning_status). A host that reconciles environments must be at work somewhere.
+    ///
+    /// # Errors
+    /// As [`EnvironmentService::environment`].
+    pub async fn until_provisioned(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        patience: Span,
+    ) -> Result<RuntimeEnvironment, EnvironmentError> {
+        let deadline = patience.after(self.host.now());
+        loop {
+            let found = self.environment(scope, environment).await?;
+            let now = self.host.now();
+            let is_settled = matches!(
+                found.provisioning_status(),
+                ProvisioningStatus::Provisioned | ProvisioningStatus::Decommissioned
+            );
+            if is_settled || now >= deadline {
+                return Ok(found);
+            }
+            self.host.ports().clock.sleep_until(self.host.options().poll.after(now).min(deadline)).await;
+        }
+    }
+
+    /// One environment, and where it stands in the store.
+    ///
+    /// # Errors
+    /// As [`EnvironmentService::environment`].
+    pub async fn stored(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+    ) -> Result<Loaded<RuntimeEnvironment>, EnvironmentError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        existing::find(&*store, environment.uuid(), &format!("environment {environment}")).await
     }
 
     /// A page of the tenant's environments. The query's kind is set here.
@@ -457,6 +550,6 @@ impl EnvironmentService {
     ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
         let what = format!("environment {environment}");
         let decide = |found: &RuntimeEnvironment, now| found.decide(command, now);
-        existing::command(&self.host, scope, environment.uuid(), &what, decide).await
+        existing::command(&self.host, scope, command.name(), environment.uuid(), &what, decide).await
     }
 }

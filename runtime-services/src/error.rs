@@ -1,6 +1,7 @@
 //! Why a service could not do what it was asked.
 
 use runtime_domain::refusal::{Refusal, Rule};
+use runtime_domain::value::Revision;
 use runtime_ports::PortError;
 use runtime_ports::store::{CommitError, LoadError};
 
@@ -18,6 +19,15 @@ pub enum CommandError<R: Refusal + 'static> {
         /// What was looked for.
         what: String,
     },
+    /// The aggregate is at another revision than the caller's [terms](crate::Terms) name.
+    #[error("it is at {found}, which is not the revision that was meant")]
+    Changed {
+        /// The revision that it is at.
+        found: Revision,
+    },
+    /// The caller's key was used for another command.
+    #[error("the key was used for another command")]
+    KeyReused,
     /// Others kept changing the same things; trying again later may succeed.
     #[error("others kept changing the same things: try again")]
     Contended,
@@ -43,6 +53,8 @@ impl<R: Refusal + 'static> CommandError<R> {
         match self {
             Self::Refused(refusal) => refusal.remedy(),
             Self::NotFound { .. } => "check the identifier".to_owned(),
+            Self::Changed { .. } => "read it again, then decide again".to_owned(),
+            Self::KeyReused => "use a fresh key for another command".to_owned(),
             Self::Contended => "try again".to_owned(),
             Self::Load(_) => "restore the stored state from a backup, or repair it".to_owned(),
             Self::Port(error) => match error.retry() {
@@ -83,7 +95,10 @@ pub(crate) enum Refused {
 
 pub(crate) fn sort(error: CommitError) -> Refused {
     match error {
-        CommitError::Conflict { .. } | CommitError::EvidenceStale { .. } => Refused::Again,
+        // Who has handled it before knows what it came to: whoever decides again looks for that first.
+        CommitError::Conflict { .. } | CommitError::EvidenceStale { .. } | CommitError::AlreadyHandled => {
+            Refused::Again
+        }
         CommitError::ClaimHeld { claim } => Refused::Claim(claim),
         CommitError::Port(error) => Refused::Stop(error),
         other => Refused::Stop(PortError::new(

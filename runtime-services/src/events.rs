@@ -38,7 +38,7 @@ pub(crate) fn envelope<A: Aggregate>(
         environment: after.environment(),
         correlation: scope.correlation(),
         causation: scope.causation(),
-        trace_parent: None,
+        trace_parent: entry.trace_parent.clone(),
         sequence: entry.sequence,
         data,
     };

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use crate::error::{CommandError, Refused, sort};
 use crate::host::Host;
+use crate::observed;
+use crate::request;
 use crate::unit::{Done, Grounds, prepare};
 
 /// How often a command is decided again because others changed what it rests on.
@@ -24,37 +26,54 @@ pub(crate) async fn find<A: Aggregate + 'static, R: Refusal + 'static>(
     found.ok_or_else(|| CommandError::NotFound { what: what.to_owned() })
 }
 
-/// Decides a command against an aggregate's newest state, in its [lane](crate::lane), and commits what comes of it.
+/// Decides the command of this name against an aggregate's newest state, in its [lane](crate::lane), and commits what comes of it.
 pub(crate) async fn command<A: Aggregate + 'static, R: Refusal + 'static>(
     host: &Host,
     scope: &TenantScope,
+    name: &'static str,
     id: Uuid,
     what: &str,
-    decide: impl Fn(&A, Timestamp) -> Result<Decision<A::Event>, R>,
+    decide: impl Fn(&A, Timestamp) -> Result<Decision<A::Event>, R> + Send + Sync,
 ) -> Result<Done<A>, CommandError<R>> {
-    command_on(host, scope, id, what, &[], decide).await
+    command_on(host, scope, name, id, what, &[], decide).await
 }
 
 /// As [`command`], on facts about other aggregates that the commit checks again.
 pub(crate) async fn command_on<A: Aggregate + 'static, R: Refusal + 'static>(
     host: &Host,
     scope: &TenantScope,
+    name: &'static str,
     id: Uuid,
     what: &str,
     facts: &[EvidenceRef],
-    decide: impl Fn(&A, Timestamp) -> Result<Decision<A::Event>, R>,
+    decide: impl Fn(&A, Timestamp) -> Result<Decision<A::Event>, R> + Send + Sync,
+) -> Result<Done<A>, CommandError<R>> {
+    observed::command(host, scope, name, in_lane(host, scope, id, what, facts, decide)).await
+}
+
+async fn in_lane<A: Aggregate + 'static, R: Refusal + 'static>(
+    host: &Host,
+    scope: &TenantScope,
+    id: Uuid,
+    what: &str,
+    facts: &[EvidenceRef],
+    decide: impl Fn(&A, Timestamp) -> Result<Decision<A::Event>, R> + Send + Sync,
 ) -> Result<Done<A>, CommandError<R>> {
     let store = host.ports().store.for_tenant(scope);
     let lane = host.lanes().of(scope.tenant(), Repository::<A>::key(id));
     let mut tries = 0;
     while tries < TRIES {
+        if let Some(done) = request::repeated(host, &*store, id).await? {
+            return Ok(done);
+        }
         let turn = lane.turn().await;
         let (loaded, mut built_upon) = match turn.newest::<A>() {
             Some((loaded, written)) => (loaded, Some(written)),
             None => (find::<A, R>(&*store, id, what).await?, None),
         };
+        host.terms().admit(loaded.revision)?;
         let now = host.now();
-        let decision = match decide(&loaded.aggregate, now) {
+        let decision = match observed::decided(|| decide(&loaded.aggregate, now)) {
             Ok(decision) if !decision.is_unchanged() => decision,
             answer => {
                 drop(turn);
@@ -64,11 +83,16 @@ pub(crate) async fn command_on<A: Aggregate + 'static, R: Refusal + 'static>(
                 {
                     continue;
                 }
-                return answer.map(|decision| Done::of(loaded, &decision)).map_err(CommandError::Refused);
+                let decision = answer.map_err(CommandError::Refused)?;
+                request::unchanged(host, &*store).await?;
+                return Ok(Done::of(loaded, &decision));
             }
         };
-        let grounds = Grounds::exactly(facts);
+        let grounds = Grounds::exactly(facts).asked(host);
         let (commit, after) = prepare(host, scope, Some(loaded), &decision, grounds, now)?;
+        if host.terms().preview {
+            return Ok(Done::of(after, &decision));
+        }
         let (written, verdict) = turn.submit(after.clone(), store.commit(commit)).await;
         verdict.tell(written.is_ok());
         match written.map_err(sort) {

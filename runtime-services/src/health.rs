@@ -10,6 +10,9 @@
 //!
 //! [`HostOptions::health_poll`]: crate::HostOptions::health_poll
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use runtime_domain::aggregate::Aggregate as _;
 use runtime_domain::health::{HealthCheckResult, HealthRefusal, ProductHealth, ServiceHealth};
 use runtime_domain::id::{EnvironmentId, ServiceId};
@@ -19,18 +22,23 @@ use runtime_ports::PortResult;
 use runtime_ports::health_results::{HealthRecord, HealthResultQuery};
 use runtime_ports::store::{LoadError, Page};
 
+use crate::context::Context;
 use crate::error::CommandError;
 use crate::host::Host;
 use crate::inventory::InventoryService;
 use crate::records::chosen;
 
 mod dependencies;
+mod destinations;
 mod evaluation;
+mod familiar;
 mod latest;
 mod probes;
 mod product;
 mod recorder;
 
+use destinations::Destinations;
+pub(crate) use familiar::Familiar;
 pub use recorder::HealthRecorder;
 
 /// What goes wrong with a health evaluation.
@@ -42,6 +50,9 @@ pub struct HealthService {
     host: Host,
     inventory: InventoryService,
     recorder: Option<HealthRecorder>,
+    /// How many evaluations were asked for.
+    asked: Arc<AtomicU64>,
+    destinations: Arc<Destinations>,
 }
 
 impl HealthService {
@@ -49,7 +60,12 @@ impl HealthService {
     pub fn new(host: Host, inventory: InventoryService) -> Self {
         let store = host.ports().records.health_results.clone();
         let recorder = store.map(|store| HealthRecorder::new(host.clone(), store));
-        Self { host, inventory, recorder }
+        Self { host, inventory, recorder, asked: Arc::default(), destinations: Arc::default() }
+    }
+
+    /// The same for callers, who are refused where the host does not run this context.
+    pub(crate) fn for_callers(&self) -> Self {
+        Self { host: self.host.for_callers_of(Context::Health), ..self.clone() }
     }
 
     /// What records results for those who look back; `None` where the host keeps none.
@@ -108,7 +124,9 @@ impl HealthService {
         service: ServiceId,
     ) -> Result<Option<HealthCheckResult>, HealthError> {
         let service = self.find(scope, service).await?;
-        self.record(scope, &service, None).await
+        let result = self.record(scope, &service, None, &mut Familiar::default()).await;
+        self.asked.fetch_add(1, Ordering::AcqRel);
+        result
     }
 
     async fn find(&self, scope: &TenantScope, service: ServiceId) -> Result<RuntimeService, HealthError> {

@@ -9,14 +9,18 @@ use runtime_domain::inventory::{
 };
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::ModuleId;
-use runtime_ports::store::{CommitError, LoadError, Repository, RuntimeServiceRepository};
+use runtime_ports::store::{
+    CommitError, HistoryEntry, LoadError, Loaded, Page, Query, Repository, RuntimeServiceRepository,
+};
 use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
 
+use crate::context::Context;
 use crate::deployments::DeploymentService;
 use crate::error::{CommandError, Refused, sort};
 use crate::events::{not_handled, opened, scope_of};
-use crate::existing::TRIES;
+use crate::existing::{self, TRIES};
 use crate::host::Host;
+use crate::observed::decided;
 use crate::unit::{Grounds, commit};
 
 /// What goes wrong with an inventory command.
@@ -35,6 +39,11 @@ impl InventoryService {
         Self { host, deployments }
     }
 
+    /// The same for callers, who are refused where the host does not run this context.
+    pub(crate) fn for_callers(&self) -> Self {
+        Self { host: self.host.for_callers_of(Context::Inventory), ..self.clone() }
+    }
+
     /// One service of the inventory.
     ///
     /// # Errors
@@ -48,6 +57,47 @@ impl InventoryService {
         let found = Repository::<RuntimeService>::new(&*store).load(service.uuid()).await?;
         let found = found.ok_or_else(|| CommandError::NotFound { what: format!("service {service}") })?;
         Ok(found.aggregate)
+    }
+
+    /// One service of the inventory, and where it stands in the store.
+    ///
+    /// # Errors
+    /// As [`InventoryService::service`].
+    pub async fn stored(
+        &self,
+        scope: &TenantScope,
+        service: ServiceId,
+    ) -> Result<Loaded<RuntimeService>, InventoryError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        existing::find(&*store, service.uuid(), &format!("service {service}")).await
+    }
+
+    /// A page of the tenant's services, retired or not; [`Query::all`] and its filters say which. The query's kind is set here.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn listed(
+        &self,
+        scope: &TenantScope,
+        query: Query,
+    ) -> Result<Page<Loaded<RuntimeService>>, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        Repository::<RuntimeService>::new(&*store).query(query).await
+    }
+
+    /// What happened to a service's record after entry `after`, oldest first, at most `limit` entries: who, when and why.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn history(
+        &self,
+        scope: &TenantScope,
+        service: ServiceId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<HistoryEntry>, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        Ok(store.history(&Repository::<RuntimeService>::key(service.uuid()), after, limit).await?)
     }
 
     /// Every service of an environment that is not retired.
@@ -94,7 +144,8 @@ impl InventoryService {
                 Some(loaded) => {
                     let command = InventoryCommand::RecordDeployedVersion { version };
                     let Some(facts) = command.evidence() else { return Ok(()) };
-                    let decision = loaded.aggregate.decide(command, now).map_err(CommandError::Refused)?;
+                    let decision =
+                        decided(|| loaded.aggregate.decide(command, now)).map_err(CommandError::Refused)?;
                     (Some(loaded), decision, facts)
                 }
             };
@@ -125,7 +176,8 @@ impl InventoryService {
             let Some(loaded) = recorded else { return Ok(()) };
             let now = self.host.now();
             let command = InventoryCommand::RetireService { reason: reason.to_owned() };
-            let decision = loaded.aggregate.decide(command, now).map_err(CommandError::Refused)?;
+            let decision =
+                decided(|| loaded.aggregate.decide(command, now)).map_err(CommandError::Refused)?;
             match commit(&self.host, &*store, Some(loaded), &decision, Grounds::default(), now).await {
                 Ok(_) => return Ok(()),
                 Err(error) => retry(error)?,

@@ -23,6 +23,8 @@ use crate::deployments::{DeploymentError, DeploymentService};
 use crate::environments::EnvironmentService;
 use crate::error::CommandError;
 use crate::host::Host;
+use crate::observed;
+use crate::terms::Terms;
 use crate::unit::Done;
 
 /// Judges and promotes releases.
@@ -72,6 +74,12 @@ impl PromotionService {
         Self { host, environments, deployments }
     }
 
+    /// The same service, for commands on these terms.
+    #[must_use]
+    pub fn under(&self, terms: &Terms) -> Self {
+        Self { deployments: self.deployments.under(terms), ..self.clone() }
+    }
+
     /// What a release lacks before it may come: verifications upstream, the rest of its soak, a hold. Nothing changes.
     ///
     /// # Errors
@@ -118,6 +126,14 @@ impl PromotionService {
     /// Something is missing ([`PromotionService::explain`] says what), an image was rolled back there and is quarantined, too few could agree
     /// besides the caller; else as [`DeploymentService::request`].
     pub async fn promote(
+        &self,
+        scope: &TenantScope,
+        asked: &Promotion,
+    ) -> Result<Done<RuntimeDeployment>, DeploymentError> {
+        observed::command(&self.host, scope, "Promote", self.try_promote(scope, asked)).await
+    }
+
+    async fn try_promote(
         &self,
         scope: &TenantScope,
         asked: &Promotion,

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use runtime_domain::bug;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::OperatorScope;
 use runtime_domain::time::{Span, Timestamp};
@@ -35,9 +36,11 @@ use runtime_ports::store::{
     Unpark,
 };
 use runtime_ports::subscriber::Subscriber;
+use runtime_ports::telemetry::Instrument;
 use tokio_util::sync::CancellationToken;
 
-use crate::host::Host;
+use crate::host::{Host, HostOptions};
+use crate::observed::delivery::About;
 use crate::worker::{self, PassError, Passed, Task};
 use circuit::Circuit;
 use destination::{Delivered, Destination, Kind, spread};
@@ -152,12 +155,7 @@ impl RelayService {
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.shared.host.clone();
         let resumed = stop.child_token();
-        let worker = worker::run(
-            host.clone(),
-            Arc::new(Relay(Arc::clone(&self.shared))),
-            host.options().relay_concurrency,
-            stop,
-        );
+        let worker = worker::run(host, Arc::new(Relay(Arc::clone(&self.shared))), stop);
         tokio::join!(worker, resumed.run_until_cancelled(self.shared.resume_forever()));
     }
 }
@@ -181,6 +179,10 @@ impl Task for Relay {
             Some(_) => &[],
             None => &AggregateKind::ALL,
         }
+    }
+
+    fn concurrency(&self, options: &HostOptions) -> u32 {
+        options.relay_concurrency
     }
 
     async fn pass(&self, lease: &Lease) -> Result<Passed, PassError> {
@@ -210,9 +212,10 @@ impl Shared {
     ) -> Result<(), PassError> {
         let mut sent = None;
         for event in events {
+            let about = About::of(event);
             let mut still_open = Vec::with_capacity(open.len());
             for destination in open {
-                match destination.deliver(&self.host, event).await {
+                match destination.deliver(&self.host, event, &about).await {
                     Delivered::Taken => still_open.push(destination),
                     Delivered::Away { until, .. } if destination.is_bus() => {
                         self.mark(lease, sent).await?;
@@ -244,6 +247,9 @@ impl Shared {
     ) -> Result<(), PassError> {
         let (reason, until) = match outcome {
             Delivered::Taken => return Ok(()),
+            Delivered::Refused { .. } if bug!("poison-loops-for-ever") => {
+                return Err(PassError::Later { until: Span::from_secs(1).after(self.host.now()) });
+            }
             Delivered::Refused { reason } => {
                 tracing::error!(destination = %destination.name, event = %event.id, reason, "parked for an operator");
                 (reason, ParkedUntil::Unparked)
@@ -266,6 +272,8 @@ impl Shared {
         until: ParkedUntil,
     ) -> Result<(), PassError> {
         let reason = reason.replace('\0', "").chars().take(LONGEST_REASON).collect();
+        let attributes = [("factory.destination", destination.as_str()), ("factory.until", until.name())];
+        self.host.telemetry().meter.record(Instrument::RelayParked, 1.0, &attributes);
         let parking = Parking { destination, sequence, reason, until, at: self.host.now() };
         self.store.outbox_park(lease, &parking).await.map_err(lost)
     }
@@ -280,7 +288,7 @@ impl Shared {
                 let reason = format!("this host has no subscriber `{name}`: unpark it on one that has");
                 return self.park(lease, name.clone(), event.sequence, reason, ParkedUntil::Unparked).await;
             };
-            match destination.deliver(&self.host, event).await {
+            match destination.deliver(&self.host, event, &About::of(event)).await {
                 Delivered::Taken => taken = event.sequence,
                 Delivered::Away { until, .. } if destination.is_bus() => {
                     self.store.outbox_caught_up(lease, name, taken).await.map_err(lost)?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use runtime_domain::aggregate::Aggregate;
 use runtime_domain::environment::HostedSurface;
-use runtime_domain::id::{EnvironmentId, ScalingPolicyId};
+use runtime_domain::id::{AggregateKind, EnvironmentId, ScalingPolicyId};
 use runtime_domain::scaling::{
     ApplyScalingPolicy, PolicySpec, PolicyStatus, ScalingCommand, ScalingDecision, ScalingPolicy,
     ScalingRefusal, Violation, Wanted, evaluate,
@@ -21,12 +21,16 @@ use runtime_ports::store::{
 };
 use runtime_ports::{PortError, PortErrorKind};
 
+use crate::context::Context;
 use crate::deployments::DeploymentService;
 use crate::environments::{AdmissionError, EnvironmentService};
 use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
 use crate::health::HealthService;
 use crate::host::Host;
+use crate::observed::{self, decided};
+use crate::request;
+use crate::terms::Terms;
 use crate::unit::{Done, Grounds, commit};
 
 pub(crate) mod activation;
@@ -100,6 +104,17 @@ impl ScalingService {
         Self { host, environments, senses }
     }
 
+    /// The same for callers, who are refused where the host does not run this context.
+    pub(crate) fn for_callers(&self) -> Self {
+        Self { host: self.host.for_callers_of(Context::Scaling), ..self.clone() }
+    }
+
+    /// The same service, for commands on these terms.
+    #[must_use]
+    pub fn under(&self, terms: &Terms) -> Self {
+        Self { host: self.host.under(terms), ..self.clone() }
+    }
+
     /// Has a service scale by a policy. Asking for the same again gives the one that is there.
     ///
     /// # Errors
@@ -119,16 +134,29 @@ impl ScalingService {
         scope: &TenantScope,
         wanted: &NewScalingPolicy,
     ) -> Result<Done<ScalingPolicy>, ScalingError> {
+        observed::command(&self.host, scope, "Apply", self.try_put_in_force(scope, wanted)).await
+    }
+
+    async fn try_put_in_force(
+        &self,
+        scope: &TenantScope,
+        wanted: &NewScalingPolicy,
+    ) -> Result<Done<ScalingPolicy>, ScalingError> {
         let store = self.host.ports().store.for_tenant(scope);
         for _ in 0..TRIES {
             let command = self.command_of(scope, wanted).await?;
+            let id = command.scaling_policy_id.uuid();
+            if let Some(done) = request::repeated(&self.host, &*store, id).await? {
+                return Ok(done);
+            }
             let policies = ScalingPolicyRepository::new(&*store);
             if let Some(found) = policies.current(wanted.environment, &wanted.module).await? {
                 let decision = found.aggregate.apply_again(&command).map_err(CommandError::Refused)?;
+                request::unchanged(&self.host, &*store).await?;
                 return Ok(Done::of(found, &decision));
             }
-            let decision = ScalingPolicy::apply(&command).map_err(CommandError::Refused)?;
-            let grounds = Grounds::exactly(&[command.evidence()]);
+            let decision = decided(|| ScalingPolicy::apply(&command)).map_err(CommandError::Refused)?;
+            let grounds = Grounds::exactly(&[command.evidence()]).asked(&self.host);
             let now = self.host.now();
             match commit::<ScalingPolicy>(&self.host, &*store, None, &decision, grounds, now).await {
                 Ok(Some(loaded)) => return Ok(Done::of(loaded, &decision)),
@@ -159,7 +187,7 @@ impl ScalingService {
         let found = ScalingPolicyRepository::new(&*store).current(wanted.environment, &wanted.module).await?;
         let decided = match &found {
             Some(found) => found.aggregate.change_on(&wanted.policy, &command.surface, self.host.now()),
-            None => ScalingPolicy::apply(&command),
+            None => decided(|| ScalingPolicy::apply(&command)),
         };
         let explanation = decided.map_err(CommandError::Refused)?.explanation;
         let history = found.and_then(|found| Some(found.aggregate.state().watch()?.history.clone()));
@@ -191,7 +219,9 @@ impl ScalingService {
             let facts = [surface.evidence()];
             let what = format!("scaling policy {policy}");
             let decide = |found: &ScalingPolicy, now| found.change_on(&wanted, &surface, now);
-            match existing::command_on(&self.host, scope, policy.uuid(), &what, &facts, decide).await {
+            match existing::command_on(&self.host, scope, "Change", policy.uuid(), &what, &facts, decide)
+                .await
+            {
                 // The environment may have changed, as its evidence says no more.
                 Err(CommandError::Contended) => {}
                 answer => return answer,
@@ -249,6 +279,19 @@ impl ScalingService {
     ) -> Result<ScalingPolicy, ScalingError> {
         let store = self.host.ports().store.for_tenant(scope);
         Ok(find(&*store, policy).await?.aggregate)
+    }
+
+    /// One policy, and where it stands in the store.
+    ///
+    /// # Errors
+    /// As [`ScalingService::policy`].
+    pub async fn stored(
+        &self,
+        scope: &TenantScope,
+        policy: ScalingPolicyId,
+    ) -> Result<Loaded<ScalingPolicy>, ScalingError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        find(&*store, policy).await
     }
 
     /// The policy that a service scales by; `None` where it has none.
@@ -346,7 +389,7 @@ impl ScalingService {
     ) -> Result<Done<ScalingPolicy>, ScalingError> {
         let what = format!("scaling policy {policy}");
         let decide = |found: &ScalingPolicy, now| found.decide(command, now);
-        existing::command(&self.host, scope, policy.uuid(), &what, decide).await
+        existing::command(&self.host, scope, command.name(), policy.uuid(), &what, decide).await
     }
 
     async fn command_of(
@@ -356,7 +399,7 @@ impl ScalingService {
     ) -> Result<ApplyScalingPolicy, ScalingError> {
         let target = wanted.policy.bounds().target();
         Ok(ApplyScalingPolicy {
-            scaling_policy_id: ScalingPolicyId::from_uuid(self.host.ports().ids.next()),
+            scaling_policy_id: ScalingPolicyId::from_uuid(self.host.new_id(AggregateKind::ScalingPolicy)),
             tenant_id: scope.tenant(),
             environment_id: wanted.environment,
             module_id: wanted.module.clone(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use runtime_domain::aggregate::{Aggregate, EvidenceRef};
 use runtime_domain::calendar::{Activity, BreakGlass};
 use runtime_domain::component::{ComponentSpec, SecretVersionRef};
-use runtime_domain::id::{EnvironmentId, SecretBindingId};
+use runtime_domain::id::{AggregateKind, EnvironmentId, SecretBindingId};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::secrets::{
     BindSecret, BoundSecret, DeliveredSecret, Delivery, ManagedIdentityRef, RotateSecret, RotationCause,
@@ -21,10 +21,14 @@ use runtime_ports::store::{
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
+use crate::context::Context;
 use crate::environments::{AdmissionError, EnvironmentService};
 use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
 use crate::host::Host;
+use crate::observed::{self, decided};
+use crate::request;
+use crate::terms::Terms;
 use crate::unit::{Done, Grounds, commit};
 
 /// What goes wrong with a secret binding's command.
@@ -83,6 +87,17 @@ impl SecretService {
         Self { host, environments }
     }
 
+    /// The same for callers, who are refused where the host does not run this context.
+    pub(crate) fn for_callers(&self) -> Self {
+        Self { host: self.host.for_callers_of(Context::Secrets), ..self.clone() }
+    }
+
+    /// The same service, for commands on these terms.
+    #[must_use]
+    pub fn under(&self, terms: &Terms) -> Self {
+        Self { host: self.host.under(terms), ..self.clone() }
+    }
+
     /// Binds a component to a secret. It gets it with its next revision; what runs stays as it is. Asking again gives the binding that is
     /// there.
     ///
@@ -94,9 +109,20 @@ impl SecretService {
         scope: &TenantScope,
         wanted: NewSecretBinding,
     ) -> Result<Done<SecretBinding>, SecretError> {
+        observed::command(&self.host, scope, "Bind", self.try_bind(scope, wanted)).await
+    }
+
+    async fn try_bind(
+        &self,
+        scope: &TenantScope,
+        wanted: NewSecretBinding,
+    ) -> Result<Done<SecretBinding>, SecretError> {
         let store = self.host.ports().store.for_tenant(scope);
-        let id = SecretBindingId::from_uuid(self.host.ports().ids.next());
+        let id = SecretBindingId::from_uuid(self.host.new_id(AggregateKind::SecretBinding));
         for _ in 0..TRIES {
+            if let Some(done) = request::repeated(&self.host, &*store, id.uuid()).await? {
+                return Ok(done);
+            }
             let environment = self
                 .environments
                 .host_of(scope, wanted.environment)
@@ -114,12 +140,13 @@ impl SecretService {
             };
             if let Some(found) = by_delivery(&*store, &wanted).await? {
                 let decision = found.aggregate.bind_again(&command).map_err(CommandError::Refused)?;
+                request::unchanged(&self.host, &*store).await?;
                 return Ok(Done::of(found, &decision));
             }
             self.is_there(scope, &wanted).await?;
             let now = self.host.now();
-            let decision = SecretBinding::bind(&command, now).map_err(CommandError::Refused)?;
-            let grounds = Grounds::exactly(&[command.evidence()]);
+            let decision = decided(|| SecretBinding::bind(&command, now)).map_err(CommandError::Refused)?;
+            let grounds = Grounds::exactly(&[command.evidence()]).asked(&self.host);
             match commit::<SecretBinding>(&self.host, &*store, None, &decision, grounds, now).await {
                 Ok(Some(bound)) => return Ok(Done::of(bound, &decision)),
                 Ok(None) => {}
@@ -171,6 +198,15 @@ impl SecretService {
         binding: SecretBindingId,
         request: RotationRequest,
     ) -> Result<Done<SecretBinding>, SecretError> {
+        observed::command(&self.host, scope, "Rotate", self.try_rotate(scope, binding, request)).await
+    }
+
+    async fn try_rotate(
+        &self,
+        scope: &TenantScope,
+        binding: SecretBindingId,
+        request: RotationRequest,
+    ) -> Result<Done<SecretBinding>, SecretError> {
         let by = scope.actor().clone();
         let reason = request.reason;
         let cause = if request.is_compromised {
@@ -182,16 +218,25 @@ impl SecretService {
         let store = self.host.ports().store.for_tenant(scope);
         let what = format!("secret binding {binding}");
         for _ in 0..TRIES {
+            if let Some(done) = request::repeated(&self.host, &*store, binding.uuid()).await? {
+                return Ok(done);
+            }
             let found: Loaded<SecretBinding> = existing::find(&*store, binding.uuid(), &what).await?;
+            self.host.terms().admit(found.revision)?;
             let environment = found.aggregate.environment_id();
             let cleared =
                 self.environments.clear(scope, environment, Activity::Rotation, glass.clone()).await;
             let clearance = cleared.map_err(|error| admission(error, environment))?;
             let command = SecretCommand::RotateSecret(RotateSecret { cause: cause.clone(), clearance });
             let now = self.host.now();
-            let decision = found.aggregate.decide(&command, now).map_err(CommandError::Refused)?;
+            let decision =
+                decided(|| found.aggregate.decide(&command, now)).map_err(CommandError::Refused)?;
             let facts: Vec<EvidenceRef> = command.evidence().into_iter().collect();
-            match commit(&self.host, &*store, Some(found), &decision, Grounds::exactly(&facts), now).await {
+            if decision.is_unchanged() {
+                request::unchanged(&self.host, &*store).await?;
+            }
+            let grounds = Grounds::exactly(&facts).asked(&self.host);
+            match commit(&self.host, &*store, Some(found), &decision, grounds, now).await {
                 Ok(Some(after)) => return Ok(Done::of(after, &decision)),
                 Ok(None) => {}
                 Err(error) => match sort(error) {
@@ -270,6 +315,23 @@ impl SecretService {
         self.command(scope, binding, &SecretCommand::Unbind { reason }).await
     }
 
+    /// Unbinds all that is bound in an environment. What is unbound already stays so.
+    pub(crate) async fn unbind_all(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        reason: &str,
+    ) -> Result<(), SecretError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let query = Query::all(SecretBinding::KIND)
+            .in_environment(environment)
+            .with_status(&LIVE.map(SecretStatus::name));
+        for bound in Repository::<SecretBinding>::new(&*store).every(query).await? {
+            self.unbind(scope, bound.aggregate.id(), reason.to_owned()).await?;
+        }
+        Ok(())
+    }
+
     /// One binding.
     ///
     /// # Errors
@@ -283,6 +345,19 @@ impl SecretService {
         let what = format!("secret binding {binding}");
         let found: Loaded<SecretBinding> = existing::find(&*store, binding.uuid(), &what).await?;
         Ok(found.aggregate)
+    }
+
+    /// One binding, and where it stands in the store.
+    ///
+    /// # Errors
+    /// As [`SecretService::binding`].
+    pub async fn stored(
+        &self,
+        scope: &TenantScope,
+        binding: SecretBindingId,
+    ) -> Result<Loaded<SecretBinding>, SecretError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        existing::find(&*store, binding.uuid(), &format!("secret binding {binding}")).await
     }
 
     /// A page of the tenant's bindings. The query's kind is set here.
@@ -372,7 +447,7 @@ impl SecretService {
     ) -> Result<Done<SecretBinding>, SecretError> {
         let what = format!("secret binding {binding}");
         let decide = |found: &SecretBinding, now| found.decide(command, now);
-        existing::command(&self.host, scope, binding.uuid(), &what, decide).await
+        existing::command(&self.host, scope, command.name(), binding.uuid(), &what, decide).await
     }
 }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::AuditService;
 use crate::configuration::ConfigurationService;
+use crate::context::Context;
 use crate::deployments::DeploymentService;
 use crate::drift::DriftService;
 use crate::environments::EnvironmentService;
@@ -31,6 +32,7 @@ use crate::worker::{self, Task};
 #[derive(Debug, Clone)]
 pub struct Services {
     host: Host,
+    offered: Offered,
     environments: EnvironmentService,
     deployments: DeploymentService,
     inventory: InventoryService,
@@ -43,6 +45,20 @@ pub struct Services {
     promotion: PromotionService,
     relay: RelayService,
     audit: AuditService,
+}
+
+/// The services as callers get them, who are refused what the host does not run. Beneath, contexts ask one another whatever it runs.
+#[derive(Debug, Clone)]
+struct Offered {
+    environments: EnvironmentService,
+    deployments: DeploymentService,
+    inventory: InventoryService,
+    health: HealthService,
+    configuration: ConfigurationService,
+    tenancy: TenancyService,
+    drift: DriftService,
+    scaling: ScalingService,
+    secrets: SecretService,
 }
 
 impl Services {
@@ -69,13 +85,26 @@ impl Services {
         let relay = RelayService::new(host.clone(), contexts.into_iter().chain(subscribers).collect())?;
         let drift =
             DriftService::new(host.clone(), environments.clone(), deployments.clone(), inventory.clone());
-        let promotion = PromotionService::new(host.clone(), environments.clone(), deployments.clone());
+        let offered = Offered {
+            environments: environments.for_callers(),
+            deployments: deployments.for_callers(),
+            inventory: inventory.for_callers(),
+            health: health.for_callers(),
+            configuration: configuration.for_callers(),
+            tenancy: tenancy.for_callers(),
+            drift: drift.for_callers(),
+            scaling: scaling.for_callers(),
+            secrets: secrets.for_callers(),
+        };
+        let promotion =
+            PromotionService::new(host.clone(), environments.clone(), offered.deployments.clone());
         let audit = AuditService::new(host.clone());
         Ok(Self {
             host,
+            offered,
             audit,
-            environments,
             deployments,
+            environments,
             inventory,
             health,
             configuration,
@@ -95,32 +124,32 @@ impl Services {
 
     /// Environments.
     pub fn environments(&self) -> &EnvironmentService {
-        &self.environments
+        &self.offered.environments
     }
 
     /// Deployments.
     pub fn deployments(&self) -> &DeploymentService {
-        &self.deployments
+        &self.offered.deployments
     }
 
     /// The live inventory.
     pub fn inventory(&self) -> &InventoryService {
-        &self.inventory
+        &self.offered.inventory
     }
 
     /// Health.
     pub fn health(&self) -> &HealthService {
-        &self.health
+        &self.offered.health
     }
 
     /// Configuration.
     pub fn configuration(&self) -> &ConfigurationService {
-        &self.configuration
+        &self.offered.configuration
     }
 
     /// Tenant bindings.
     pub fn tenancy(&self) -> &TenancyService {
-        &self.tenancy
+        &self.offered.tenancy
     }
 
     /// Promotion from environment to environment.
@@ -135,17 +164,17 @@ impl Services {
 
     /// Secret bindings.
     pub fn secrets(&self) -> &SecretService {
-        &self.secrets
+        &self.offered.secrets
     }
 
     /// Scaling policies.
     pub fn scaling(&self) -> &ScalingService {
-        &self.scaling
+        &self.offered.scaling
     }
 
     /// Drift: what is watched, found and repaired.
     pub fn drift(&self) -> &DriftService {
-        &self.drift
+        &self.offered.drift
     }
 
     /// The relay: what is parked, and how it goes on.
@@ -166,33 +195,9 @@ impl Services {
     /// Reconciles and relays until `stop` is cancelled, then drains what is in flight and returns.
     pub async fn run(&self, stop: CancellationToken) {
         let host = self.host.clone();
-        let mut tasks: Vec<Arc<dyn Task>> = vec![
-            Arc::new(EnvironmentReconciler::new(
-                host.clone(),
-                self.deployments.clone(),
-                self.tenancy.clone(),
-            )),
-            Arc::new(DeploymentReconciler::new(host.clone(), self.secrets.clone())),
-            Arc::new(InventoryReconciler::new(host.clone(), self.health.clone())),
-            Arc::new(ConfigurationReconciler::new(host.clone(), self.configuration.clone())),
-            Arc::new(TenancyReconciler::new(
-                host.clone(),
-                self.tenancy.clone(),
-                self.deployments.clone(),
-                self.inventory.clone(),
-            )),
-            Arc::new(SecretReconciler::new(
-                host.clone(),
-                self.secrets.clone(),
-                self.deployments.clone(),
-                self.environments.clone(),
-            )),
-            Arc::new(DriftReconciler::new(host.clone(), self.drift.clone())),
-        ];
-        let sources = host.ports().scaling_signals.clone();
-        if !sources.is_empty() {
-            tasks.push(Arc::new(ScalingReconciler::new(host.clone(), self.scaling.clone())));
-        }
+        let tasks = self.tasks();
+        let scales = host.runs(&[Context::Scaling]);
+        let sources = if scales { host.ports().scaling_signals.clone() } else { Vec::new() };
         let mut workers = JoinSet::new();
         for source in sources {
             let listening =
@@ -200,8 +205,8 @@ impl Services {
             workers.spawn(listening);
         }
         for task in tasks {
-            let (name, many) = (task.name(), host.options().concurrency);
-            let work = worker::run(host.clone(), task, many, stop.child_token());
+            let name = task.name();
+            let work = worker::run(host.clone(), task, stop.child_token());
             workers.spawn(watched(&host, name, &stop, work));
         }
         let work = upkeep::run(host.clone(), stop.child_token());
@@ -220,6 +225,44 @@ impl Services {
                 tracing::error!(%error, "a worker ended in a panic: its leases end by themselves");
             }
         }
+    }
+
+    /// What reconciles the contexts that the host runs.
+    fn tasks(&self) -> Vec<Arc<dyn Task>> {
+        let host = &self.host;
+        let mut tasks: Vec<Arc<dyn Task>> = Vec::new();
+        let (deployments, tenancy) = (&self.deployments, &self.tenancy);
+        if host.runs(&[Context::Environment]) {
+            let (host, secrets) = (host.clone(), self.secrets.clone());
+            let task = EnvironmentReconciler::new(host, deployments.clone(), tenancy.clone(), secrets);
+            tasks.push(Arc::new(task));
+        }
+        if host.runs(&[Context::Deployment]) {
+            tasks.push(Arc::new(DeploymentReconciler::new(host.clone(), self.secrets.clone())));
+        }
+        if host.runs(&[Context::Inventory, Context::Health]) {
+            tasks.push(Arc::new(InventoryReconciler::new(host.clone(), self.health.clone())));
+        }
+        if host.runs(&[Context::Configuration]) {
+            tasks.push(Arc::new(ConfigurationReconciler::new(host.clone(), self.configuration.clone())));
+        }
+        if host.runs(&[Context::Tenancy]) {
+            let inventory = self.inventory.clone();
+            let task = TenancyReconciler::new(host.clone(), tenancy.clone(), deployments.clone(), inventory);
+            tasks.push(Arc::new(task));
+        }
+        if host.runs(&[Context::Secrets]) {
+            let (secrets, environments) = (self.secrets.clone(), self.environments.clone());
+            let task = SecretReconciler::new(host.clone(), secrets, deployments.clone(), environments);
+            tasks.push(Arc::new(task));
+        }
+        if host.runs(&[Context::Drift]) {
+            tasks.push(Arc::new(DriftReconciler::new(host.clone(), self.drift.clone())));
+        }
+        if host.runs(&[Context::Scaling]) && !host.ports().scaling_signals.is_empty() {
+            tasks.push(Arc::new(ScalingReconciler::new(host.clone(), self.scaling.clone())));
+        }
+        tasks
     }
 }
 

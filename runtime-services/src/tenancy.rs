@@ -5,23 +5,30 @@ pub(crate) mod workloads;
 
 use std::collections::BTreeMap;
 
+use runtime_domain::aggregate::Aggregate as _;
 use runtime_domain::claim::Claim;
 use runtime_domain::environment::{IsolationModel, QuotaCommand, RuntimeEnvironment};
-use runtime_domain::id::{EnvironmentId, TenantBindingId};
+use runtime_domain::id::{AggregateKind, EnvironmentId, TenantBindingId};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::tenancy::{
     BindTenant, BindingState, PartitionAssignment, ResourceQuota, RuntimeTenantBinding, TenancyCommand,
     TenancyRefusal, TenantPlace, WorkloadDemand,
 };
-use runtime_domain::time::Span;
+use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::isolation::{Enforcement, IsolationAspect, ResourceUse};
-use runtime_ports::store::{Loaded, RuntimeTenantBindingRepository, TenantStore};
+use runtime_ports::store::{
+    HistoryEntry, LoadError, Loaded, Page, Query, Repository, RuntimeTenantBindingRepository, TenantStore,
+};
 
+use crate::context::Context;
 use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
 use crate::host::Host;
+use crate::observed::{self, decided};
 use crate::records::chosen;
+use crate::request;
+use crate::terms::Terms;
 use crate::unit::{Done, Grounds, commit};
 
 /// What goes wrong with a tenant binding's command.
@@ -78,6 +85,17 @@ impl TenancyService {
         Self { host }
     }
 
+    /// The same for callers, who are refused where the host does not run this context.
+    pub(crate) fn for_callers(&self) -> Self {
+        Self { host: self.host.for_callers_of(Context::Tenancy) }
+    }
+
+    /// The same service, for commands on these terms.
+    #[must_use]
+    pub fn under(&self, terms: &Terms) -> Self {
+        Self { host: self.host.under(terms) }
+    }
+
     /// Binds the caller's tenant to an environment. Asking again gives the binding that is there (TEN-3, X-3).
     ///
     /// The quota is reserved, claimed, committed and confirmed, each by a commit of its own. Where a host dies in between, asking again
@@ -90,6 +108,14 @@ impl TenancyService {
         scope: &TenantScope,
         wanted: NewBinding,
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
+        observed::command(&self.host, scope, "Bind", self.try_bind(scope, wanted)).await
+    }
+
+    async fn try_bind(
+        &self,
+        scope: &TenantScope,
+        wanted: NewBinding,
+    ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
         let store = self.host.ports().store.for_tenant(scope);
         let place = TenantPlace {
             tenant_id: scope.tenant(),
@@ -98,13 +124,20 @@ impl TenancyService {
             quota: wanted.quota,
             partitions: wanted.partitions,
         };
-        let binding = TenantBindingId::from_uuid(self.host.ports().ids.next());
+        let binding = TenantBindingId::from_uuid(self.host.new_id(AggregateKind::RuntimeTenantBinding));
         for _ in 0..TRIES {
+            if let Some(done) = request::repeated(&self.host, &*store, binding.uuid()).await? {
+                return Ok(done);
+            }
             if let Some(found) = current(&*store, wanted.environment).await? {
                 let decision = found.aggregate.bind_again(&place).map_err(CommandError::Refused)?;
                 let was_pending = matches!(found.aggregate.state(), BindingState::Pending(_));
+                if self.host.terms().preview {
+                    return Ok(Done::of(found, &decision));
+                }
                 let settled = self.settled(scope, found.aggregate.id()).await?;
                 bound(&settled)?;
+                request::unchanged(&self.host, &*store).await?;
                 return Ok(Done { changed: was_pending, ..Done::of(settled, &decision) });
             }
             let reserved = self.reserve(&*store, &place, binding).await?;
@@ -118,9 +151,11 @@ impl TenancyService {
                     .reservation(binding, reserved.revision, now)
                     .map_err(refused)?,
             };
-            let decision = RuntimeTenantBinding::bind(&command, now).map_err(CommandError::Refused)?;
-            let grounds = Grounds::exactly(&command.evidence());
+            let decision =
+                decided(|| RuntimeTenantBinding::bind(&command, now)).map_err(CommandError::Refused)?;
+            let grounds = Grounds::exactly(&command.evidence()).asked(&self.host);
             match commit::<RuntimeTenantBinding>(&self.host, &*store, None, &decision, grounds, now).await {
+                Ok(Some(after)) if self.host.terms().preview => return Ok(Done::of(after, &decision)),
                 Ok(_) => {
                     let settled = self.settled(scope, binding).await?;
                     bound(&settled)?;
@@ -173,9 +208,23 @@ impl TenancyService {
         binding: TenantBindingId,
         quota: ResourceQuota,
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
+        observed::command(&self.host, scope, "AdjustQuota", self.try_adjust_quota(scope, binding, quota))
+            .await
+    }
+
+    async fn try_adjust_quota(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+        quota: ResourceQuota,
+    ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
         let store = self.host.ports().store.for_tenant(scope);
         for _ in 0..TRIES {
+            if let Some(done) = request::repeated(&self.host, &*store, binding.uuid()).await? {
+                return Ok(done);
+            }
             let found = self.settled(scope, binding).await?;
+            self.host.terms().admit(found.revision)?;
             let is_more = found.aggregate.quota().is_some_and(|allocated| !allocated.covers(quota));
             let reservation = if is_more {
                 let place = TenantPlace {
@@ -193,8 +242,15 @@ impl TenancyService {
             };
             let command = TenancyCommand::AdjustQuota { quota, reservation };
             let now = self.host.now();
-            let decision = found.aggregate.decide(&command, now).map_err(CommandError::Refused)?;
-            if self.note(&*store, found, &command, &decision, now).await?.is_some() {
+            let decision =
+                decided(|| found.aggregate.decide(&command, now)).map_err(CommandError::Refused)?;
+            if decision.is_unchanged() {
+                request::unchanged(&self.host, &*store).await?;
+            }
+            if let Some(after) = self.note(&*store, found, &command, &decision, now).await? {
+                if self.host.terms().preview {
+                    return Ok(Done::of(after, &decision));
+                }
                 let settled = self.settled(scope, binding).await?;
                 if settled.aggregate.quota() != Some(quota) {
                     return Err(CommandError::Contended);
@@ -258,11 +314,31 @@ impl TenancyService {
         target: EnvironmentId,
         observe_for: Span,
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
+        observed::command(
+            &self.host,
+            scope,
+            "MoveToSilo",
+            self.try_move_to_silo(scope, binding, target, observe_for),
+        )
+        .await
+    }
+
+    async fn try_move_to_silo(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+        target: EnvironmentId,
+        observe_for: Span,
+    ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
         let handover = self.host.ports().tenancy.handover.values().next();
         chosen(handover, "tenancy.move", "endpoint_handover").map_err(CommandError::Port)?;
         let store = self.host.ports().store.for_tenant(scope);
         for _ in 0..TRIES {
+            if let Some(done) = request::repeated(&self.host, &*store, binding.uuid()).await? {
+                return Ok(done);
+            }
             let found = self.settled(scope, binding).await?;
+            self.host.terms().admit(found.revision)?;
             let place = match current(&*store, target).await? {
                 Some(place) => place,
                 None => {
@@ -273,14 +349,28 @@ impl TenancyService {
                     let isolation_model = IsolationModel::Silo;
                     let partitions = PartitionAssignment::derived(scope.tenant(), target, isolation_model);
                     let wanted = NewBinding { environment: target, isolation_model, quota, partitions };
-                    let bound = self.bind(scope, wanted).await?;
+                    let beside = self.under(&self.host.terms().aside());
+                    let bound = Box::pin(beside.bind(scope, wanted)).await?;
+                    if self.host.terms().preview {
+                        return Ok(Done {
+                            explanation: format!("{}; then it moves there", bound.explanation),
+                            aggregate: found.aggregate,
+                            revision: found.revision,
+                            changed: true,
+                            repeated: false,
+                        });
+                    }
                     self.binding(&*store, bound.aggregate.id()).await?
                 }
             };
             let proof = place.aggregate.prove(place.revision).map_err(CommandError::Refused)?;
             let command = TenancyCommand::BeginMove { target: proof, observe_for };
             let now = self.host.now();
-            let decision = found.aggregate.decide(&command, now).map_err(CommandError::Refused)?;
+            let decision =
+                decided(|| found.aggregate.decide(&command, now)).map_err(CommandError::Refused)?;
+            if decision.is_unchanged() {
+                request::unchanged(&self.host, &*store).await?;
+            }
             if let Some(after) = self.note(&*store, found, &command, &decision, now).await? {
                 return Ok(Done::of(after, &decision));
             }
@@ -312,6 +402,47 @@ impl TenancyService {
     ) -> Result<RuntimeTenantBinding, TenancyError> {
         let store = self.host.ports().store.for_tenant(scope);
         Ok(self.binding(&*store, binding).await?.aggregate)
+    }
+
+    /// One binding, and where it stands in the store.
+    ///
+    /// # Errors
+    /// As [`TenancyService::tenant_binding`].
+    pub async fn stored(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+    ) -> Result<Loaded<RuntimeTenantBinding>, TenancyError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        self.binding(&*store, binding).await
+    }
+
+    /// A page of the tenant's bindings; [`Query::all`] and its filters say which. The query's kind is set here.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn tenant_bindings(
+        &self,
+        scope: &TenantScope,
+        query: Query,
+    ) -> Result<Page<Loaded<RuntimeTenantBinding>>, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        Repository::<RuntimeTenantBinding>::new(&*store).query(query).await
+    }
+
+    /// What happened to a binding after entry `after`, oldest first, at most `limit` entries: who, when and why.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn history(
+        &self,
+        scope: &TenantScope,
+        binding: TenantBindingId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<HistoryEntry>, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        Ok(store.history(&Repository::<RuntimeTenantBinding>::key(binding.uuid()), after, limit).await?)
     }
 
     /// What is kept of the tenant's isolation here, how, and what its workloads use now beside what they are charged.
@@ -352,12 +483,29 @@ impl TenancyService {
         reason: String,
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
         let store = self.host.ports().store.for_tenant(scope);
-        let found = self.binding(&*store, binding).await?;
-        if matches!(found.aggregate.state(), BindingState::Bound(_)) && !found.aggregate.is_protected() {
-            let command = TenancyCommand::CordonTenant { reason: reason.clone() };
-            self.command(scope, binding, &command).await?;
+        if let Some(done) = request::repeated(&self.host, &*store, binding.uuid()).await? {
+            return Ok(done);
         }
-        let released = self.command(scope, binding, &TenancyCommand::ReleaseTenant { reason }).await?;
+        let found = self.binding(&*store, binding).await?;
+        let is_open = matches!(found.aggregate.state(), BindingState::Bound(_));
+        let release = TenancyCommand::ReleaseTenant { reason: reason.clone() };
+        if !is_open || found.aggregate.is_protected() {
+            let released = self.command(scope, binding, &release).await?;
+            if self.host.terms().preview {
+                return Ok(released);
+            }
+            let settled = self.settled(scope, binding).await?;
+            return Ok(Done { aggregate: settled.aggregate, revision: settled.revision, ..released });
+        }
+        // What the caller means is the binding before it is cordoned; the key is that of its release.
+        let first = Terms { request: None, ..self.host.terms().clone() };
+        let cordoned =
+            self.under(&first).command(scope, binding, &TenancyCommand::CordonTenant { reason }).await?;
+        if self.host.terms().preview {
+            return previewed_release(cordoned, &release, self.host.now());
+        }
+        let keyed = Terms { expected: None, ..self.host.terms().clone() };
+        let released = self.under(&keyed).command(scope, binding, &release).await?;
         let settled = self.settled(scope, binding).await?;
         Ok(Done { aggregate: settled.aggregate, revision: settled.revision, ..released })
     }
@@ -385,7 +533,7 @@ impl TenancyService {
     ) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
         let what = format!("tenant binding {binding}");
         let decide = |found: &RuntimeTenantBinding, now| found.decide(command, now);
-        existing::command(&self.host, scope, binding.uuid(), &what, decide).await
+        existing::command(&self.host, scope, command.name(), binding.uuid(), &what, decide).await
     }
 }
 
@@ -395,6 +543,25 @@ async fn current(
     environment: EnvironmentId,
 ) -> Result<Option<Loaded<RuntimeTenantBinding>>, TenancyError> {
     Ok(RuntimeTenantBindingRepository::new(store).current(environment).await?)
+}
+
+/// What releasing a binding would come to, once it is cordoned.
+fn previewed_release(
+    cordoned: Done<RuntimeTenantBinding>,
+    release: &TenancyCommand,
+    now: Timestamp,
+) -> Result<Done<RuntimeTenantBinding>, TenancyError> {
+    let decision = cordoned.aggregate.decide(release, now).map_err(CommandError::Refused)?;
+    let events = decision.events.iter().map(|event| (event, now));
+    let after = RuntimeTenantBinding::evolve_all(Some(cordoned.aggregate), events);
+    let aggregate = after.ok().flatten().ok_or(CommandError::Contended)?;
+    Ok(Done {
+        aggregate,
+        revision: cordoned.revision.next(),
+        changed: true,
+        explanation: decision.explanation,
+        repeated: false,
+    })
 }
 
 /// Refused where the tenant did not get its place in the end: its reservation ended before it was committed.

@@ -47,9 +47,14 @@ impl Clock for DrivenClock {
 }
 
 pub(crate) fn host(clock: &DrivenClock, records: Records) -> Host {
+    host_with(clock, records, |_| {})
+}
+
+/// A host, some of whose ports are others.
+pub(crate) fn host_with(clock: &DrivenClock, records: Records, change: impl FnOnce(&mut Ports)) -> Host {
     let mut ids = MockIdGenerator::new();
     ids.expect_next().returning(uuid::Uuid::nil);
-    let ports = Ports {
+    let mut ports = Ports {
         store: Arc::new(MemoryStore::new()),
         records,
         surfaces: BTreeMap::new(),
@@ -66,6 +71,7 @@ pub(crate) fn host(clock: &DrivenClock, records: Records) -> Host {
         clock: Arc::new(clock.clone()),
         ids: Arc::new(ids),
     };
+    change(&mut ports);
     Host::new(ports, HostOptions::default())
 }
 

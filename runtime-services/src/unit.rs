@@ -14,6 +14,7 @@ use runtime_ports::{PortError, PortErrorKind};
 
 use crate::events::envelope;
 use crate::host::Host;
+use crate::observed;
 
 /// What a command came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Done<A> {
     pub changed: bool,
     /// Why, in words.
     pub explanation: String,
+    /// Whether the caller asked for the same command before: then this is what it came to, with the aggregate as it is now.
+    pub repeated: bool,
 }
 
 impl<A: Aggregate> Done<A> {
@@ -35,6 +38,7 @@ impl<A: Aggregate> Done<A> {
             revision: loaded.revision,
             changed: !decision.is_unchanged(),
             explanation: decision.explanation.clone(),
+            repeated: false,
         }
     }
 }
@@ -45,17 +49,29 @@ pub(crate) struct Grounds<'g> {
     pub(crate) evidence: Vec<EvidenceCheck>,
     pub(crate) lease: Option<&'g Lease>,
     pub(crate) inbox: Option<InboxEntry>,
+    /// The identifier of the first history entry; a fresh one where it is not said.
+    pub(crate) first_event: Option<EventId>,
 }
 
 impl Grounds<'_> {
     pub(crate) fn exactly(facts: &[EvidenceRef]) -> Self {
         let evidence = facts.iter().map(|fact| check(fact, Wanted::Exactly(fact.revision))).collect();
-        Self { evidence, lease: None, inbox: None }
+        Self { evidence, ..Self::default() }
     }
 
     pub(crate) fn at_least(facts: &[EvidenceRef]) -> Self {
         let evidence = facts.iter().map(|fact| check(fact, Wanted::AtLeast(fact.revision))).collect();
-        Self { evidence, lease: None, inbox: None }
+        Self { evidence, ..Self::default() }
+    }
+
+    /// The same, for what the caller asked for: it is done once under the caller's key.
+    pub(crate) fn asked(self, host: &Host) -> Self {
+        match &host.terms().request {
+            Some(request) => {
+                Self { inbox: request.entry(), first_event: Some(request.first_event()), ..self }
+            }
+            None => self,
+        }
     }
 }
 
@@ -76,7 +92,9 @@ pub(crate) async fn commit<A: Aggregate>(
         return Ok(before);
     }
     let (commit, after) = prepare(host, store.scope(), before, decision, grounds, now)?;
-    store.commit(commit).await?;
+    if !host.terms().preview {
+        store.commit(commit).await?;
+    }
     Ok(Some(after))
 }
 
@@ -89,7 +107,8 @@ pub(crate) fn prepare<A: Aggregate>(
     grounds: Grounds<'_>,
     now: Timestamp,
 ) -> Result<(Commit, Loaded<A>), PortError> {
-    let (write, after) = write(host, scope, before, decision, now)?;
+    host.must_be_open()?;
+    let (write, after) = write(host, scope, before, decision, grounds.first_event, now)?;
     let commit = Commit {
         writes: vec![write],
         evidence: grounds.evidence,
@@ -104,6 +123,7 @@ fn write<A: Aggregate>(
     scope: &TenantScope,
     before: Option<Loaded<A>>,
     decision: &Decision<A::Event>,
+    first_event: Option<EventId>,
     now: Timestamp,
 ) -> Result<(AggregateWrite, Loaded<A>), PortError> {
     let (state, expected, mut sequence, mut digest) = match before {
@@ -119,9 +139,13 @@ fn write<A: Aggregate>(
     let key = Repository::<A>::key(after.uuid());
     let mut history = Vec::with_capacity(decision.events.len());
     let mut outbox = Vec::new();
+    let mut first_event = first_event;
+    let trace_parent = observed::present(host);
     for event in &decision.events {
         sequence += 1;
         let mut entry = entry(host, scope, event, sequence, &decision.explanation, now)?;
+        entry.trace_parent = trace_parent.clone();
+        entry.id = first_event.take().unwrap_or(entry.id);
         digest = digest.then(scope.tenant(), key, &entry);
         entry.digest = digest;
         if let Some(version) = event.published() {
@@ -169,6 +193,7 @@ fn entry<E: DomainEvent>(
         correlation: scope.correlation(),
         causation: scope.causation(),
         explanation: explanation.to_owned(),
+        trace_parent: None,
         digest: ChainDigest::GENESIS,
     })
 }

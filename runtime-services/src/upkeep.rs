@@ -25,6 +25,7 @@ pub(crate) async fn run(host: Host, stop: CancellationToken) {
         round(&host, &stop).await;
         let next = host.options().retention.every.after(host.now());
         tokio::select! {
+            biased;
             () = host.ports().clock.sleep_until(next) => {}
             () = stop.cancelled() => {}
         }

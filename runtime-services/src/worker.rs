@@ -16,8 +16,10 @@ use runtime_ports::PortResult;
 use runtime_ports::store::{Lease, LeaseError, LeaseRequest, LeaseTopic, OperatorStore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-use crate::host::Host;
+use crate::host::{Host, HostOptions};
+use crate::observed::{self, Pass};
 
 /// How a pass over one aggregate ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,32 +67,69 @@ pub(crate) trait Task: Send + Sync + 'static {
     fn topic(&self) -> LeaseTopic;
     /// On what, at present: nothing where it would be in vain.
     fn kinds(&self) -> &'static [AggregateKind];
+    /// On how many at once.
+    fn concurrency(&self, options: &HostOptions) -> u32 {
+        options.concurrency
+    }
+    /// How long, after all that was due was taken, it is waited for more to become due with time, so that leases are taken many at a time. What a
+    /// commit makes due waits for nothing.
+    fn patience(&self) -> Span {
+        Span::ZERO
+    }
     /// Does all that can be done now.
     async fn pass(&self, lease: &Lease) -> Result<Passed, PassError>;
 }
 
 /// How long an aggregate whose pass failed is set aside.
 const SET_ASIDE: Span = Span::from_secs(5);
+/// How long it is waited for passes that end, so that several leases are taken by one call.
+const MOMENT: Span = Span::from_millis(5);
 
-/// Runs a worker, with at most `concurrency` passes at once, until it is told to stop, then drains it.
-pub(crate) async fn run(host: Host, task: Arc<dyn Task>, concurrency: u32, stop: CancellationToken) {
+/// Runs a worker until it is told to stop, then drains it.
+pub(crate) async fn run(host: Host, task: Arc<dyn Task>, stop: CancellationToken) {
+    let concurrency = task.concurrency(host.options());
     let store: Arc<dyn OperatorStore> =
         Arc::from(host.ports().store.for_operator(&host.operator(task.name())));
     let mut passes = JoinSet::new();
     while !stop.is_cancelled() {
         host.vitals().beat(task.name(), host.now());
-        while passes.try_join_next().is_some() {}
-        let free = concurrency.saturating_sub(u32::try_from(passes.len()).unwrap_or(u32::MAX));
-        let taken = if free == 0 { Vec::new() } else { take(&host, &*store, &*task, free).await };
-        let found = !taken.is_empty();
+        let free = room(&host, &mut passes, concurrency, &stop).await;
+        if free == 0 {
+            continue;
+        }
+        let taken = take(&host, &*store, &*task, free).await;
+        let (found, is_all) = (!taken.is_empty(), taken.len() < usize::try_from(free).unwrap_or(usize::MAX));
+        observed::leases(&host, task.name(), "taken", taken.len());
         for lease in taken {
             passes.spawn(hold(host.clone(), Arc::clone(&store), Arc::clone(&task), lease));
         }
         if !found {
             wait(&host, &*store, &*task, &mut passes, &stop).await;
+        } else if is_all {
+            gather(&host, &*store, &*task, &stop).await;
         }
     }
     drain(&host, passes).await;
+}
+
+/// How many passes may be begun: half of all, so that leases are taken many at a time, or as many as there is room for after a moment. None
+/// where there is no room for a while, or it is to stop.
+async fn room(host: &Host, passes: &mut JoinSet<()>, concurrency: u32, stop: &CancellationToken) -> u32 {
+    let begun = host.now();
+    loop {
+        while passes.try_join_next().is_some() {}
+        let free = concurrency.saturating_sub(u32::try_from(passes.len()).unwrap_or(u32::MAX));
+        if free >= concurrency.div_ceil(2) {
+            return free;
+        }
+        let patience = if free == 0 { host.options().idle } else { MOMENT };
+        tokio::select! {
+            biased;
+            Some(_) = passes.join_next() => {}
+            () = host.ports().clock.sleep_until(patience.after(begun)) => return free,
+            () = stop.cancelled() => return 0,
+        }
+    }
 }
 
 async fn take(host: &Host, store: &dyn OperatorStore, task: &dyn Task, limit: u32) -> Vec<Lease> {
@@ -112,6 +151,19 @@ async fn take(host: &Host, store: &dyn OperatorStore, task: &dyn Task, limit: u3
     })
 }
 
+/// Until more is due, where the task has patience.
+async fn gather(host: &Host, store: &dyn OperatorStore, task: &dyn Task, stop: &CancellationToken) {
+    if task.patience() == Span::ZERO {
+        return;
+    }
+    tokio::select! {
+        biased;
+        () = store.work_arrived(task.topic(), task.kinds()) => {}
+        () = host.ports().clock.sleep_until(task.patience().after(host.now())) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
 /// Until something may be due: a commit announces it, its time has come, or a pass has ended.
 async fn wait(
     host: &Host,
@@ -126,11 +178,13 @@ async fn wait(
         LeaseTopic::Work => store.next_due(task.kinds()).await.ok().flatten(),
         LeaseTopic::Outbox => None,
     };
+    observed::lag(host, task.name(), due, now);
     // What is due already and was not given is held by another, or by a pass of this host.
-    let least = host.options().poll.after(now);
+    let least = host.options().poll.after(now).min(idle);
     let until = due.map_or(idle, |due| due.clamp(least, idle));
     tokio::select! {
-        () = store.work_arrived() => {}
+        biased;
+        () = store.work_arrived(task.topic(), task.kinds()) => {}
         () = host.ports().clock.sleep_until(until) => {}
         Some(_) = passes.join_next() => {}
         () = stop.cancelled() => {}
@@ -140,15 +194,25 @@ async fn wait(
 /// One pass under its lease, which is renewed meanwhile and given back afterwards.
 pub(crate) async fn hold(host: Host, store: Arc<dyn OperatorStore>, task: Arc<dyn Task>, lease: Lease) {
     let outcome = {
-        let pass = task.pass(&lease);
+        let seen = Pass::begin(&host, task.name(), &lease);
+        let pass = task.pass(&lease).instrument(seen.span());
         tokio::pin!(pass);
-        let keep = keep(&host, &*store, lease.clone());
+        let keep = keep(&host, &*store, task.name(), lease.clone());
         tokio::pin!(keep);
-        tokio::select! {
+        let outcome = tokio::select! {
+            biased;
             outcome = &mut pass => outcome,
             () = &mut keep => Err(PassError::LeaseLost),
-        }
+        };
+        seen.ended(&outcome);
+        outcome
     };
+    let became = match &outcome {
+        Ok(_) => "returned",
+        Err(PassError::LeaseLost) => "lost",
+        Err(_) => "set-aside",
+    };
+    observed::leases(&host, task.name(), became, 1);
     let given_back = match outcome {
         Ok(Passed::Until { seen, at }) => store.defer_lease(&lease, seen, at).await,
         Ok(Passed::AsStored) => store.release_lease(&lease).await,
@@ -176,12 +240,15 @@ async fn set_aside(store: &dyn OperatorStore, lease: &Lease, until: Timestamp) -
 }
 
 /// Renews a lease for as long as it is held; returns when it is lost.
-async fn keep(host: &Host, store: &dyn OperatorStore, mut lease: Lease) {
+async fn keep(host: &Host, store: &dyn OperatorStore, worker: &'static str, mut lease: Lease) {
     loop {
         let half = Span::from_millis(host.options().lease.as_millis() / 2);
         host.ports().clock.sleep_until(half.after(host.now())).await;
         match store.renew_lease(&lease, host.options().lease.after(host.now())).await {
-            Ok(renewed) => lease = renewed,
+            Ok(renewed) => {
+                observed::leases(host, worker, "renewed", 1);
+                lease = renewed;
+            }
             Err(LeaseError::Port(error)) => {
                 tracing::warn!(key = %lease.key, %error, "a lease was not renewed; trying again")
             }
@@ -194,6 +261,7 @@ async fn drain(host: &Host, mut passes: JoinSet<()>) {
     let deadline = host.options().drain.after(host.now());
     while !passes.is_empty() {
         tokio::select! {
+            biased;
             Some(_) = passes.join_next() => {}
             () = host.ports().clock.sleep_until(deadline) => {
                 // Whatever is cut off here is taken up by another host once its lease ends.

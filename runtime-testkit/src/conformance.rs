@@ -14,17 +14,23 @@ use runtime_ports::store::{CommitError, LeaseError};
 
 mod adapter;
 pub mod artifacts;
+pub mod authenticator;
 pub mod health_results;
 pub mod infrastructure;
+pub mod secret_store;
 pub mod snapshots;
 pub mod store;
+pub mod surface;
 
 pub use adapter::{AdapterFactory, Persistence};
 pub use artifacts::artifacts;
+pub use authenticator::{Caller, CredentialsIssuer, authenticator};
 pub use health_results::health_results;
 pub use infrastructure::{EngineFactory, infrastructure};
+pub use secret_store::{VaultCapabilities, VaultFactory, secret_store};
 pub use snapshots::snapshots;
 pub use store::{StoreCapabilities, StoreFactory, store};
+pub use surface::{SurfaceFactory, surface};
 
 /// How one trial ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

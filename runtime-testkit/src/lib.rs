@@ -31,16 +31,17 @@
 //! |---|---|
 //! | [`conformance`] | one suite of named trials per port |
 //! | [`canary`] | a known secret, looked for wherever no secret may be |
-//! | [`fault`] | ports that fail on purpose, to put before a service or a suite |
+//! | [`faults`] | every port, failing on purpose at the call of your choice |
 //! | [`prove()`](fn@prove) | the property suite of each aggregate, in one line |
 //! | [`strategy`] | proptest strategies for every public value, legal and hostile |
 //! | [`model`] | independent reference models of the aggregates |
 //! | [`plan`] | what stories ask, as plain data |
+//! | [`world`] | surfaces, vaults and engines in memory, which record what is done to them |
 //! | [`sample`] | identifiers, scopes, times and commits for tests |
 
 pub mod canary;
 pub mod conformance;
-pub mod fault;
+pub mod faults;
 #[cfg(feature = "proptest1")]
 pub mod model;
 #[cfg(feature = "proptest1")]
@@ -50,6 +51,7 @@ pub mod prove;
 pub mod sample;
 #[cfg(feature = "proptest1")]
 pub mod strategy;
+pub mod world;
 
 #[cfg(feature = "proptest1")]
 pub use prove::{Cases, prove};

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use runtime_domain::aggregate::Aggregate as _;
 use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
 use runtime_domain::component::RevisionId;
+use runtime_domain::envelope::TraceParent;
 use runtime_domain::health::{
     CheckEntry, EvaluationWindow, HealthCheckCompleted, HealthCheckResult, HealthEvent, HealthStatus,
     LatencyMs, ProbeKind,
@@ -48,6 +49,15 @@ pub fn event(number: u64) -> EventId {
 /// The aggregate of this kind with this number.
 pub fn key(kind: AggregateKind, number: u64) -> AggregateKey {
     AggregateKey { kind, id: numbered(5, number) }
+}
+
+/// The caller with this number.
+///
+/// # Panics
+/// Never: its name is one.
+#[expect(clippy::panic, reason = "every number makes a name")]
+pub fn caller(number: u64) -> Actor {
+    Actor::new(&format!("caller-{number}")).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The scope of a caller who is authenticated for the tenant with this number.
@@ -317,6 +327,10 @@ impl Draft {
     }
 }
 
+fn trace_parent(sequence: u64) -> Option<TraceParent> {
+    TraceParent::new(&format!("00-{:032x}-{sequence:016x}-01", u128::from(sequence) << 64 | 7)).ok()
+}
+
 fn history_entry(key: AggregateKey, sequence: u64) -> HistoryEntry {
     // Off the whole second, so that a store that drops the fraction is noticed.
     let at = Span::from_millis(sequence * 1_001).after(Timestamp::UNIX_EPOCH);
@@ -330,6 +344,7 @@ fn history_entry(key: AggregateKey, sequence: u64) -> HistoryEntry {
         correlation: CorrelationId::from_uuid(numbered(7, sequence)),
         causation: sequence.is_multiple_of(2).then(|| event(sequence)),
         explanation: format!("entry {sequence}, because the trial says so"),
+        trace_parent: sequence.is_multiple_of(3).then(|| trace_parent(sequence)).flatten(),
         digest: ChainDigest::GENESIS,
     };
     // Of this entry alone: a store keeps digests as they are, and judges none.

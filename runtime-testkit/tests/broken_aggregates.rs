@@ -456,8 +456,8 @@ fn a_story_is_told_as_short_as_it_can_be() {
 #[test]
 fn the_seed_of_a_failure_plays_it_again() {
     let (_, told) = broken::<PanicsWhenReleased>();
-    let seed = told.rsplit_once("RUNTIME_TESTKIT_SEED=").map(|(_, seed)| seed.trim()).unwrap();
-    let seed = u64::from_str_radix(seed, 16).unwrap();
+    let (_, seed) = told.rsplit_once("RUNTIME_TESTKIT_SEED=").unwrap();
+    let seed = u64::from_str_radix(seed.split_whitespace().next().unwrap(), 16).unwrap();
     let report = prove::<Broken<PanicsWhenReleased>>(Cases::of(1).only(seed));
     assert!(report.failed().any(|trial| trial.name == Property::NeverPanics.sentence()));
 }

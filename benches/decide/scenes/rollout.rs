@@ -46,6 +46,7 @@ fn component(module: &ModuleId, version: u64) -> ComponentSpec {
         liveness: None,
         termination_grace: Span::from_secs(10),
         depends_on: BTreeSet::new(),
+        dependencies: BTreeMap::new(),
     }
 }
 

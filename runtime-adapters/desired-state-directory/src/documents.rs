@@ -16,7 +16,7 @@ pub const LARGEST_IN_ALL: u64 = 32 * 1024 * 1024;
 pub(crate) const READ: &str = "desired_state.read";
 
 /// The names that a message may repeat: a manifest's own. Whatever else stands in quotes is the document's, and is not repeated.
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 34] = [
     "release",
     "strategy",
     "components",
@@ -33,6 +33,10 @@ const FIELDS: [&str; 30] = [
     "liveness",
     "termination_grace",
     "depends_on",
+    "dependencies",
+    "required",
+    "http",
+    "url",
     "path",
     "period",
     "timeout",

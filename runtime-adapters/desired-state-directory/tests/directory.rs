@@ -139,7 +139,8 @@ async fn what_git_ignores_does_not_make_a_tree_dirty() {
     assert_eq!(read.revision().as_str(), revision);
 }
 
-/// What argo-cd CVE-2022-24731 read through a link: files of the server beside the tree. Here no link is followed, in the tree or on the way.
+/// Buried: Argo CD CVE-2022-24731. Theirs: a link in a repository read files of the server beside it. Ours: no link is followed, in the tree or on
+/// the way to it.
 #[tokio::test]
 async fn no_link_leads_out_of_the_tree() {
     let outside = tempfile::tempdir().unwrap();

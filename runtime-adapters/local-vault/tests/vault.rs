@@ -346,6 +346,7 @@ async fn an_index_that_is_exchanged_while_the_vault_is_open_is_noticed() {
     assert_eq!(vault.check().await.unwrap_err().kind(), PortErrorKind::Corrupt);
 }
 
+/// Buried: external-secrets#2401.
 /// Shows X-11.
 #[tokio::test]
 async fn nothing_of_a_value_is_in_a_file_an_error_or_a_debug_text() {

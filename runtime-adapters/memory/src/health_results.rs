@@ -1,6 +1,7 @@
 //! Health results in memory.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -31,8 +32,42 @@ pub struct MemoryHealthResults {
     rows: Arc<Mutex<Rows>>,
 }
 
-/// A tenant's results in the order of their time.
-type Rows = BTreeMap<TenantId, BTreeMap<(i64, Uuid), HealthRecord>>;
+type Rows = BTreeMap<TenantId, Kept>;
+
+/// Where a result is among a tenant's, in the order of their time.
+type Place = (i64, Uuid);
+
+/// A tenant's results.
+#[derive(Debug, Default)]
+struct Kept {
+    by_time: BTreeMap<Place, HealthRecord>,
+    of_service: BTreeMap<(EnvironmentId, ServiceId), BTreeSet<Place>>,
+}
+
+fn service_of(record: &HealthRecord) -> (EnvironmentId, ServiceId) {
+    (record.result.environment(), record.result.service_id())
+}
+
+impl Kept {
+    fn insert(&mut self, record: &HealthRecord) {
+        let place = record.place();
+        if let Entry::Vacant(vacant) = self.by_time.entry(place) {
+            vacant.insert(record.clone());
+            self.of_service.entry(service_of(record)).or_default().insert(place);
+        }
+    }
+
+    fn remove(&mut self, place: &Place) {
+        let Some(record) = self.by_time.remove(place) else { return };
+        let service = service_of(&record);
+        if let Some(places) = self.of_service.get_mut(&service) {
+            places.remove(place);
+            if places.is_empty() {
+                self.of_service.remove(&service);
+            }
+        }
+    }
+}
 
 impl MemoryHealthResults {
     /// An empty store.
@@ -66,9 +101,7 @@ impl TenantHealthResults for TenantHandle {
         check_append(self.tenant, records)?;
         let mut rows = self.store.lock("health_results.append")?;
         let rows = rows.entry(self.tenant).or_default();
-        for record in records {
-            rows.entry(record.place()).or_insert_with(|| record.clone());
-        }
+        records.iter().for_each(|record| rows.insert(record));
         Ok(())
     }
 
@@ -80,10 +113,8 @@ impl TenantHealthResults for TenantHandle {
     ) -> PortResult<Option<HealthRecord>> {
         let rows = self.store.lock("health_results.latest")?;
         let newest = rows.get(&self.tenant).and_then(|rows| {
-            let recent = rows.range((since.timestamp_micros(), Uuid::nil())..).rev();
-            recent
-                .map(|(_, record)| record)
-                .find(|record| is_of(record, environment) && record.result.service_id() == service)
+            let place = rows.of_service.get(&(environment, service))?.last()?;
+            rows.by_time.get(place).filter(|_| place.0 >= since.timestamp_micros())
         });
         Ok(newest.cloned())
     }
@@ -99,7 +130,7 @@ impl TenantHealthResults for TenantHandle {
         check_limit(OPERATION, limit, 1_000)?;
         let rows = self.store.lock(OPERATION)?;
         let recent = rows.get(&self.tenant).into_iter();
-        let recent = recent.flat_map(|rows| rows.range((since.timestamp_micros(), Uuid::nil())..));
+        let recent = recent.flat_map(|rows| rows.by_time.range((since.timestamp_micros(), Uuid::nil())..));
         let recent = recent.map(|(_, record)| record).filter(|record| is_of(record, environment));
         // In the order of time: the newest of each is what remains.
         let newest: BTreeMap<ServiceId, &HealthRecord> =
@@ -112,7 +143,8 @@ impl TenantHealthResults for TenantHandle {
     async fn query(&self, query: &HealthResultQuery) -> PortResult<Page<HealthRecord>> {
         let after = query.position(STORE, self.tenant)?;
         let rows = self.store.lock("health_results.query")?;
-        let matching = rows.get(&self.tenant).into_iter().flatten().filter(|(place, record)| {
+        let matching = rows.get(&self.tenant).into_iter().flat_map(|rows| &rows.by_time);
+        let matching = matching.filter(|(place, record)| {
             matches(record, query)
                 && after
                     .is_none_or(|after| if query.oldest_first { **place > after } else { **place < after })
@@ -147,8 +179,9 @@ impl Pruner for OperatorHandle {
     async fn prune(&self, before: Timestamp, most: u32) -> PortResult<Pruned> {
         let mut tenants = self.0.lock("health_results.prune")?;
         let end = (before.timestamp_micros(), Uuid::nil());
-        let old =
-            tenants.iter().flat_map(|(tenant, rows)| rows.range(..end).map(|(place, _)| (*tenant, *place)));
+        let old = tenants
+            .iter()
+            .flat_map(|(tenant, rows)| rows.by_time.range(..end).map(|(place, _)| (*tenant, *place)));
         let most = usize::try_from(most.max(1)).unwrap_or(usize::MAX);
         let mut old: Vec<_> = old.take(most.saturating_add(1)).collect();
         let goes_on = old.len() > most;
@@ -158,7 +191,7 @@ impl Pruner for OperatorHandle {
                 rows.remove(place);
             }
         }
-        tenants.retain(|_, rows| !rows.is_empty());
+        tenants.retain(|_, rows| !rows.by_time.is_empty());
         Ok(Pruned { removed: u64::try_from(old.len()).unwrap_or(u64::MAX), goes_on })
     }
 }

@@ -10,9 +10,9 @@ use runtime_domain::value::{Name, Revision};
 use runtime_ports::PortResult;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
-    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, Lease, LeaseError,
-    LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
-    StoredAggregate, TenantStore, Unpark, Watch,
+    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, Due, HistoryEntry, InboxEntry, Lease,
+    LeaseError, LeaseRequest, LeaseTopic, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking,
+    Query, Store, StoredAggregate, TenantStore, Unpark, Watch,
 };
 
 use state::State;
@@ -80,11 +80,9 @@ impl TenantStore for TenantHandle {
     }
 
     async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError> {
-        let wakes = commit.writes.iter().any(|write| write.wake_at.is_some() || !write.outbox.is_empty());
+        let due = Due::by(&commit);
         let receipt = self.shared.lock("store.commit")?.commit(self.scope.tenant(), commit)?;
-        if wakes {
-            self.shared.arrivals.announce();
-        }
+        self.shared.arrivals.announce(due);
         Ok(receipt)
     }
 
@@ -134,8 +132,8 @@ impl OperatorStore for OperatorHandle {
         Ok(self.shared.lock("store.next_due")?.next_due(kinds))
     }
 
-    async fn work_arrived(&self) {
-        self.watch.arrived().await;
+    async fn work_arrived(&self, topic: LeaseTopic, kinds: &[AggregateKind]) {
+        self.watch.arrived(Due::of(topic, kinds)).await;
     }
 
     async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
@@ -175,7 +173,7 @@ impl OperatorStore for OperatorHandle {
     async fn outbox_unpark(&self, which: &Unpark) -> PortResult<u32> {
         let unparked = self.shared.lock("store.outbox_unpark")?.outbox_unpark(which);
         if unparked > 0 {
-            self.shared.arrivals.announce();
+            self.shared.arrivals.announce(Due::of(LeaseTopic::Outbox, &AggregateKind::ALL));
         }
         Ok(unparked)
     }

@@ -45,10 +45,13 @@ CREATE TABLE aggregate_modules (
     kind   text COLLATE "C" NOT NULL,
     id     uuid NOT NULL,
     module text COLLATE "C" NOT NULL,
+    -- As in `aggregates`, so that what is about a component is found in the order of creation, however much there is.
+    environment uuid   NOT NULL,
+    created     bigint NOT NULL,
     PRIMARY KEY (tenant, kind, id, module)
 );
 
-CREATE INDEX aggregate_modules_by_module ON aggregate_modules (tenant, kind, module, id) WHERE module <> '';
+CREATE INDEX aggregate_modules_by_component ON aggregate_modules (tenant, kind, module, environment, created) WHERE module <> '';
 
 CREATE TABLE claims (
     tenant uuid    NOT NULL,
@@ -80,6 +83,8 @@ CREATE TABLE history (
     causation   uuid,
     explanation text   NOT NULL,
     digest      bytea  NOT NULL,
+    -- As W3C's trace context writes it; NULL where it was not traced.
+    trace_parent text,
     PRIMARY KEY (tenant, kind, id, sequence)
 );
 
@@ -138,6 +143,8 @@ CREATE TABLE work (
     due_at bigint,
     host   uuid,
     token  bigint,
+    -- The token of the lease before.
+    previous bigint,
     until  bigint,
     PRIMARY KEY (tenant, kind, id, topic)
 ) WITH (fillfactor = 70);

@@ -16,7 +16,7 @@ CREATE TYPE module_row AS (write integer, kind text COLLATE "C", id uuid, module
 CREATE TYPE claim_row AS (place integer, write integer, kind text COLLATE "C", id uuid, space uuid, key text COLLATE "C", shared boolean);
 CREATE TYPE history_row AS (
     kind text COLLATE "C", id uuid, sequence bigint, event_id uuid, event text, body text, at text, actor text, correlation uuid, causation uuid,
-    explanation text, digest bytea
+    explanation text, digest bytea, trace_parent text
 );
 CREATE TYPE outbox_row AS (kind text COLLATE "C", id uuid, sequence bigint, event_id uuid, event_type text, envelope text);
 
@@ -191,7 +191,7 @@ BEGIN
     ), remembered AS (
         INSERT INTO history
         SELECT asked_tenant, h.kind, h.id, h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation,
-            h.digest
+            h.digest, h.trace_parent
         FROM judged, unnest(histories) AS h WHERE legal = cardinality(writes)
     ), sent AS (
         INSERT INTO outbox
@@ -216,15 +216,20 @@ BEGIN
         CONTINUE WHEN change.replaced_revision = 0 OR change.id <> ALL (told);
         DELETE FROM aggregate_modules AS m
         WHERE m.tenant = asked_tenant AND m.kind = change.kind AND m.id = change.id
-            AND NOT EXISTS (SELECT FROM unnest(modules) AS n WHERE n.module = m.module AND n.write = change.place);
+            AND (m.environment <> change.environment
+                OR NOT EXISTS (SELECT FROM unnest(modules) AS n WHERE n.module = m.module AND n.write = change.place));
         DELETE FROM claims AS c
         WHERE c.tenant = asked_tenant AND c.kind = change.kind AND c.id = change.id AND NOT EXISTS (
             SELECT FROM unnest(claimed) AS n
             WHERE n.key = c.key AND n.write = change.place AND n.shared = c.shared AND n.space IS NOT DISTINCT FROM c.space
         );
     END LOOP;
-    INSERT INTO aggregate_modules
-    SELECT asked_tenant, n.kind, n.id, n.module FROM unnest(modules) AS n WHERE n.id = ANY (told) ON CONFLICT DO NOTHING;
+    INSERT INTO aggregate_modules (tenant, kind, id, module, environment, created)
+    SELECT asked_tenant, n.kind, n.id, n.module, standing.environment, standing.created
+    FROM unnest(modules) AS n, LATERAL (
+        SELECT a.environment, a.created FROM aggregates AS a WHERE a.tenant = asked_tenant AND a.kind = n.kind AND a.id = n.id LIMIT 1
+    ) AS standing
+    WHERE n.id = ANY (told) ON CONFLICT DO NOTHING;
     FOREACH change IN ARRAY writes LOOP
         CONTINUE WHEN change.id <> ALL (told);
         gained := gained || coalesce((
@@ -290,40 +295,46 @@ END $$;
 CREATE FUNCTION read_history(asked_tenant uuid, asked_kind text, asked_id uuid, after bigint, most bigint)
     RETURNS TABLE (
         sequence bigint, event_id uuid, event text, body text, at text, actor text, correlation uuid, causation uuid, explanation text,
-        digest bytea
+        digest bytea, trace_parent text
     ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
     RETURN QUERY
-        SELECT h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation, h.digest
+        SELECT h.sequence, h.event_id, h.event, h.body, h.at, h.actor, h.correlation, h.causation, h.explanation, h.digest, h.trace_parent
         FROM history AS h
         WHERE h.tenant = asked_tenant AND h.kind = asked_kind AND h.id = asked_id AND h.sequence > after
         ORDER BY h.sequence LIMIT most;
 END $$;
 
--- One tenant's share of a call of `take_leases`: the longest due first. What another call is taking at the moment is passed over.
-CREATE FUNCTION take_share(
-    asked_topic text, asked_kind text, asked_tenant uuid, asked_host uuid, latest bigint, present bigint, ends bigint, most bigint
-) RETURNS TABLE (id uuid, token bigint) LANGUAGE plpgsql AS $$
+-- A share of several tenants' due work, the longest due of each first. What another call is taking at the moment is passed over.
+CREATE FUNCTION take_shares(
+    asked_topic text, kinds text[], tenants uuid[], asked_host uuid, latest bigint, present bigint, ends bigint, share bigint, most bigint
+) RETURNS TABLE (tenant uuid, kind text, id uuid, token bigint, previous bigint, revision bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     WITH picked AS MATERIALIZED (
-        SELECT w.ctid AS lies_at FROM work AS w
-        WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.tenant = asked_tenant AND w.due_at <= latest
-            AND (w.until IS NULL OR w.until <= present)
-        ORDER BY w.due_at LIMIT most FOR UPDATE SKIP LOCKED
+        SELECT due.lies_at FROM unnest(kinds, tenants) AS t (kind, tenant), LATERAL (
+            SELECT w.ctid AS lies_at FROM work AS w
+            WHERE w.topic = asked_topic AND w.kind = t.kind AND w.tenant = t.tenant AND w.due_at <= latest
+                AND (w.until IS NULL OR w.until <= present)
+            ORDER BY w.due_at LIMIT share FOR UPDATE SKIP LOCKED
+        ) AS due
+        LIMIT most
     )
-    UPDATE work AS w SET host = asked_host, until = ends, token = nextval('lease_tokens')
+    UPDATE work AS w SET host = asked_host, until = ends, previous = w.token, token = nextval('lease_tokens')
     WHERE w.ctid = ANY (ARRAY(SELECT lies_at FROM picked))
-    RETURNING w.id, w.token;
+    RETURNING w.tenant, w.kind, w.id, w.token, w.previous,
+        CASE asked_topic WHEN 'work' THEN (
+            SELECT a.revision FROM aggregates AS a WHERE a.tenant = w.tenant AND a.kind = w.kind AND a.id = w.id
+        ) END;
 END $$;
 
 -- The longest due of all tenants.
 CREATE FUNCTION take_oldest(
     asked_topic text, asked_kind text, asked_host uuid, latest bigint, present bigint, ends bigint, most bigint
-) RETURNS TABLE (tenant uuid, id uuid, token bigint) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (tenant uuid, id uuid, token bigint, previous bigint, revision bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -332,90 +343,135 @@ BEGIN
         WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.due_at <= latest AND (w.until IS NULL OR w.until <= present)
         ORDER BY w.due_at LIMIT most FOR UPDATE SKIP LOCKED
     )
-    UPDATE work AS w SET host = asked_host, until = ends, token = nextval('lease_tokens')
+    UPDATE work AS w SET host = asked_host, until = ends, previous = w.token, token = nextval('lease_tokens')
     WHERE w.ctid = ANY (ARRAY(SELECT lies_at FROM picked))
-    RETURNING w.tenant, w.id, w.token;
+    RETURNING w.tenant, w.id, w.token, w.previous,
+        CASE asked_topic WHEN 'work' THEN (
+            SELECT a.revision FROM aggregates AS a WHERE a.tenant = w.tenant AND a.kind = w.kind AND a.id = w.id
+        ) END;
+END $$;
+
+-- What other hosts left behind: held until it ended, and due still. Each tenant's first before anybody's second.
+CREATE FUNCTION take_left_behind(
+    asked_topic text, asked_kind text, asked_host uuid, latest bigint, present bigint, ends bigint, most bigint
+) RETURNS TABLE (tenant uuid, id uuid, token bigint, previous bigint, revision bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH left_behind AS MATERIALIZED (
+        SELECT w.tenant, w.id, w.until, row_number() OVER (PARTITION BY w.tenant ORDER BY w.until) AS place FROM work AS w
+        WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.due_at <= latest AND w.until <= present AND w.host <> asked_host
+        ORDER BY place, until LIMIT most
+    ), picked AS MATERIALIZED (
+        SELECT w.ctid AS lies_at FROM left_behind AS l
+        JOIN work AS w ON w.tenant = l.tenant AND w.kind = asked_kind AND w.id = l.id AND w.topic = asked_topic
+        WHERE w.due_at <= latest AND w.until <= present AND w.host <> asked_host FOR UPDATE OF w SKIP LOCKED
+    )
+    UPDATE work AS w SET host = asked_host, until = ends, previous = w.token, token = nextval('lease_tokens')
+    WHERE w.ctid = ANY (ARRAY(SELECT lies_at FROM picked))
+    RETURNING w.tenant, w.id, w.token, w.previous,
+        CASE asked_topic WHEN 'work' THEN (
+            SELECT a.revision FROM aggregates AS a WHERE a.tenant = w.tenant AND a.kind = w.kind AND a.id = w.id
+        ) END;
 END $$;
 
 -- Leases what is due, a share for every tenant before anybody's second share (X-9). It goes on from the tenant that this session's last
 -- call ended with, by the index, for so many steps: neither much due work of one nor many who have none due makes it slow. What is left of
 -- the limit then goes to whoever waits longest.
+--
+-- What a host left behind that died comes first, up to a half, so that it does not wait behind a backlog. To find it, all that is due is looked
+-- through, which a session does twice a second at the most.
 CREATE FUNCTION take_leases(
     asked_topic text, kinds text[], asked_host uuid, present bigint, ends bigint, most bigint
-) RETURNS TABLE (tenant uuid, kind text, id uuid, token bigint) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (tenant uuid, kind text, id uuid, token bigint, previous bigint, revision bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     -- How many tenants of a kind a call looks at.
     most_steps CONSTANT integer := 200;
     -- Events are due when they are written, by whatever clock.
     latest   bigint := CASE asked_topic WHEN 'work' THEN present ELSE 9223372036854775807 END;
+    nobody   CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
     one      text;
-    begun_at uuid;
-    last     uuid;
-    due      record;
-    has_gone_round boolean;
-    found_here     bigint;
+    begun_at  uuid;
+    from_here uuid;
+    last      uuid;
+    steps     integer;
+    found_here bigint;
+    here       uuid[];
+    since_here bigint[];
     tenants  uuid[] := '{}';
     names    text[] := '{}';
     since    bigint[] := '{}';
-    places   integer[];
-    place    integer;
     taken    bigint := 0;
     share    bigint;
     before   bigint;
     number   bigint;
+    looked   bigint;
+    left_to  bigint;
 BEGIN
     FOREACH one IN ARRAY kinds LOOP
+        left_to := (most + 1) / 2 - taken;
+        EXIT WHEN left_to <= 0;
+        looked := nullif(current_setting(format('factory_runtime.left_%s_%s', asked_topic, one), true), '')::bigint;
+        CONTINUE WHEN abs(present - looked) < 500000;
+        RETURN QUERY SELECT l.tenant, one, l.id, l.token, l.previous, l.revision
+            FROM take_left_behind(asked_topic, one, asked_host, latest, present, ends, left_to) AS l;
+        GET DIAGNOSTICS number = ROW_COUNT;
+        taken := taken + number;
+        -- There may be more; whoever asks for one at a time gets something else in between.
+        CONTINUE WHEN number = left_to AND most > 1;
+        PERFORM set_config(format('factory_runtime.left_%s_%s', asked_topic, one), present::text, false);
+    END LOOP;
+    FOREACH one IN ARRAY kinds LOOP
+        EXIT WHEN taken >= most;
         -- One look tells where nothing is due.
         PERFORM FROM work AS w WHERE w.topic = asked_topic AND w.kind = one AND w.due_at <= latest ORDER BY w.due_at LIMIT 1;
         CONTINUE WHEN NOT FOUND;
-        begun_at := coalesce(nullif(current_setting(format('factory_runtime.%s_%s', asked_topic, one), true), ''), '00000000-0000-0000-0000-000000000000')::uuid;
+        begun_at := coalesce(nullif(current_setting(format('factory_runtime.%s_%s', asked_topic, one), true), '')::uuid, nobody);
         last := begun_at;
-        has_gone_round := false;
+        steps := 0;
         found_here := 0;
-        FOR step IN 1..most_steps LOOP
-            SELECT w.tenant, w.due_at INTO due FROM work AS w
-            WHERE w.topic = asked_topic AND w.kind = one AND w.tenant > last AND w.due_at IS NOT NULL
-            ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1;
-            IF NOT FOUND THEN
-                EXIT WHEN has_gone_round;
-                has_gone_round := true;
-                last := '00000000-0000-0000-0000-000000000000';
-                CONTINUE;
-            END IF;
-            EXIT WHEN has_gone_round AND due.tenant > begun_at;
-            last := due.tenant;
-            IF due.due_at <= latest THEN
-                tenants := tenants || due.tenant;
-                names := names || one;
-                since := since || due.due_at;
-                found_here := found_here + 1;
-                EXIT WHEN found_here >= most;
-            END IF;
+        FOREACH from_here IN ARRAY ARRAY[begun_at, nobody] LOOP
+            EXIT WHEN steps >= most_steps OR found_here >= most OR (from_here = nobody AND steps > 0 AND begun_at = nobody);
+            WITH RECURSIVE walk AS (
+                SELECT from_here AS tenant, NULL::bigint AS due_at, steps AS step, found_here AS due
+                UNION ALL
+                SELECT further.tenant, further.due_at, walk.step + 1, walk.due + (further.due_at <= latest)::integer
+                FROM walk, LATERAL (
+                    SELECT w.tenant, w.due_at FROM work AS w
+                    WHERE w.topic = asked_topic AND w.kind = one AND w.tenant > walk.tenant AND w.due_at IS NOT NULL
+                    ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1
+                ) AS further
+                WHERE walk.step < most_steps AND walk.due < most AND (from_here = begun_at OR further.tenant <= begun_at)
+            )
+            SELECT array_agg(walk.tenant) FILTER (WHERE walk.due_at <= latest), array_agg(walk.due_at) FILTER (WHERE walk.due_at <= latest),
+                max(walk.step), max(walk.due), (array_agg(walk.tenant))[count(*)]
+            INTO here, since_here, steps, found_here, last FROM walk;
+            tenants := tenants || here;
+            since := since || since_here;
         END LOOP;
+        names := names || array_fill(one, ARRAY[found_here::integer]);
         PERFORM set_config(format('factory_runtime.%s_%s', asked_topic, one), last::text, false);
     END LOOP;
     IF cardinality(tenants) > 0 THEN
-        SELECT array_agg(p.place ORDER BY p.due_at, p.place) INTO places FROM unnest(since) WITH ORDINALITY AS p (due_at, place);
-        share := greatest(1, most / cardinality(tenants));
+        -- Whoever has waited longest first.
+        SELECT array_agg(p.kind ORDER BY p.due_at, p.place), array_agg(p.tenant ORDER BY p.due_at, p.place) INTO names, tenants
+        FROM unnest(names, tenants, since) WITH ORDINALITY AS p (kind, tenant, due_at, place);
+        share := greatest(1, (most - taken) / cardinality(tenants));
         LOOP
             before := taken;
-            FOREACH place IN ARRAY places LOOP
-                EXIT WHEN taken >= most;
-                RETURN QUERY SELECT tenants[place], names[place], s.id, s.token
-                    FROM take_share(
-                        asked_topic, names[place], tenants[place], asked_host, latest, present, ends, least(share, most - taken)
-                    ) AS s;
-                GET DIAGNOSTICS number = ROW_COUNT;
-                taken := taken + number;
-            END LOOP;
+            RETURN QUERY SELECT s.tenant, s.kind, s.id, s.token, s.previous, s.revision
+                FROM take_shares(asked_topic, names, tenants, asked_host, latest, present, ends, share, most - taken) AS s;
+            GET DIAGNOSTICS number = ROW_COUNT;
+            taken := taken + number;
             -- What some did not need is for those who have more.
             EXIT WHEN taken >= most OR taken = before;
+            share := greatest(1, (most - taken) / cardinality(tenants));
         END LOOP;
     END IF;
     FOREACH one IN ARRAY kinds LOOP
         EXIT WHEN taken >= most;
-        RETURN QUERY SELECT o.tenant, one, o.id, o.token
+        RETURN QUERY SELECT o.tenant, one, o.id, o.token, o.previous, o.revision
             FROM take_oldest(asked_topic, one, asked_host, latest, present, ends, most - taken) AS o;
         GET DIAGNOSTICS number = ROW_COUNT;
         taken := taken + number;
@@ -493,6 +549,48 @@ BEGIN
         ) THEN wake_at ELSE w.due_at END
     WHERE w.tenant = asked_tenant AND w.kind = asked_kind AND w.id = asked_id AND w.topic = asked_topic;
     RETURN true;
+END $$;
+
+-- Defers leases, and returns the places of those whose aggregate is being written: they are left as they are, since who defers several must
+-- not wait for one while others wait for it.
+CREATE FUNCTION defer_leases(
+    tenants uuid[], kinds text[], ids uuid[], hosts uuid[], tokens bigint[], seen bigint[], wake_ats bigint[]
+) RETURNS integer[] LANGUAGE plpgsql AS $$
+DECLARE
+    setting text := set_config('synchronous_commit', 'off', true);
+    -- Before the statement that reads what the last writer has left.
+    is_free boolean[] := ARRAY(SELECT pg_try_advisory_xact_lock(aggregate_lock(i.id)) FROM unnest(ids) AS i (id));
+    passed_over integer[] := array_positions(is_free, false);
+    many    bigint;
+BEGIN
+    UPDATE work AS w SET host = NULL, until = NULL, due_at = CASE (
+        SELECT a.revision FROM aggregates AS a WHERE a.tenant = l.tenant AND a.kind = l.kind AND a.id = l.id
+    ) WHEN l.seen THEN l.wake_at ELSE w.due_at END
+    FROM (
+        SELECT unnest(tenants) AS tenant, unnest(kinds) AS kind, unnest(ids) AS id, unnest(hosts) AS host, unnest(tokens) AS token,
+            unnest(seen) AS seen, unnest(wake_ats) AS wake_at, unnest(is_free) AS is_free
+    ) AS l, LATERAL (
+        SELECT k.ctid AS lies_at FROM work AS k
+        WHERE k.tenant = l.tenant AND k.kind = l.kind AND k.id = l.id AND k.topic = 'work' AND k.host = l.host AND k.token = l.token
+        LIMIT 1
+    ) AS held
+    WHERE l.is_free AND w.ctid = held.lies_at;
+    GET DIAGNOSTICS many = ROW_COUNT;
+    IF many + cardinality(passed_over) = cardinality(ids) THEN
+        RETURN passed_over;
+    END IF;
+    -- One by one and by the whole key: a row that a renewal has moved meanwhile is followed, as by its place alone it is not.
+    FOR place IN 1..cardinality(ids) LOOP
+        CONTINUE WHEN NOT is_free[place];
+        UPDATE work AS w SET host = NULL, until = NULL, due_at = CASE
+            WHEN EXISTS (
+                SELECT FROM aggregates AS a
+                WHERE a.tenant = tenants[place] AND a.kind = kinds[place] AND a.id = ids[place] AND a.revision = seen[place]
+            ) THEN wake_ats[place] ELSE w.due_at END
+        WHERE w.tenant = tenants[place] AND w.kind = kinds[place] AND w.id = ids[place] AND w.topic = 'work'
+            AND w.host = hosts[place] AND w.token = tokens[place];
+    END LOOP;
+    RETURN passed_over;
 END $$;
 
 CREATE FUNCTION next_due(kinds text[]) RETURNS bigint LANGUAGE sql STABLE AS $$
@@ -672,5 +770,5 @@ END $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA factory_runtime FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, number_creations, refuse_writes, claim_is_held, make_due, refuse_as_ordinary, commit, list, read_history, is_handled TO factory_runtime_tenant;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, take_share, take_oldest, take_leases, renew_lease, release_leases, holds_lease, defer_lease, next_due, read_outbox,
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, take_shares, take_oldest, take_left_behind, take_leases, renew_lease, release_leases, holds_lease, defer_lease, defer_leases, next_due, read_outbox,
     read_held, read_missed, let_go, newest_event, outbox_published, outbox_park, outbox_caught_up, list_parked, outbox_unpark TO factory_runtime_operator;

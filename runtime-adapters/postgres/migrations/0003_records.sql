@@ -11,11 +11,11 @@ CREATE TABLE health_results (
     revision     text    COLLATE "C",
     schema       integer NOT NULL,
     body         text    NOT NULL,
-    PRIMARY KEY (tenant, evaluated_at, id)
+    -- As those of a service are listed.
+    PRIMARY KEY (tenant, environment, service, evaluated_at, id)
 ) PARTITION BY RANGE (evaluated_at);
 
 CREATE INDEX health_results_by_environment ON health_results (tenant, environment, evaluated_at, id);
-CREATE INDEX health_results_by_service ON health_results (tenant, environment, service, evaluated_at, id);
 -- For pruning a part of a day: results come in the order of their time, or nearly.
 CREATE INDEX health_results_by_time ON health_results USING brin (evaluated_at) WITH (autosummarize = on);
 
@@ -75,7 +75,7 @@ GRANT SELECT, INSERT ON health_results, snapshots, artifacts TO factory_runtime_
 GRANT UPDATE (last_seen_at) ON snapshots TO factory_runtime_tenant;
 -- An operator removes what is old and reads no content.
 GRANT DELETE ON health_results, snapshots, artifacts TO factory_runtime_operator;
-GRANT SELECT (tenant, evaluated_at, id) ON health_results TO factory_runtime_operator;
+GRANT SELECT (tenant, environment, service, evaluated_at, id) ON health_results TO factory_runtime_operator;
 GRANT SELECT (tenant, environment, subject, captured_at, last_seen_at) ON snapshots TO factory_runtime_operator;
 GRANT SELECT (tenant, environment, subject, name, stored_at) ON artifacts TO factory_runtime_operator;
 
@@ -129,7 +129,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Records results, all or none. False where a partition is missing: make it, and call again.
+-- Records results of which some may be there, all or none. False where a partition is missing: make it, and call again.
 CREATE FUNCTION append_health_results(
     asked_tenant uuid, environments uuid[], services uuid[], ids uuid[], times bigint[], revisions text[], schemas integer[], bodies text[]
 ) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -137,7 +137,7 @@ BEGIN
     PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
     INSERT INTO health_results (tenant, environment, service, id, evaluated_at, revision, schema, body)
         SELECT asked_tenant, r.* FROM unnest(environments, services, ids, times, revisions, schemas, bodies) AS r
-        ON CONFLICT (tenant, evaluated_at, id) DO NOTHING;
+        ON CONFLICT (tenant, environment, service, evaluated_at, id) DO NOTHING;
     RETURN true;
 EXCEPTION WHEN check_violation THEN
     RETURN false;
@@ -206,8 +206,9 @@ CREATE FUNCTION prune_health_results(before bigint, most bigint) RETURNS TABLE (
 BEGIN
     PERFORM retire_health_results(before);
     DELETE FROM health_results AS h USING (
-        SELECT o.tenant, o.evaluated_at, o.id FROM health_results AS o WHERE o.evaluated_at < before LIMIT most
-    ) AS old WHERE h.tenant = old.tenant AND h.evaluated_at = old.evaluated_at AND h.id = old.id;
+        SELECT o.tenant, o.environment, o.service, o.evaluated_at, o.id FROM health_results AS o WHERE o.evaluated_at < before LIMIT most
+    ) AS old WHERE h.tenant = old.tenant AND h.environment = old.environment AND h.service = old.service
+        AND h.evaluated_at = old.evaluated_at AND h.id = old.id;
     GET DIAGNOSTICS removed = ROW_COUNT;
     goes_on := EXISTS (SELECT FROM health_results AS h WHERE h.evaluated_at < before);
     RETURN NEXT;
@@ -215,7 +216,8 @@ END $$;
 
 -- Snapshots.
 
--- Records what was seen: 0 where it is a new snapshot, 1 where it is what was seen before, 2 where something newer is there.
+-- Records what was seen: 0 where it is a new snapshot, 1 where it is what was seen before, 2 where something newer is there, 3 where what was seen
+-- before is now recorded as seen until then.
 CREATE FUNCTION capture_snapshot(
     asked_tenant uuid, asked_environment uuid, asked_subject text, seen_at bigint, asked_digest bytea, asked_body text, step bigint
 ) RETURNS integer LANGUAGE plpgsql AS $$
@@ -243,7 +245,7 @@ BEGIN
     IF newest.is_same THEN
         UPDATE snapshots AS s SET last_seen_at = seen_at
             WHERE s.tenant = asked_tenant AND s.environment = asked_environment AND s.subject = asked_subject AND s.captured_at = newest.captured_at;
-        RETURN 1;
+        RETURN 3;
     END IF;
     INSERT INTO snapshots VALUES (asked_tenant, asked_environment, asked_subject, seen_at, seen_at, asked_digest, asked_body);
     RETURN 0;

@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use runtime_domain::claim::{ClaimMode, ClaimSpace};
+use runtime_domain::envelope::TraceParent;
 use runtime_domain::id::TenantId;
 use runtime_domain::value::Revision;
 use runtime_ports::store::{AggregateKey, AggregateWrite, Commit, Expected, Wanted};
@@ -238,6 +239,7 @@ impl<'c> Rows<'c> {
             causation: entry.causation.map(|event| event.uuid()),
             explanation: &entry.explanation,
             digest: entry.digest.as_bytes(),
+            trace_parent: entry.trace_parent.as_ref().map(TraceParent::as_str),
         }));
         self.events.extend(write.outbox.iter().map(|event| OutboxRow {
             kind,
@@ -250,9 +252,10 @@ impl<'c> Rows<'c> {
     }
 }
 
-/// A digest of a write's modules and claims: where two are equal, so are those.
+/// A digest of a write's modules, where they are, and its claims: where two are equal, so are those.
 fn digest(write: &AggregateWrite) -> Uuid {
     let mut hash = Sha256::new();
+    hash.update(write.facets.environment.uuid());
     for module in &write.facets.modules {
         hash.update(b"m");
         hash.update((module.as_str().len() as u64).to_be_bytes());

@@ -82,7 +82,7 @@ impl Dialler {
         let settings = format!(
             "SET search_path = factory_runtime, pg_temp; SET statement_timeout = {}; SET lock_timeout = {};
              SET idle_in_transaction_session_timeout = {}; SET plan_cache_mode = force_generic_plan;
-             SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET jit = off",
+             SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET enable_memoize = off; SET jit = off",
             options.statement_timeout.as_millis(),
             options.lock_timeout.as_millis(),
             options.statement_timeout.as_millis(),
@@ -121,7 +121,7 @@ impl Dialler {
     pub(crate) async fn dial_listening(
         &self,
         operation: &'static str,
-        notified: impl Fn() + Send + 'static,
+        notified: impl Fn(&str) + Send + 'static,
     ) -> PortResult<(Client, tokio::task::JoinHandle<()>)> {
         let config = self.configured().await?;
         let dialled = async {
@@ -185,15 +185,15 @@ where
     Ok((client, Box::pin(driving)))
 }
 
-async fn listen<S, T>(mut connection: Connection<S, T>, notified: impl Fn())
+async fn listen<S, T>(mut connection: Connection<S, T>, notified: impl Fn(&str))
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
     while let Some(Ok(message)) = futures::StreamExt::next(&mut messages).await {
-        if matches!(message, tokio_postgres::AsyncMessage::Notification(_)) {
-            notified();
+        if let tokio_postgres::AsyncMessage::Notification(told) = message {
+            notified(told.payload());
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime_ports::store::Arrivals;
-use tokio::sync::Notify;
+use runtime_ports::store::{Arrivals, Due};
 
 use crate::connection::Dialler;
 use crate::link::Link;
+use crate::writer::Elsewhere;
 
 const OPERATION: &str = "store.work_arrived";
 const CHANNEL: &str = "factory_runtime_work";
@@ -23,7 +23,7 @@ pub(crate) async fn listen(dialler: Dialler, arrivals: Arc<Arrivals>) {
     loop {
         let notified = {
             let arrivals = Arc::clone(&arrivals);
-            move || arrivals.announce()
+            move |told: &str| arrivals.announce(due(told))
         };
         match dialler.dial_listening(OPERATION, notified).await {
             Ok((client, mut driving)) => {
@@ -32,7 +32,7 @@ pub(crate) async fn listen(dialler: Dialler, arrivals: Arc<Arrivals>) {
                 match client.batch_execute(&format!("LISTEN {CHANNEL}")).await {
                     Ok(()) => {
                         wait = SHORTEST_WAIT;
-                        arrivals.announce();
+                        arrivals.announce(Due::ANYTHING);
                         let _ = (&mut driving).await;
                         tracing::debug!("the listening connection ended: it is made anew");
                     }
@@ -46,13 +46,25 @@ pub(crate) async fn listen(dialler: Dialler, arrivals: Arc<Arrivals>) {
     }
 }
 
+/// What is told: how many kinds this host knows, and what of them is due.
+fn told(due: Due) -> String {
+    format!("{}.{}", Due::KINDS, due.to_bits())
+}
+
+/// What was told; anything, where that is not understood.
+fn due(told: &str) -> Due {
+    let parts =
+        told.split_once('.').and_then(|(kinds, bits)| Some((kinds.parse().ok()?, bits.parse().ok()?)));
+    parts.map_or(Due::ANYTHING, |(kinds, bits)| Due::from_bits(kinds, bits))
+}
+
 /// Tells other hosts whenever `elsewhere` is notified, for as long as it is polled.
-pub(crate) async fn tell(link: Arc<Link>, elsewhere: Arc<Notify>) {
-    const SQL: &str = "SELECT pg_notify('factory_runtime_work', '')";
+pub(crate) async fn tell(link: Arc<Link>, elsewhere: Arc<Elsewhere>) {
+    const SQL: &str = "SELECT pg_notify('factory_runtime_work', $1)";
     loop {
-        elsewhere.notified().await;
+        let due = elsewhere.due().await;
         // What is not told is found by those who poll.
-        if let Err(error) = link.read(OPERATION, SQL, &[]).await {
+        if let Err(error) = link.read(OPERATION, SQL, &[&told(due)]).await {
             tracing::debug!(%error, "other hosts were not told of new work");
         }
         tokio::time::sleep(PAUSE).await;

@@ -116,9 +116,10 @@ impl Form {
             Shape::OneEvent => format!("${}::{kind}", next()),
             _ => format!("unnest(${}::{kind}[])", next()),
         };
-        let history = ["bigint", "uuid", "text", "text", "text", "text", "uuid", "uuid", "text", "bytea"]
-            .map(&mut column)
-            .join(", ");
+        let history =
+            ["bigint", "uuid", "text", "text", "text", "text", "uuid", "uuid", "text", "bytea", "text"]
+                .map(&mut column)
+                .join(", ");
         let outbox = ["bigint", "uuid", "text", "text"].map(&mut column).join(", ");
         let mut of = |events: String| match self.is_of_one() {
             true => format!("{kind}, {id}, {events}"),
@@ -185,7 +186,8 @@ impl Form {
                 -- What was not there has been made, and has replaced nothing.
                 SELECT CASE WHEN count(replaced_facets) <> {many} THEN refuse_as_ordinary() END FROM standing
             ), remembered AS (
-                INSERT INTO history (tenant, kind, id, sequence, event_id, event, body, at, actor, correlation, causation, explanation, digest)
+                INSERT INTO history (tenant, kind, id, sequence, event_id, event, body, at, actor, correlation, causation, explanation, digest,
+                    trace_parent)
                 SELECT $1, {history} FROM judged
             ), sent AS (
                 INSERT INTO outbox (tenant, kind, id, sequence, event_id, event_type, envelope)
@@ -282,6 +284,7 @@ fn parameters<'c>(rows: &Rows<'c>, form: Form) -> Vec<Box<dyn ToSql + Sync + Sen
         column!(histories, causation),
         column!(histories, explanation),
         column!(histories, digest),
+        column!(histories, trace_parent),
         column!(events, sequence),
         column!(events, event_id),
         column!(events, event_type),

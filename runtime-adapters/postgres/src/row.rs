@@ -91,6 +91,7 @@ pub(crate) struct HistoryRow<'c> {
     pub(crate) causation: Option<Uuid>,
     pub(crate) explanation: &'c str,
     pub(crate) digest: &'c [u8],
+    pub(crate) trace_parent: Option<&'c str>,
 }
 
 #[derive(Debug, ToSql)]

@@ -11,18 +11,18 @@ use runtime_domain::value::{Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::retention::Pruned;
 use runtime_ports::store::{
-    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, Lease, LeaseError,
-    LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
+    AggregateKey, Commit, CommitError, CommitReceipt, Due, HistoryEntry, InboxEntry, Lease, LeaseError,
+    LeaseRequest, LeaseTopic, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
     StoredAggregate, TenantStore, Unpark, Watch,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
-use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::release::Releases;
+use self::release::{Deferral, Deferrals, Releases};
+use self::together::Together;
 use crate::connection::{Dialler, Role};
 use crate::error::closed;
-use crate::link::{Link, Parameters, column, only};
+use crate::link::{CallError, Link, Parameters, column, only};
 use crate::listener;
 use crate::migration;
 use crate::options::PostgresOptions;
@@ -35,6 +35,7 @@ mod outbox;
 mod read;
 mod release;
 mod snapshots;
+mod together;
 
 /// A store in a PostgreSQL database. Clones are the same store.
 ///
@@ -56,7 +57,8 @@ struct Shared {
     /// For what is kept beside the aggregates, so that writing it holds up no decision.
     records: Links,
     operators: Arc<Link>,
-    releases: Releases,
+    releases: Together<Releases>,
+    deferrals: Together<Deferrals>,
     heralds: Heralds,
     closing: CancellationToken,
     _closed_when_dropped: DropGuard,
@@ -80,11 +82,27 @@ impl Links {
         sql: &'static str,
         parameters: Parameters<'_>,
     ) -> PortResult<Vec<tokio_postgres::Row>> {
-        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.links.len().max(1);
-        match self.links.get(next) {
+        match self.next() {
             Some(link) => link.read(operation, sql, parameters).await,
             None => Err(closed(operation)),
         }
+    }
+
+    async fn call(
+        &self,
+        operation: &'static str,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<tokio_postgres::Row>, CallError> {
+        match self.next() {
+            Some(link) => link.call(operation, sql, parameters).await,
+            None => Err(CallError::NotAsked(closed(operation))),
+        }
+    }
+
+    fn next(&self) -> Option<&Link> {
+        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.links.len().max(1);
+        self.links.get(next)
     }
 
     async fn close(&self) {
@@ -119,7 +137,7 @@ impl PostgresStore {
         }
         operators.live("store.open").await?;
 
-        let heralds = Heralds { here: Arc::new(Arrivals::default()), elsewhere: Arc::new(Notify::new()) };
+        let heralds = Heralds::default();
         let closing = CancellationToken::new();
         let background = [
             tokio::spawn(
@@ -141,7 +159,8 @@ impl PostgresStore {
                 readers: Links::new(options.readers, || link(&lists, Role::Tenant)),
                 records: Links::new(RECORDS, || link(&primary, Role::Tenant)),
                 operators,
-                releases: Releases::default(),
+                releases: Together::default(),
+                deferrals: Together::default(),
                 heralds,
                 _closed_when_dropped: closing.clone().drop_guard(),
                 closing,
@@ -276,19 +295,23 @@ impl OperatorStore for OperatorHandle {
     }
 
     async fn release_lease(&self, lease: &Lease) -> PortResult<()> {
-        self.shared.releases.release(self.link("store.release_lease")?, lease).await
+        self.shared.releases.perform(self.link("store.release_lease")?, || lease.clone()).await
     }
 
     async fn defer_lease(&self, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {
-        lease::defer(self.link("store.defer_lease")?, lease, seen, wake_at).await
+        let link = self.link("store.defer_lease")?;
+        if lease.topic != LeaseTopic::Work {
+            return Ok(());
+        }
+        self.shared.deferrals.perform(link, || Deferral::new(lease, seen, wake_at)).await
     }
 
     async fn next_due(&self, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>> {
         lease::next_due(self.link("store.next_due")?, kinds).await
     }
 
-    async fn work_arrived(&self) {
-        self.watch.arrived().await;
+    async fn work_arrived(&self, topic: LeaseTopic, kinds: &[AggregateKind]) {
+        self.watch.arrived(Due::of(topic, kinds)).await;
     }
 
     async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
@@ -328,7 +351,7 @@ impl OperatorStore for OperatorHandle {
     async fn outbox_unpark(&self, which: &Unpark) -> PortResult<u32> {
         let unparked = outbox::unpark(self.link("store.outbox_unpark")?, which).await?;
         if unparked > 0 {
-            self.shared.heralds.announce();
+            self.shared.heralds.announce(Due::of(LeaseTopic::Outbox, &AggregateKind::ALL));
         }
         Ok(unparked)
     }

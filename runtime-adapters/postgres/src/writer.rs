@@ -3,13 +3,14 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 
 use futures::StreamExt;
 use futures::future::maybe_done;
 use futures::stream::FuturesUnordered;
 use runtime_domain::id::TenantId;
-use runtime_ports::store::{AggregateKey, Arrivals, Commit, CommitError, CommitReceipt};
+use runtime_ports::store::{AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, Due};
 use runtime_ports::{PortError, PortErrorKind, Retry};
 use tokio::sync::Notify;
 use tokio_postgres::types::ToSql;
@@ -40,27 +41,49 @@ pub(crate) struct Writer {
     task: futures::lock::Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
-/// Whom the writer tells that something may have become due.
-#[derive(Debug, Clone)]
+/// Whom the writer tells what may have become due.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Heralds {
     /// This host's workers.
     pub(crate) here: Arc<Arrivals>,
     /// What tells other hosts.
-    pub(crate) elsewhere: Arc<Notify>,
+    pub(crate) elsewhere: Arc<Elsewhere>,
+}
+
+/// What other hosts are still to be told.
+#[derive(Debug, Default)]
+pub(crate) struct Elsewhere {
+    due: AtomicU32,
+    stirred: Notify,
+}
+
+impl Elsewhere {
+    /// What has become due since the last time, once anything has.
+    pub(crate) async fn due(&self) -> Due {
+        loop {
+            self.stirred.notified().await;
+            let due = Due::from_bits(Due::KINDS, self.due.swap(0, Ordering::AcqRel));
+            if !due.is_nothing() {
+                return due;
+            }
+        }
+    }
 }
 
 impl Heralds {
-    pub(crate) fn announce(&self) {
-        self.here.announce();
-        self.elsewhere.notify_one();
+    pub(crate) fn announce(&self, due: Due) {
+        if due.is_nothing() {
+            return;
+        }
+        self.here.announce(due);
+        self.elsewhere.due.fetch_or(due.to_bits(), Ordering::AcqRel);
+        self.elsewhere.stirred.notify_one();
     }
 
-    /// Announces what became durable, where that may have made something due.
+    /// Announces what became durable.
     fn announce_all<'c>(&self, durable: impl IntoIterator<Item = &'c Commit>) {
-        let mut writes = durable.into_iter().flat_map(|commit| &commit.writes);
-        if writes.any(|write| write.wake_at.is_some() || !write.outbox.is_empty()) {
-            self.announce();
-        }
+        let due = durable.into_iter().map(Due::by);
+        self.announce(due.fold(Due::NOTHING, Due::and));
     }
 }
 
@@ -78,7 +101,8 @@ impl Writer {
         commit: Commit,
     ) -> Result<CommitReceipt, CommitError> {
         match self.desk.admit(tenant, commit).await.map_err(|Closed| closed(OPERATION))? {
-            Admitted::Alone(asked, occupied) => {
+            Admitted::Alone(alone) => {
+                let (asked, occupied) = *alone;
                 let result = perform_alone(occupied.link(), &asked).await;
                 drop(occupied);
                 self.heralds.announce_all(result.is_ok().then_some(&asked.commit));

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use runtime_domain::bug;
 use runtime_domain::component::PinnedImage;
 use runtime_ports::registry::{Bundle, ImageRegistry};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
@@ -161,7 +162,9 @@ fn inside(root: &Path, path: &Path) -> Option<PathBuf> {
         match part {
             Component::Normal(name) => below.push(name),
             Component::ParentDir => {
-                if !below.pop() {
+                if bug!("path-leads-out") {
+                    below.push("..");
+                } else if !below.pop() {
                     return None;
                 }
             }

@@ -212,7 +212,12 @@ impl ProcessSurface {
 }
 
 /// Locks the folder, and reads or makes the surface's identifier.
-async fn begin(options: ProcessSurfaceOptions, stop: CancellationToken) -> PortResult<Shared> {
+async fn begin(mut options: ProcessSurfaceOptions, stop: CancellationToken) -> PortResult<Shared> {
+    // A workload stands in a folder of its own: what is named from where the host stands is not there.
+    for folder in std::iter::once(&mut options.root).chain(&mut options.secret_folder) {
+        *folder = std::path::absolute(&*folder)
+            .map_err(|error| failed(OPEN, "the surface's folder could not be used", error))?;
+    }
     let root = options.root.clone();
     let fresh = options.identifiers.next().as_simple().to_string();
     let chosen = options.secret_folder.clone();

@@ -98,6 +98,7 @@ async fn a_killed_host_leaves_nothing_that_the_next_does_not_know() {
     assert_eq!(stage.processes().len(), 2);
 }
 
+/// Buried: pulumi#11599.
 #[tokio::test]
 async fn a_host_that_is_killed_anywhere_while_it_starts_instances_leaves_exactly_what_is_wanted() {
     for delay in [0, 3, 6, 10, 15, 25, 40, 80] {

@@ -57,6 +57,7 @@ fn runs(stage: &Stage) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// Buried: good_job#274.
 #[tokio::test]
 async fn a_job_runs_once_for_its_effect_however_often_it_is_started() {
     let mut stage = Stage::new().await;

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 
 use runtime_domain::surface::{InstanceState, Traffic};
 use runtime_domain::time::Span;
@@ -30,6 +31,24 @@ async fn a_revision_serves_once_it_is_ready_and_routed_and_not_before() {
     assert_eq!(stage.observe().await.traffic, Some(Traffic::all_to(revision(1))));
     assert_eq!(stage.ask("/").await, (200, revision(1).to_string()));
     assert_eq!(stage.surface().list(key().tenant, key().environment).await.expect("listed").len(), 1);
+}
+
+/// A path as it is named from where this process stands.
+fn from_here(path: &Path) -> PathBuf {
+    let up = std::env::current_dir()
+        .expect("it stands somewhere")
+        .components()
+        .skip(1)
+        .map(|_| "..")
+        .collect::<PathBuf>();
+    up.join(path.strip_prefix("/").expect("an absolute path"))
+}
+
+#[tokio::test]
+async fn a_folder_that_is_named_from_where_the_host_stands_serves_as_well() {
+    let stage = Stage::with(|options| options.root = from_here(&options.root)).await;
+    stage.serve(1, "", 1).await;
+    assert_eq!(stage.ask("/").await, (200, revision(1).to_string()));
 }
 
 #[tokio::test]
@@ -115,6 +134,7 @@ async fn an_instance_that_exits_at_once_is_started_again_with_growing_pauses_and
     assert!(trouble.contains("cannot find its configuration"), "{trouble}");
 }
 
+/// Buried: nomad#8439.
 #[tokio::test]
 async fn a_killed_replica_is_replaced_by_one_of_the_same_revision() {
     let stage = Stage::new().await;
@@ -127,6 +147,30 @@ async fn a_killed_replica_is_replaced_by_one_of_the_same_revision() {
         })
         .await;
     assert_eq!(stage.pids(&revision(1)).await[1], pids[1]);
+}
+
+/// Buried: nomad#8439. Theirs: the replacement of a stable allocation came from the version that nobody had promoted yet. Ours: what takes the place of
+/// an instance is of its own revision, and the one that comes has as many as before and no traffic.
+#[tokio::test]
+async fn a_stable_replica_that_is_killed_while_another_revision_comes_is_replaced_by_one_of_its_own() {
+    let stage = Stage::new().await;
+    stage.serve(1, "", 2).await;
+    stage.apply(2, "", 1).await;
+    stage.ready(2, 1).await;
+    let (stable, coming) = (stage.pids(&revision(1)).await, stage.pids(&revision(2)).await);
+    kill(stable[0].parse().expect("a number"));
+    let seen = stage
+        .until("a restart", |seen| {
+            seen.revisions.get(&revision(1)).is_some_and(|it| it.restarts() == 1 && it.ready() == 2)
+        })
+        .await;
+    assert_eq!((seen.ready(&revision(2)), seen.traffic), (1, Some(Traffic::all_to(revision(1)))));
+    assert_eq!(stage.pids(&revision(1)).await[1], stable[1]);
+    assert_eq!(stage.pids(&revision(2)).await, coming);
+    for instance in &seen.revisions[&revision(1)].instances {
+        let answer = ask(instance.address.as_ref().expect("it runs"), "/").await;
+        assert_eq!(answer, (200, revision(1).to_string()));
+    }
 }
 
 #[tokio::test]

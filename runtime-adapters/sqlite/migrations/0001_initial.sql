@@ -31,11 +31,14 @@ CREATE TABLE aggregate_modules (
     kind   TEXT NOT NULL,
     id     BLOB NOT NULL,
     module TEXT NOT NULL,
+    -- As in `aggregates`, so that what is about a component is found in the order of creation, however much there is.
+    environment BLOB    NOT NULL,
+    created     INTEGER NOT NULL,
     PRIMARY KEY (tenant, kind, id, module),
     FOREIGN KEY (tenant, kind, id) REFERENCES aggregates (tenant, kind, id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX aggregate_modules_by_module ON aggregate_modules (tenant, kind, module, id);
+CREATE INDEX aggregate_modules_by_component ON aggregate_modules (tenant, kind, module, environment, created);
 
 CREATE TABLE claims (
     -- The tenant among whose aggregates the key is unique; empty where it is unique among all tenants'.
@@ -69,6 +72,8 @@ CREATE TABLE history (
     causation   BLOB    CHECK (length(causation) = 16),
     explanation TEXT    NOT NULL,
     digest      BLOB    NOT NULL CHECK (length(digest) = 32),
+    -- As W3C's trace context writes it; NULL where it was not traced.
+    trace_parent TEXT,
     PRIMARY KEY (tenant, kind, id, sequence),
     FOREIGN KEY (tenant, kind, id) REFERENCES aggregates (tenant, kind, id)
 ) STRICT;

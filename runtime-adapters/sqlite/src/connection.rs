@@ -136,6 +136,8 @@ fn migrate(connection: &mut Connection) -> PortResult<()> {
 mod tests {
     use super::*;
 
+    /// Buried: SQLite WAL-reset. Theirs: before 3.51.3 a reset of the write-ahead log could corrupt the database. Ours: a store is not opened with a
+    /// SQLite that can do that.
     #[test]
     fn a_sqlite_that_can_damage_a_write_ahead_log_is_refused() {
         let refused = check_version(3_051_002).unwrap_err();

@@ -11,9 +11,9 @@ use runtime_domain::value::{Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::retention::Pruned;
 use runtime_ports::store::{
-    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, HistoryEntry, InboxEntry, Lease, LeaseError,
-    LeaseRequest, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking, Query, Store,
-    StoredAggregate, TenantStore, Unpark, Watch,
+    AggregateKey, Arrivals, Commit, CommitError, CommitReceipt, Due, HistoryEntry, InboxEntry, Lease,
+    LeaseError, LeaseRequest, LeaseTopic, OperatorStore, Outbox, Page, ParkedQuery, ParkedStream, Parking,
+    Query, Store, StoredAggregate, TenantStore, Unpark, Watch,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
@@ -213,9 +213,7 @@ impl TenantStore for TenantHandle {
     async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError> {
         let tenant = self.scope.tenant();
         commit.check(tenant)?;
-        let wakes = commit.writes.iter().any(|write| write.wake_at.is_some() || !write.outbox.is_empty());
-        let arrivals = Arc::clone(&self.shared.arrivals);
-        let announcement = AnnounceWhenDropped(wakes.then_some(arrivals));
+        let announcement = AnnounceWhenDropped(Due::by(&commit), Arc::clone(&self.shared.arrivals));
         let (turns, prepared) = (Arc::clone(&self.shared.turns), Prepared::new(commit));
         let work = move |connection: &rusqlite::Connection| {
             // Moved into the task, it is dropped after the commit is durable, even where nobody waits for the answer any more.
@@ -253,13 +251,11 @@ impl TenantStore for TenantHandle {
 }
 
 /// Wakes the workers when the task that owns it is over. Waking for a refused commit costs them one look.
-struct AnnounceWhenDropped(Option<Arc<Arrivals>>);
+struct AnnounceWhenDropped(Due, Arc<Arrivals>);
 
 impl Drop for AnnounceWhenDropped {
     fn drop(&mut self) {
-        if let Some(arrivals) = &self.0 {
-            arrivals.announce();
-        }
+        self.1.announce(self.0);
     }
 }
 
@@ -277,6 +273,9 @@ impl OperatorHandle {
 #[async_trait]
 impl OperatorStore for OperatorHandle {
     async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
+        if self.shared.turns.nothing_waits(request) && !self.shared.writer.is_closed() {
+            return Ok(Vec::new());
+        }
         let take = |flush| {
             let (request, turns) = (request.clone(), self.turns());
             let work =
@@ -316,8 +315,8 @@ impl OperatorStore for OperatorHandle {
             .await
     }
 
-    async fn work_arrived(&self) {
-        self.watch.arrived().await;
+    async fn work_arrived(&self, topic: LeaseTopic, kinds: &[AggregateKind]) {
+        self.watch.arrived(Due::of(topic, kinds)).await;
     }
 
     async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {
@@ -378,7 +377,7 @@ impl OperatorStore for OperatorHandle {
         let work = move |connection: &rusqlite::Connection| outbox::unpark(connection, &turns, &which);
         let unparked = self.shared.writer.write("store.outbox_unpark", Flush::AsAsked, work).await?;
         if unparked > 0 {
-            self.shared.arrivals.announce();
+            self.shared.arrivals.announce(Due::of(LeaseTopic::Outbox, &AggregateKind::ALL));
         }
         Ok(unparked)
     }

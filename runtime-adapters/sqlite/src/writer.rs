@@ -1,5 +1,6 @@
 //! The one writer: a thread that owns the write connection and commits in groups.
 
+use runtime_domain::bug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -82,6 +83,11 @@ impl Writer {
         self.stop();
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
+    }
+
+    /// Whether later tasks are refused.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
     }
 
     fn stop(&self) {
@@ -254,7 +260,7 @@ impl Session<'_> {
     fn flush(&mut self, flush: Flush) -> rusqlite::Result<()> {
         let flush = match flush {
             Flush::Later => false,
-            Flush::AsAsked => self.durability == Durability::Full,
+            Flush::AsAsked => self.durability == Durability::Full && !bug!("acknowledged-write-is-lost"),
             Flush::Always => true,
         };
         if self.is_flushing != Some(flush) {

@@ -79,6 +79,7 @@ fn kills() -> u64 {
     std::env::var("RUNTIME_SQLITE_KILLS").map_or(8, |text| text.parse().unwrap())
 }
 
+/// Buried: NATS 2.12.1 (Jepsen).
 /// Shows X-4.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_commit_survives_kill_dash_nine() {

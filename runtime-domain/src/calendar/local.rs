@@ -91,7 +91,7 @@ impl fmt::Display for TimeZone {
 
 /// A time of day in whole minutes, `00:00` to `24:00`: the end of a day is also its last minute's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct LocalTime {
     minutes: u16,

@@ -10,7 +10,7 @@ use crate::value::{TextError, parsed_text};
 
 /// The digest of an image: `sha256:` and 64 lower-case hexadecimal digits. It names exactly one content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^sha256:[0-9a-f]{64}$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageDigest(String);
 
@@ -72,7 +72,7 @@ impl fmt::Display for ImageDigest {
 ///
 /// A tag can move; a deployment resolves it to an [`ImageDigest`] once, when it is requested.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[a-z0-9]+([._-][a-z0-9]+)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])/[a-z0-9]+([._-][a-z0-9]+)*)?(/[a-z0-9]+([._-][a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?@sha256:[0-9a-f]{64})$", "maxLength" = 255)))]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageReference {
     repository: String,
@@ -138,8 +138,11 @@ fn is_repository(text: &str) -> bool {
     let mut parts = text.split('/');
     let Some(first) = parts.next() else { return false };
     let (host, port) = first.split_once(':').map_or((first, None), |(host, port)| (host, Some(port)));
-    let port_is_legal =
-        port.is_none_or(|port| text.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0));
+    let port_is_legal = port.is_none_or(|port| {
+        text.contains('/')
+            && port.starts_with(|digit| matches!(digit, '1'..='9'))
+            && port.parse::<u16>().is_ok()
+    });
     port_is_legal && is_path_part(host) && parts.all(is_path_part)
 }
 
@@ -246,7 +249,13 @@ mod tests {
 
     #[test]
     fn image_references_parse_as_registries_read_them() {
-        for text in ["cart:1", "shop/cart:1.4.2", "localhost:5000/cart:1", "shop/cart:latest"] {
+        for text in [
+            "cart:1",
+            "shop/cart:1.4.2",
+            "localhost:5000/cart:1",
+            "localhost:65535/cart:1",
+            "shop/cart:latest",
+        ] {
             assert_eq!(ImageReference::new(text).map(|it| it.to_string()).as_deref(), Ok(text));
         }
         let pinned = format!("shop/cart@{DIGEST}");
@@ -265,6 +274,9 @@ mod tests {
             "/cart:1",
             "cart@sha256:12",
             "a:0/b:1",
+            "a:+80/b:1",
+            "a:080/b:1",
+            "a:65536/b:1",
         ] {
             assert!(ImageReference::new(text).is_err(), "{text}");
         }

@@ -92,3 +92,85 @@ fn a_component_that_does_not_say_has_ten_seconds_to_finish_its_requests() {
     assert_eq!((component.readiness, component.liveness), (None, None));
     assert_eq!(component.arguments, Vec::<String>::new());
 }
+
+#[test]
+fn a_service_outside_is_asked_over_http_and_its_url_holds_nothing_that_may_be_a_secret() {
+    let shown = |url: &ServiceUrl| Vec::from([url.to_string(), url.as_str().to_string()]);
+    let legal = [
+        "http://pay.example",
+        "http://pay.example/",
+        "http://pay.example:8080/health/ready",
+        "http://192.0.2.1:80/a",
+        "http://[2001:db8::1]:8080/ready",
+        "http://[2001:db8::1]",
+    ];
+    let long = format!("http://pay.example/{}", letters(512));
+    let refused = [
+        "",
+        "http://",
+        "http:///ready",
+        "https://pay.example/",
+        "HTTP://pay.example/",
+        "http://Pay.example/",
+        "http://ann:hunter2@pay.example/",
+        "http://pay.example/?token=hunter2",
+        "http://pay.example?token=hunter2",
+        "http://pay.example/#a",
+        "http://pay.example:0/",
+        "http://pay.example:65536/",
+        "http://pay.example:/",
+        "http://pay..example/",
+        "http://-pay.example/",
+        "http://[::1/",
+        "http://[::1]x/",
+        "http://pay.example/a b",
+        "http://pay.example/AKIAIOSFODNN7EXAMPLE",
+        &long,
+    ];
+    assert_text(shown, &legal, &refused);
+    for text in refused {
+        let told = ServiceUrl::new(text).unwrap_err().to_string();
+        assert!(!told.contains("hunter2") && !told.contains("AKIA"), "{told}");
+    }
+}
+
+#[test]
+fn a_url_says_whom_to_ask_and_for_what() {
+    for (text, address, host, path) in [
+        ("http://pay.example", "pay.example:80", "pay.example", "/"),
+        ("http://pay.example:8080/a/b", "pay.example:8080", "pay.example", "/a/b"),
+        ("http://[2001:db8::1]/a", "[2001:db8::1]:80", "[2001:db8::1]", "/a"),
+        ("http://[2001:db8::1]:81", "[2001:db8::1]:81", "[2001:db8::1]", "/"),
+    ] {
+        let url = ServiceUrl::new(text).unwrap();
+        assert_eq!((url.address().as_str(), url.host()), (address, host), "{text}");
+        assert_eq!(url.path(), HttpPath::new(path).ok(), "{text}");
+    }
+}
+
+#[test]
+fn what_is_required_comes_first_and_what_is_only_rolled_out_before_is_not_required() {
+    let mut component: ComponentSpec = serde_json::from_value(json!({
+        "module": "cart",
+        "component_type": "worker",
+        "version": "1",
+        "tuple": { "image": format!("shop/cart:1@sha256:{}", letters(64)) },
+        "surface": "process",
+        "replicas": 1,
+        "depends_on": ["catalog", "db", "cart"],
+        "dependencies": {
+            "adverts": { "required": false, "http": { "url": "http://adverts.example/" } },
+            "cart": {},
+            "db": {},
+        },
+    }))
+    .unwrap();
+    let needed: Vec<_> = component
+        .needs()
+        .map(|needed| (needed.name.as_str(), needed.required, needed.http.is_some()))
+        .collect();
+    assert_eq!(needed, [("db", true, false), ("adverts", false, true), ("catalog", false, false)]);
+    let adverts = component.dependencies.remove(&name("adverts")).unwrap().http.unwrap();
+    assert_eq!(adverts, OutsideService::at(ServiceUrl::new("http://adverts.example/").unwrap()));
+    assert_eq!(adverts.timeout, Span::from_secs(1));
+}

@@ -67,7 +67,7 @@ pub enum EntryError {
 /// The name of an entry: 1 to 128 letters, digits and any of `._-:`, beginning with a letter or `_`, and ending in a letter, a digit or
 /// `_`. Upper and lower case differ. `.`, `:` and `__` are the usual ways to write levels; none has a meaning here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[A-Za-z_]([A-Za-z0-9._:-]{0,126}[A-Za-z0-9_])?$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct EntryKey(String);
 
@@ -122,7 +122,7 @@ impl fmt::Display for EntryKey {
 ///
 /// Written `environment`, `service:cart`, `tenant:ten_…`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^(environment|service:[a-z]([a-z0-9-]{0,38}[a-z0-9])?|tenant:ten_[0-9a-f]{32})$")))]
 #[serde(try_from = "String", into = "String")]
 pub enum ConfigScope {
     /// Everything in the environment.

@@ -7,6 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::aggregate::{Aggregate, Decision};
+use crate::bug;
 use crate::deployment::command::{DeploymentCommand, EffectOutcome, JobReport};
 use crate::deployment::event::{DeploymentEvent, PauseCause, RollbackCause};
 use crate::deployment::refusal::DeploymentRefusal;
@@ -243,6 +244,9 @@ impl RuntimeDeployment {
     fn abort(&self, reason: &str) -> Decided {
         let cause = RollbackCause::Aborted { reason: reason.to_string() };
         match self.status() {
+            _ if bug!("abort-ignored-once-promoted") && self.work().is_some_and(|(_, at)| at.promoted) => {
+                Ok(Decision::unchanged("it is promoted already"))
+            }
             DeploymentStatus::Requested | DeploymentStatus::InProgress | DeploymentStatus::Paused => {
                 let why = cause.to_string();
                 Ok(Decision::of(vec![self.give_up(cause)], why))

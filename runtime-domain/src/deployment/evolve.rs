@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, DomainEvent, Misapplied, RecordError};
+use crate::bug;
 use crate::claim::Claim;
 use crate::deployment::event::DeploymentEvent;
 use crate::deployment::record::RuntimeDeploymentRecord;
@@ -261,7 +262,9 @@ impl RuntimeDeployment {
             return Some(());
         }
         self.cursor_effect(track, intended)?;
-        self.touched.extend(track.module().cloned());
+        if !bug!("half-made-is-never-undone") || self.started_at.is_some() {
+            self.touched.extend(track.module().cloned());
+        }
         if self.started_at.is_none() {
             self.started_at = Some(at);
         }

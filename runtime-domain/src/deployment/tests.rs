@@ -1,5 +1,6 @@
 //! Deployments against a small model of the world: table, properties, and the bugs of others.
 
+mod belief;
 mod configuration;
 mod graveyard;
 mod properties;

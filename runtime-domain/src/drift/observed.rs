@@ -12,7 +12,8 @@ impl ActualComponent {
     /// A component as `surface` shows it; `None` where it shows no revision. One that is scaled to nothing is there, with no replicas.
     ///
     /// It is the revision that serves: the one with the most traffic, or where nothing is routed the one with the most replicas. Where another
-    /// image is served beside it, that one is told, so that a share of the traffic never hides what it goes to. Replicas are those that the surface
+    /// image is served beside it, that one is told, so that a share of the traffic never hides what it goes to. A revision that is being retired is
+    /// gone already. Replicas are those that the surface
     /// keeps of all revisions that serve. `brought` tells what a revision was started with, where a known deployment brought it; what nobody knows
     /// is `None` and empty, and differs from whatever is desired.
     pub fn seen<'s>(
@@ -22,15 +23,22 @@ impl ActualComponent {
     ) -> Option<Self> {
         let serves = |revision: &RevisionId| share(observation.traffic.as_ref(), revision);
         let kept = |seen: &RevisionObservation| seen.wanted > 0 || seen.present() > 0;
-        let is_routed = observation.revisions.keys().any(|revision| serves(revision) > Percent::NONE);
-        let is_kept = observation.revisions.values().any(kept);
+        let is_wanted = observation.revisions.values().any(|seen| seen.wanted > 0);
+        // Where requests are divided by weight, they say whether it serves; else what is not wanted beside what is, is on its way out.
+        let is_weighted = matches!(observation.traffic, Some(Traffic::Weighted(_)));
+        let goes = |revision: &RevisionId, seen: &RevisionObservation| {
+            is_wanted && seen.wanted == 0 && !(is_weighted && serves(revision) > Percent::NONE)
+        };
+        let there: Vec<_> =
+            observation.revisions.iter().filter(|(revision, seen)| !goes(revision, seen)).collect();
+        let is_routed = there.iter().any(|(revision, _)| serves(revision) > Percent::NONE);
+        let is_kept = there.iter().any(|(_, seen)| kept(seen));
         let counts = |revision: &RevisionId, seen: &RevisionObservation| match (is_routed, is_kept) {
             (true, _) => serves(revision) > Percent::NONE,
             (false, true) => kept(seen),
             (false, false) => true,
         };
-        let mut shown: Vec<_> =
-            observation.revisions.iter().filter(|(revision, seen)| counts(revision, seen)).collect();
+        let mut shown: Vec<_> = there.into_iter().filter(|(revision, seen)| counts(revision, seen)).collect();
         shown.sort_by_key(|(revision, seen)| core::cmp::Reverse((serves(revision), seen.wanted)));
         let (first, serving) = shown.first().copied()?;
         let (revision, told) =
@@ -76,10 +84,11 @@ fn share(traffic: Option<&Traffic>, revision: &RevisionId) -> Percent {
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeMap;
+    use alloc::string::ToString;
 
     use super::*;
     use crate::drift::tests::fixture::digest;
-    use crate::surface::{ComponentKey, TrafficWeights};
+    use crate::surface::{ComponentKey, InstanceObservation, InstanceState, TrafficWeights};
     use crate::testing::{at, id, name};
 
     fn revision(number: u128) -> RevisionId {
@@ -126,6 +135,31 @@ mod tests {
         assert_eq!(seen(&[(1, 1, 2), (2, 2, 1)], None), Some((2, 3)), "a worker has no route");
         assert_eq!(seen(&[(1, 1, 0)], None), Some((1, 0)), "scaled to nothing, and still there");
         assert_eq!(seen(&[], None), None);
+    }
+
+    #[test]
+    fn what_is_being_retired_is_gone_where_another_revision_is_wanted() {
+        let observation = |traffic| {
+            let mut observation = shown(&[(1, 1, 0), (2, 2, 3)], traffic);
+            let instance = InstanceObservation {
+                name: "0".to_string(),
+                state: InstanceState::Ready,
+                restarts: 0,
+                address: None,
+                configuration: None,
+                secrets: BTreeSet::new(),
+            };
+            observation.revisions.get_mut(&revision(1)).unwrap().instances.push(instance);
+            observation
+        };
+        let both = Some(Traffic::PerInstance([revision(1), revision(2)].into()));
+        for traffic in [None, both] {
+            let seen = ActualComponent::seen(&observation(traffic), SurfaceKind::Process, |_| None).unwrap();
+            assert_eq!((seen.image, seen.replicas), (digest(2), 3));
+        }
+        let still_routed = observation(Some(Traffic::all_to(revision(1))));
+        let seen = ActualComponent::seen(&still_routed, SurfaceKind::Process, |_| None).unwrap();
+        assert_eq!((seen.image, seen.replicas), (digest(1), 0), "requests go to what is not wanted");
     }
 
     #[test]

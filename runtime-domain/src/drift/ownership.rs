@@ -18,6 +18,7 @@ use core::fmt;
 
 use serde_json::Value;
 
+use crate::bug;
 use crate::component::{ImageDigest, ReleaseTuple};
 use crate::drift::DriftKind;
 use crate::drift::comparison::{ActualComponent, ComponentDocument, DesiredComponent};
@@ -71,6 +72,7 @@ impl Owner {
         match self {
             Self::Rollout { .. } => true,
             Self::ConfigurationSync { .. } | Self::Rotation { .. } => false,
+            Self::Scaling { .. } if bug!("drift-fights-the-autoscaler") => false,
             Self::Scaling { fewest, most, .. } => {
                 kind == DriftKind::ReplicaMismatch && (*fewest..=most.get()).contains(&actual.replicas)
             }

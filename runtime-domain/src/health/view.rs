@@ -7,6 +7,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bug;
 use crate::health::state::{CheckEntry, HealthCheckResult, HealthStatus};
 use crate::time::{Span, Timestamp};
 use crate::value::ModuleId;
@@ -128,6 +129,7 @@ impl fmt::Display for ProductStatus {
 impl From<&ServiceHealth> for ProductStatus {
     fn from(health: &ServiceHealth) -> Self {
         match health.status() {
+            None if bug!("green-while-a-child-is-missing") => Self::Healthy,
             None => Self::Unknown,
             Some(HealthStatus::Healthy) => Self::Healthy,
             Some(HealthStatus::Degraded) => Self::Degraded,

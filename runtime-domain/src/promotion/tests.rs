@@ -115,7 +115,7 @@ fn components_that_came_by_themselves_soak_from_the_youngest() {
     assert_eq!(judged(&policy, &points, &[], SOAK + 40), Ok(()));
 }
 
-/// argo-cd#9570: automation brought back what people had rolled back.
+/// Buried: argo-cd#9570.
 #[test]
 fn an_image_that_was_gone_back_from_is_held_until_someone_releases_the_hold() {
     let policy = policy(&[11], Upstreams::Any);

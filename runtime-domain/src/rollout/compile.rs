@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bug;
 use crate::component::{ComponentSpec, RevisionId};
 use crate::id::DeploymentId;
 use crate::rollout::gate::{GateCheck, GateIndex, GatePoint, GateSpec, GateStatus, HealthGate};
@@ -99,8 +100,9 @@ pub fn compile_restoration(
                 None => vec![retire],
                 Some(point) => {
                     let old = point.revision.clone();
-                    let replicas = point.replicas.get();
-                    let ready = Condition::Ready { revision: old.clone(), at_least: replicas };
+                    let replicas = if bug!("abort-scales-to-zero") { 0 } else { point.replicas.get() };
+                    let at_least = if bug!("healthy-canary-deleted") { 0 } else { replicas };
+                    let ready = Condition::Ready { revision: old.clone(), at_least };
                     let traffic = all_to(traffic_of(module), &old);
                     vec![
                         Stage::changing(Change::Apply { revision: old, replicas }).until([ready.clone()]),
@@ -150,6 +152,11 @@ impl Gates {
             .filter(|gate| !(is_first && matches!(gate.check, GateCheck::Metric(_))))
             .map(|gate| {
                 let judged = Some(RevisionId::new(component.module.clone(), input.deployment));
+                if bug!("verdict-is-inherited")
+                    && let Some(known) = self.declared.iter().position(|known| known.name == gate.name)
+                {
+                    return GateIndex(u16::try_from(known).unwrap_or(u16::MAX));
+                }
                 self.add(gate.name.clone(), point, gate.check.clone(), judged)
             })
             .collect()
@@ -170,6 +177,7 @@ fn of_release(input: PlanInput<'_>, point: GatePoint, gates: &mut Gates) -> Vec<
         .gates
         .iter()
         .filter(|gate| gate.at == point && !is_by_revision(&gate.check))
+        .filter(|gate| !(bug!("hook-skipped") && matches!(gate.check, GateCheck::Job(_))))
         .map(|gate| gates.add(gate.name.clone(), point, gate.check.clone(), None))
         .map(|gate| Stage::holding(Hold::default(), vec![gate]))
         .collect()
@@ -208,6 +216,7 @@ fn retirement(input: PlanInput<'_>) -> Segment {
         let delay = (!delay.is_zero() && old.is_some()).then(|| Stage::holding(Hold::For(delay), Vec::new()));
         let leftovers = input.leftovers.get(&component.module).into_iter().flatten();
         let leftovers = leftovers.filter(|revision| **revision != new && Some(*revision) != old);
+        let leftovers = leftovers.filter(|_| !bug!("third-version-stays"));
         let stages = leftovers.map(&retire).chain(delay).chain(old.map(&retire)).collect();
         (Track::Component(component.module.clone()), stages)
     });
@@ -240,7 +249,9 @@ fn forward(input: PlanInput<'_>, component: &ComponentSpec, gates: &mut Gates) -
             }
             _ => Traffic::all_to(new.clone()),
         };
-        stages.push(shift(traffic, [ready.clone()]));
+        let stable = || Condition::Ready { revision: point.revision.clone(), at_least: point.replicas.get() };
+        let stable = bug!("broken-stable-blocks-the-fix").then(stable);
+        stages.push(shift(traffic, stable.into_iter().chain([ready.clone()])));
         let verdicts = gates.at(input, GatePoint::DuringTraffic, component);
         stages.push(Stage::holding(hold, verdicts).until([ready.clone()]));
     }

@@ -8,6 +8,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bug;
 use crate::component::RevisionId;
 use crate::rollout::gate::GateIndex;
 use crate::surface::{ComponentObservation, Traffic};
@@ -274,6 +275,7 @@ impl Condition {
     /// Whether the observation shows it.
     pub fn is_met(&self, observation: &ComponentObservation) -> bool {
         match self {
+            Self::Ready { revision, .. } if bug!("weight-before-capacity") => observation.ready(revision) > 0,
             Self::Ready { revision, at_least } => observation.ready(revision) >= *at_least,
             Self::ReadyTogether { revisions, at_least } => {
                 let ready =

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bug;
 use crate::component::{HttpPath, JobSpec, RevisionId};
 use crate::metric::MetricName;
 use crate::rollout::gate::{Conclusion, GateCheck, GateIndex, GatePoint, HealthGate};
@@ -241,7 +242,11 @@ impl Progress {
         if let Some(cursor) = self.tracks.get_mut(track) {
             *cursor = Cursor::entering(cursor.stage + 1, stages.get(cursor.stage + 1), now);
         }
-        while !self.is_finished(plan) && self.active(plan).next().is_none() {
+        let is_over = |progress: &Self| {
+            let left = progress.active(plan).count();
+            left == 0 || bug!("wave-passes-while-progressing") && left < progress.tracks.len()
+        };
+        while !self.is_finished(plan) && is_over(self) {
             self.segment += 1;
             self.enter(plan, now);
         }

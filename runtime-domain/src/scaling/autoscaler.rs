@@ -18,9 +18,10 @@
 //! 6. **Step limits.** From how many there were at the beginning of the period.
 //! 7. **Open circuits.** While a dependency's is open, none is added: it would be asked for more.
 //! 8. **Bounds**, whatever went before.
-//! 9. **Rollouts.** While one is under way, none is taken away below what its plan holds, whatever the bounds say. More may be added, to what
-//!    serves: never to a revision that is not promoted, and never in its place. A plan waits for so many replicas *or more*,
-//!    so that no scaling can keep it from ending; where it takes away itself what serves, as when it rolls, it says what the most is.
+//! 9. **The tenant's quota.** None is added for which it has no room, whatever the bounds say (TEN-2).
+//! 10. **Rollouts.** While one is under way, none is taken away below what its plan holds, whatever the bounds say. More may be added, to what
+//!     serves: never to a revision that is not promoted, and never in its place. A plan waits for so many replicas *or more*,
+//!     so that no scaling can keep it from ending; where it takes away itself what serves, as when it rolls, it says what the most is.
 //!
 //! # What follows
 //!
@@ -38,6 +39,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bug;
 use crate::reason;
 use crate::scaling::{
     ErrorBudgetRule, Findings, History, Input, PolicySpec, PolicyTerms, Reading, ScalingAction, ScalingRule,
@@ -149,6 +151,7 @@ impl ScalingRule {
         let read = input.readings.get(&self.metric).map(|reading| reading.believed(self.credence, now));
         let value = match read {
             Some(Ok(value)) => value,
+            _ if bug!("source-down-scales-to-zero") => Measure::from_micros(0),
             Some(Err(why)) => return (Vote::Unknown, format!("is unknown: {why}"), None),
             None => return (Vote::Unknown, "is unknown: it was not read".to_string(), None),
         };
@@ -303,6 +306,10 @@ impl Course<'_> {
         self.desired = bounded;
         if is_out {
             self.said.push(format!("the bounds are {} to {}", bounds.least(), bounds.most()));
+        }
+        if let Some(room) = input.room.filter(|room| self.desired > current.max(*room)) {
+            let held = current.max(room);
+            self.turn(held, || format!("the tenant's quota has room for {room} replicas"));
         }
         if let Some(rollout) = input.rollout {
             let floor = rollout.floor.min(current);

@@ -5,6 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::aggregate::Decision;
+use crate::bug;
 use crate::environment::HostedSurface;
 use crate::id::ServiceId;
 use crate::reason;
@@ -135,7 +136,7 @@ impl ScalingPolicy {
 
     fn resume(&self) -> Decision<ScalingEvent> {
         match &self.state {
-            PolicyState::Suspended(_) => {
+            PolicyState::Suspended(_) if !bug!("resumed-yet-paused") => {
                 Decision::of(vec![ScalingEvent::ScalingResumed], "it scales from now on, as if just applied")
             }
             _ => Decision::unchanged("it is not suspended"),

@@ -96,6 +96,9 @@ pub struct Input {
     /// The service's dependencies whose circuit is open: they answer badly, and more replicas would ask them for more.
     #[serde(default)]
     pub open_circuits: BTreeSet<ModuleId>,
+    /// The most replicas that the tenant's quota has room for; `None` where nobody counts (TEN-2).
+    #[serde(default)]
+    pub room: Option<u16>,
 }
 
 impl Input {
@@ -108,6 +111,7 @@ impl Input {
             burn: None,
             rollout: None,
             open_circuits: BTreeSet::new(),
+            room: None,
         }
     }
 }

@@ -123,8 +123,9 @@ impl ScalingPolicy {
         if self.intentions == 0 {
             return Some(("LIFECYCLE", "something is wanted that was never intended"));
         }
-        if wanted.to < self.spec.bounds().least() {
-            return Some(("SCL-1", "fewer replicas are wanted than it allows"));
+        // A quota may leave room for fewer than the least: then as many are added as there is room for, and none is taken away (TEN-2).
+        if wanted.to < self.spec.bounds().least() && wanted.to < wanted.from {
+            return Some(("SCL-1", "replicas are taken away until there are fewer than it allows"));
         }
         let was_decided = watch.history.evaluated_at().is_some() && wanted.from != wanted.to;
         let is_there = watch.observed == Some(wanted.to);

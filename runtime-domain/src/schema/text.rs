@@ -47,7 +47,7 @@ impl JsonSchema for Measure {
         json_schema!({
             "type": "string",
             "description": "An exact decimal number with at most six decimal places.",
-            "pattern": "^-?[0-9]+(\\.[0-9]{1,6})?$",
+            "pattern": "^-?[0-9]{1,12}(\\.[0-9]{1,6})?$",
         })
     }
 }

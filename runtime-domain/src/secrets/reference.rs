@@ -288,7 +288,7 @@ impl FromStr for SecretReference {
 /// - `kubernetes:<namespace>/<service account>`, both DNS labels of at most 63;
 /// - `local:<name>`, a DNS label of at most 63: who the embedded vault lets in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^(azure:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|kubernetes:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|local:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct ManagedIdentityRef(String);
 
@@ -338,7 +338,7 @@ fn is_label(text: &str) -> bool {
 /// A file's name is 1 to 64 letters, digits, `_`, `-` and `.`, not beginning with a dot. A file can change under a running workload;
 /// an environment variable needs it to be started again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^(file:[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}|env:[A-Za-z_][A-Za-z0-9_]{0,127})$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct Delivery(Delivered);
 

@@ -8,6 +8,7 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bug;
 use crate::calendar::BreakGlass;
 use crate::component::RevisionId;
 use crate::schedule::Schedule;
@@ -275,7 +276,11 @@ impl Consumption {
         match self {
             Self::Nobody => true,
             Self::Instances(instances) => {
-                !instances.is_empty() && instances.values().all(|seen| *seen == Some(version))
+                let is_on = |seen: &Option<SecretVersion>| match seen {
+                    None => bug!("stale-secret-is-not-noticed"),
+                    Some(seen) => *seen == version,
+                };
+                !instances.is_empty() && instances.values().all(is_on)
             }
         }
     }

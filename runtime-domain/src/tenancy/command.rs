@@ -115,6 +115,13 @@ pub enum TenancyCommand {
         /// Whether what it brought serves.
         is_kept: bool,
     },
+    /// A policy scales what serves of a component: it is charged for as much, before there is more and after there is less.
+    ChargeScaling {
+        /// The component.
+        module: ModuleId,
+        /// What all its replicas need.
+        demand: WorkloadDemand,
+    },
     /// Nothing of the tenant runs in the environment any more.
     RetireWorkloads,
     /// The tenant leaves the environment.
@@ -146,6 +153,7 @@ impl TenancyCommand {
             Self::AbortMove { .. } => "AbortMove",
             Self::AdmitWorkloads { .. } => "AdmitWorkloads",
             Self::SettleWorkloads { .. } => "SettleWorkloads",
+            Self::ChargeScaling { .. } => "ChargeScaling",
             Self::RetireWorkloads => "RetireWorkloads",
             Self::ReleaseTenant { .. } => "ReleaseTenant",
             Self::RecordQuotaReturned { .. } => "RecordQuotaReturned",
@@ -170,6 +178,7 @@ impl TenancyCommand {
             | Self::AbortMove { .. }
             | Self::AdmitWorkloads { .. }
             | Self::SettleWorkloads { .. }
+            | Self::ChargeScaling { .. }
             | Self::RetireWorkloads
             | Self::ReleaseTenant { .. }
             | Self::Tick => Vec::new(),

@@ -104,6 +104,7 @@ impl RuntimeTenantBinding {
             TenancyCommand::SettleWorkloads { deployment, is_kept } => {
                 self.settle_workloads(*deployment, *is_kept)
             }
+            TenancyCommand::ChargeScaling { module, demand } => self.charge_scaling(module, *demand),
             TenancyCommand::RetireWorkloads => self.retire_workloads(),
             TenancyCommand::ReleaseTenant { reason } => self.release(reason),
             TenancyCommand::RecordQuotaReturned { returned } => self.quota_returned(returned),

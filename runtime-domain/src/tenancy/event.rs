@@ -121,6 +121,13 @@ pub enum TenancyEvent {
         /// Whether what it brought serves; else what was charged for it is given back.
         is_kept: bool,
     },
+    /// What serves of a component was scaled, or is about to be.
+    WorkloadScaled {
+        /// The component.
+        module: ModuleId,
+        /// What all its replicas need.
+        demand: WorkloadDemand,
+    },
     /// Nothing of the tenant runs here any more.
     WorkloadsRetired,
     /// The tenant has left.
@@ -151,6 +158,7 @@ impl DomainEvent for TenancyEvent {
             Self::TenantMoveAborted { .. } => "TenantMoveAborted",
             Self::WorkloadsAdmitted { .. } => "WorkloadsAdmitted",
             Self::WorkloadsSettled { .. } => "WorkloadsSettled",
+            Self::WorkloadScaled { .. } => "WorkloadScaled",
             Self::WorkloadsRetired => "WorkloadsRetired",
             Self::TenantReleased { .. } => "TenantReleased",
             Self::TenantQuotaReturned => "TenantQuotaReturned",
@@ -174,6 +182,7 @@ impl DomainEvent for TenancyEvent {
             | Self::TenantMoveAborted { .. }
             | Self::WorkloadsAdmitted { .. }
             | Self::WorkloadsSettled { .. }
+            | Self::WorkloadScaled { .. }
             | Self::WorkloadsRetired
             | Self::TenantReleased { .. }
             | Self::TenantQuotaReturned => None,

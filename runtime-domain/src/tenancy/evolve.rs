@@ -122,6 +122,10 @@ impl RuntimeTenantBinding {
                 self.workloads.settle(*deployment, *is_kept);
                 self.state.bound().is_some().then_some(self)
             }
+            TenancyEvent::WorkloadScaled { module, demand } => {
+                self.state.bound()?;
+                self.workloads.scale(module, *demand).then_some(self)
+            }
             TenancyEvent::WorkloadsRetired => {
                 self.workloads.clear();
                 self.state.bound().is_some().then_some(self)

@@ -5,12 +5,14 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::component::InstanceResources;
 use crate::environment::IsolationModel;
 use crate::id::{EnvironmentId, TenantBindingId, TenantId};
 use crate::tenancy::{
     PartitionAssignment, PartitionKey, QuotaAllocation, ResourceQuota, TenantMove, WorkloadLedger,
 };
 use crate::time::Timestamp;
+use crate::value::ModuleId;
 
 /// A tenant's place in an environment, with the isolation it is promised.
 ///
@@ -229,6 +231,12 @@ impl RuntimeTenantBinding {
     /// What its workloads are charged, by component. Never more than its quota in any unit (TEN-2).
     pub fn workloads(&self) -> &WorkloadLedger {
         &self.workloads
+    }
+
+    /// The most replicas of a component for which the quota has room beside all else, where each needs as much; `None` where what serves of it
+    /// is not charged for.
+    pub fn room(&self, module: &ModuleId, each: InstanceResources) -> Option<u16> {
+        self.workloads.room(self.state.bound()?.allocation.quota, module, each)
     }
 
     /// The tenant's move, while it moves.

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bug;
 use crate::component::{ComponentSpec, InstanceResources};
 use crate::id::DeploymentId;
 use crate::tenancy::{QuotaUnit, ResourceQuota};
@@ -28,8 +29,12 @@ pub struct WorkloadDemand {
 impl WorkloadDemand {
     /// What all instances of a component need, fully rolled out; [`InstanceResources::USUAL`] each where it does not say.
     pub fn of(component: &ComponentSpec) -> Self {
-        let each = component.resources.unwrap_or(InstanceResources::USUAL);
-        let all = |amount: u64| amount.saturating_mul(u64::from(component.replicas.get()));
+        Self::each(component.resources.unwrap_or(InstanceResources::USUAL), component.replicas.get())
+    }
+
+    /// What so many replicas need, each as much.
+    pub fn each(each: InstanceResources, replicas: u16) -> Self {
+        let all = |amount: u64| amount.saturating_mul(u64::from(replicas));
         Self {
             cpu_millicores: all(each.cpu_millicores),
             memory_bytes: all(each.memory_bytes),
@@ -84,7 +89,10 @@ impl WorkloadEntry {
     /// What is charged: the greater of what serves and what comes, in each unit. The instances that a rollout has beside those for a while
     /// are not charged.
     pub fn charged(&self) -> WorkloadDemand {
-        let coming = self.coming.map_or_else(WorkloadDemand::default, |coming| coming.demand);
+        let coming = self
+            .coming
+            .filter(|_| !bug!("quota-overrun-between-looks"))
+            .map_or_else(WorkloadDemand::default, |coming| coming.demand);
         self.serving.unwrap_or_default().with(coming, u64::max)
     }
 }
@@ -163,6 +171,32 @@ impl WorkloadLedger {
             }
         }
         self.entries.retain(|_, entry| *entry != WorkloadEntry::default());
+    }
+
+    /// What serves of a component is charged for as much from now on. False where nothing that serves is charged for.
+    pub(super) fn scale(&mut self, module: &ModuleId, demand: WorkloadDemand) -> bool {
+        let serving = self.entries.get_mut(module).and_then(|entry| entry.serving.as_mut());
+        serving.is_some_and(|serving| {
+            *serving = demand;
+            true
+        })
+    }
+
+    /// The most replicas of a component that serves for which a quota has room beside all else; `None` where nothing that serves of it is
+    /// charged for.
+    pub(super) fn room(
+        &self,
+        quota: ResourceQuota,
+        module: &ModuleId,
+        each: InstanceResources,
+    ) -> Option<u16> {
+        let own = self.entries.get(module).filter(|entry| entry.serving.is_some())?.charged();
+        let (all, each) = (self.charged(), WorkloadDemand::each(each, 1));
+        let most = QuotaUnit::ALL.into_iter().filter_map(|unit| {
+            let others = all.in_unit(unit).saturating_sub(own.in_unit(unit));
+            quota.of(unit).saturating_sub(others).checked_div(each.in_unit(unit))
+        });
+        Some(most.min().map_or(u16::MAX, |most| u16::try_from(most).unwrap_or(u16::MAX)))
     }
 
     /// Nothing runs any more.

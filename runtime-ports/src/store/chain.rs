@@ -34,7 +34,8 @@ impl ChainDigest {
         &self.0
     }
 
-    /// The digest after `entry` of the tenant's aggregate, which follows this one. All of the entry counts but its own digest.
+    /// The digest after `entry` of the tenant's aggregate, which follows this one. All of the entry counts but its own digest
+    /// and its trace parent.
     #[must_use]
     pub fn then(&self, tenant: TenantId, key: AggregateKey, entry: &HistoryEntry) -> Self {
         let mut hash = Sha256::new();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use runtime_domain::claim::Claim;
+use runtime_domain::envelope::TraceParent;
 use runtime_domain::id::{AggregateKind, CorrelationId, EnvironmentId, EventId};
 use runtime_domain::scope::Actor;
 use runtime_domain::time::Timestamp;
@@ -88,6 +89,9 @@ pub struct HistoryEntry {
     pub causation: Option<EventId>,
     /// Why it was decided.
     pub explanation: String,
+    /// The span that it was decided in, where it was traced: what is done because of it belongs to that trace. No part of the record of who
+    /// did what, so the digest does not cover it.
+    pub trace_parent: Option<TraceParent>,
     /// What the history comes to with it. Whoever makes the entry works it out; stores keep it as it is.
     pub digest: ChainDigest,
 }

@@ -3,6 +3,7 @@
 use runtime_domain::id::{AggregateKind, HostId, TenantId};
 use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
 
 use crate::error::PortError;
 use crate::store::AggregateKey;
@@ -50,6 +51,12 @@ pub struct Lease {
     /// Greater than that of every lease that the store gave before, on whatever: so a surface can tell the newer of two hosts, and the newer of
     /// two deployments of one component.
     pub token: FencingToken,
+    /// The token of the lease on the aggregate, for the same topic, that was given before this one; `None` where this is the first, or that is
+    /// not known. A host that held that one knows that nobody has worked on the aggregate in between.
+    pub previous: Option<FencingToken>,
+    /// The aggregate's revision when the lease was given, or a moment before; `None` where that is not told, as for topic
+    /// [`LeaseTopic::Outbox`]. Who remembers what the aggregate was at this revision need not load it.
+    pub revision: Option<Revision>,
     /// When it ends.
     pub until: Timestamp,
 }

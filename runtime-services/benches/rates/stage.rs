@@ -12,7 +12,7 @@ use runtime_domain::id::{DeploymentId, EnvironmentId, ProjectId};
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::tenancy::ResourceQuota;
 use runtime_domain::value::Name;
-use runtime_memory::{InProcessBus, MemoryStore};
+use runtime_memory::{InProcessBus, MemoryHealthResults, MemorySnapshots, MemoryStore};
 use runtime_ports::clock::IdGenerator as _;
 use runtime_ports::infrastructure::MockInfrastructureEngine;
 use runtime_ports::job::MockJobRunner;
@@ -26,23 +26,31 @@ use runtime_postgres::{PostgresOptions, PostgresStore, migrate};
 use runtime_services::environments::NewEnvironment;
 use runtime_services::{Host, HostOptions, Ports, Records, Services};
 use runtime_sqlite::SqliteStore;
-use runtime_system::{SystemClock, UuidV7Generator};
+use runtime_system::UuidV7Generator;
 use runtime_testkit::sample;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::Cost;
+use crate::clock::MovableClock;
 use crate::surface::Surface;
 use crate::template::module;
 
 /// Among how many tenants everything is spread.
 pub(crate) const TENANTS: u64 = 20;
 
-/// A store.
+/// Microseconds of processor time for each.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cost {
+    pub(crate) host: f64,
+    pub(crate) server: f64,
+}
+
+/// A store, and the time.
 pub(crate) struct Stage {
     pub(crate) store: Arc<dyn Store>,
-    records: Records,
+    pub(crate) records: Records,
+    pub(crate) clock: Arc<MovableClock>,
     server: Option<Server>,
     _folder: TempDir,
 }
@@ -52,7 +60,14 @@ impl Stage {
     pub(crate) async fn open(store: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         match store {
-            "memory" => Self::of(Arc::new(MemoryStore::new()), Records::default(), None, folder),
+            "memory" => {
+                let records = Records {
+                    health_results: Some(Arc::new(MemoryHealthResults::new())),
+                    snapshots: Some(Arc::new(MemorySnapshots::new())),
+                    artifacts: None,
+                };
+                Self::of(Arc::new(MemoryStore::new()), records, None, folder)
+            }
             "sqlite" => {
                 let store = Arc::new(SqliteStore::open(folder.path().join("store.db")).unwrap());
                 let records = Records {
@@ -81,7 +96,7 @@ impl Stage {
     }
 
     fn of(store: Arc<dyn Store>, records: Records, server: Option<Server>, folder: TempDir) -> Self {
-        Self { store, records, server, _folder: folder }
+        Self { store, records, clock: Arc::default(), server, _folder: folder }
     }
 
     /// A host's services on the store.
@@ -116,7 +131,7 @@ impl Stage {
             jobs: Arc::new(MockJobRunner::new()),
             secret_stores: BTreeMap::new(),
             publisher: Arc::new(InProcessBus::new()),
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::<MovableClock>::clone(&self.clock),
             ids: Arc::new(UuidV7Generator::default()),
         };
         Services::new(Host::new(ports, options), Vec::new()).unwrap()
@@ -141,10 +156,17 @@ fn taken(path: &str) -> u64 {
     told.split_ascii_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0)
 }
 
-/// The processor time of this process, in nanoseconds.
+/// The processor time of this process, in nanoseconds, with the threads that have ended.
 fn own() -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    tasks.map(|task| taken(&task.unwrap().path().join("schedstat").display().to_string())).sum()
+    let taken = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    u64::try_from(taken.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(taken.tv_nsec).unwrap()
+}
+
+/// How much memory this process has.
+pub(crate) fn resident_mebibytes() -> u64 {
+    let told = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = told.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1_024
 }
 
 /// Processor time since a moment.

@@ -1,8 +1,8 @@
 //! A surface in memory, which shows what was planted as it was planted, and what is brought as it is brought.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use runtime_domain::component::RevisionId;
@@ -17,14 +17,15 @@ use runtime_domain::value::ModuleId;
 use runtime_ports::clock::Clock as _;
 use runtime_ports::surface::{ComputeSurface, EffectContext};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
-use runtime_system::SystemClock;
 use uuid::Uuid;
 
-#[derive(Default)]
+use crate::clock::MovableClock;
+
 pub(crate) struct Surface {
+    clock: Arc<MovableClock>,
     components: Mutex<BTreeMap<ComponentKey, ComponentObservation>>,
-    /// When what was planted was seen; now where it is not said.
-    pub(crate) seen_at: Mutex<Option<Timestamp>>,
+    /// Whether it shows what was planted.
+    pub(crate) is_planted: AtomicBool,
     observed: AtomicU64,
     performed: AtomicU64,
 }
@@ -53,6 +54,16 @@ fn revision(image: String, replicas: u16) -> RevisionObservation {
 }
 
 impl Surface {
+    pub(crate) fn of(clock: Arc<MovableClock>) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            components: Mutex::default(),
+            is_planted: AtomicBool::new(false),
+            observed: AtomicU64::new(0),
+            performed: AtomicU64::new(0),
+        })
+    }
+
     pub(crate) fn reset(&self) {
         self.observed.store(0, Ordering::Release);
         self.performed.store(0, Ordering::Release);
@@ -68,7 +79,7 @@ impl Surface {
 
     fn change(&self, key: &ComponentKey, change: impl FnOnce(&mut ComponentObservation)) {
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        let observed_at = SystemClock::new().now();
+        let observed_at = self.clock.now();
         let component = components.entry(key.clone()).or_insert_with(|| ComponentObservation {
             key: key.clone(),
             observed_at,
@@ -81,11 +92,11 @@ impl Surface {
     }
 
     /// A planted component, as the template's was when it was kept.
-    fn planted(&self, key: &ComponentKey, now: Timestamp) -> ComponentObservation {
+    fn planted(key: &ComponentKey, observed_at: Timestamp) -> ComponentObservation {
         let id = RevisionId::new(key.module.clone(), planted(number(&key.module)));
         ComponentObservation {
             key: key.clone(),
-            observed_at: self.seen_at.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(now),
+            observed_at,
             revisions: [(id.clone(), revision(format!("sha256:{:064x}", 1), 2))].into(),
             traffic: Some(Traffic::all_to(id)),
             endpoint: None,
@@ -142,13 +153,11 @@ impl ComputeSurface for Surface {
     }
 
     async fn observe(&self, key: &ComponentKey) -> PortResult<ComponentObservation> {
-        let now = SystemClock::new().now();
+        let now = self.clock.now();
         let brought = self.components.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
         let seen = match brought {
             Some(seen) => ComponentObservation { observed_at: now, ..seen },
-            None if self.seen_at.lock().unwrap_or_else(PoisonError::into_inner).is_some() => {
-                self.planted(key, now)
-            }
+            None if self.is_planted.load(Ordering::Acquire) => Self::planted(key, now),
             None => ComponentObservation {
                 key: key.clone(),
                 observed_at: now,

@@ -89,6 +89,8 @@ fn refused<R: Refusal + Into<SynchronisationRefusal>>(error: CommandError<R>) ->
         CommandError::Refused(refusal) => CommandError::Refused(refusal.into()),
         CommandError::NotFound { what } => CommandError::NotFound { what },
         CommandError::Contended => CommandError::Contended,
+        CommandError::Changed { found } => CommandError::Changed { found },
+        CommandError::KeyReused => CommandError::KeyReused,
         CommandError::Load(error) => CommandError::Load(error),
         CommandError::Port(error) => CommandError::Port(error),
     }
@@ -169,7 +171,16 @@ impl ConfigurationService {
             found.decide(&ConfigurationCommand::ExpectConsumers { consumers }, now)
         };
         let (what, facts) = (format!("configuration {id}"), [cleared.evidence()]);
-        let done = existing::command_on(&self.host, store.scope(), id.uuid(), &what, &facts, decide).await;
+        let done = existing::command_on(
+            &self.host.aside(),
+            store.scope(),
+            "ExpectConsumers",
+            id.uuid(),
+            &what,
+            &facts,
+            decide,
+        )
+        .await;
         done.map(drop).map_err(refused)
     }
 

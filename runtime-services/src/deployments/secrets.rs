@@ -4,18 +4,19 @@ use runtime_domain::aggregate::EvidenceRef;
 use runtime_domain::calendar::Activity;
 use runtime_domain::component::{RevisionId, SecretVersionRef};
 use runtime_domain::deployment::{DeploymentStatus, Purpose, Release, RuntimeDeployment};
-use runtime_domain::id::{ConfigurationId, EnvironmentId};
+use runtime_domain::id::EnvironmentId;
 use runtime_domain::rollout::GateCheck;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::ModuleId;
 use runtime_ports::store::{LoadError, RuntimeDeploymentRepository, TenantStore};
 
-use super::charging::in_turn;
+use super::charging::{Account, in_turn};
 use super::{DeploymentError, DeploymentService, Standing, carrying, find, in_force, not_admitted};
 use crate::configuration::Versions;
 use crate::error::CommandError;
 use crate::existing::TRIES;
+use crate::observed::decided;
 use crate::tenancy::TenancyService;
 
 /// How long after a rollout of a version went back it is tried again.
@@ -115,10 +116,10 @@ impl DeploymentService {
             let clearance = cleared.map_err(|error| not_admitted(environment, error))?;
             let mut request = self.rollout(&*store, release.clone(), admission, clearance, &standing).await?;
             request.configuration = in_force(carried)?;
-            let charge = self.charge(&*store, &request.admission, request.deployment_id, &release).await?;
-            let facts = facts_of(request.evidence(), secret_facts);
-            let decided = RuntimeDeployment::request(request, self.host.now());
+            let (account, facts) = (Account::of(&request), facts_of(request.evidence(), secret_facts));
+            let decided = decided(|| RuntimeDeployment::request(request, self.host.now()));
             let decision = decided.map_err(CommandError::Refused)?;
+            let charge = self.charge(&*store, account, &decision).await?;
             if self.begin(&*store, &decision, &facts, &release, charge).await?.is_some() {
                 return Ok(Brought::UnderWay);
             }
@@ -138,18 +139,6 @@ impl DeploymentService {
         }
         Ok(judged.release().clone())
     }
-}
-
-/// The configuration version that a component serves with, while it is in force; else the newest that is.
-pub(super) async fn in_force_for(
-    store: &dyn TenantStore,
-    environment: EnvironmentId,
-    serving: Option<ConfigurationId>,
-) -> Result<Option<ConfigurationId>, DeploymentError> {
-    let Some(serving) = serving else { return Ok(None) };
-    let in_force = Versions::new(store).in_force(environment).await?;
-    let ids = in_force.iter().map(|version| version.aggregate.id());
-    Ok(ids.clone().find(|id| *id == serving).or(ids.clone().next()))
 }
 
 /// All facts, each once.

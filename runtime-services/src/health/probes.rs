@@ -1,6 +1,6 @@
 //! What instances answer when they are asked.
 
-use runtime_domain::component::{ComponentSpec, HttpProbeSpec};
+use runtime_domain::component::HttpProbeSpec;
 use runtime_domain::health::{CheckEntry, HealthStatus, LatencyMs, ProbeKind};
 use runtime_domain::inventory::{RuntimeService, ServiceInstance};
 use runtime_domain::surface::InstanceState;
@@ -10,6 +10,7 @@ use runtime_ports::prober::{ProbeAnswer, ProbeRequest};
 use tokio::task::JoinSet;
 
 use crate::health::HealthService;
+use crate::health::familiar::Declared;
 use crate::host::Host;
 
 /// How many instances are asked.
@@ -26,9 +27,8 @@ pub(super) struct Probed {
 
 impl HealthService {
     /// Asks all instances that requests may be sent to, at once.
-    pub(super) async fn probes(&self, service: &RuntimeService, component: &ComponentSpec) -> Probed {
-        let probes =
-            [(ProbeKind::Readiness, &component.readiness), (ProbeKind::Liveness, &component.liveness)];
+    pub(super) async fn probes(&self, service: &RuntimeService, declared: &Declared) -> Probed {
+        let probes = [(ProbeKind::Readiness, &declared.readiness), (ProbeKind::Liveness, &declared.liveness)];
         let is_up = |instance: &&ServiceInstance| {
             instance.is_routed && matches!(instance.state, InstanceState::Ready | InstanceState::NotReady)
         };

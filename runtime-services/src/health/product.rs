@@ -6,7 +6,7 @@ use runtime_domain::aggregate::Aggregate as _;
 use runtime_domain::deployment::{DeploymentStatus, RuntimeDeployment};
 use runtime_domain::health::ServiceHealth;
 use runtime_domain::id::{AggregateKind, EnvironmentId, ServiceId};
-use runtime_domain::inventory::RuntimeService;
+use runtime_domain::inventory::{RuntimeService, RuntimeStatus};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::ModuleId;
 use runtime_ports::store::{LoadError, Query, Repository};
@@ -49,10 +49,14 @@ impl HealthService {
                 if children.contains_key(&module) {
                     continue;
                 }
-                // One that has a record and is not among what runs was retired.
-                if services.load(ServiceId::of(environment, &module).uuid()).await?.is_none() {
-                    children.insert(module, ServiceHealth::Unknown { why: why.to_owned() });
-                }
+                let service = services.load(ServiceId::of(environment, &module).uuid()).await?;
+                let health = match service.map(|loaded| loaded.aggregate) {
+                    None => ServiceHealth::Unknown { why: why.to_owned() },
+                    Some(service) if service.status() == RuntimeStatus::Retired => continue,
+                    // Its record came after the look at what runs.
+                    Some(service) => self.known(scope, &service).await?,
+                };
+                children.insert(module, health);
             }
         }
         Ok(children)

@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runtime_domain::id::TenantId;
 use runtime_domain::scope::TenantScope;
-use runtime_domain::time::Span;
+use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::health_results::{HealthRecord, HealthResultStore};
+use runtime_ports::telemetry::Instrument;
 use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
@@ -33,6 +34,8 @@ const UNIT: usize = 4_096;
 const TRIES: u32 = 4;
 /// How long it is waited for after the first try that failed; twice as long after each other.
 const PAUSE: Span = Span::from_millis(250);
+/// How often is written at the most, unless somebody waits for it: those that come meanwhile are written together.
+const PACE: Span = Span::from_secs(1);
 /// How many tenants' results are written at once.
 const AT_ONCE: usize = 8;
 
@@ -49,6 +52,8 @@ struct Inner {
     store: Arc<dyn HealthResultStore>,
     queue: Mutex<VecDeque<Waiting>>,
     arrived: Notify,
+    /// Somebody waits for a result to be durable, or many wait.
+    urgent: Notify,
     room: Arc<Semaphore>,
     /// How many came into the queue, and of how many of these it is known what became of them.
     taken: AtomicU64,
@@ -87,6 +92,7 @@ impl HealthRecorder {
                 store,
                 queue: Mutex::default(),
                 arrived: Notify::new(),
+                urgent: Notify::new(),
                 room,
                 taken: AtomicU64::new(0),
                 settled: AtomicU64::new(0),
@@ -139,24 +145,15 @@ impl HealthRecorder {
     /// Records until it is told to stop, then what still waits, for as long as the host drains.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         let host = &self.inner.host;
-        let work = async {
-            loop {
-                self.drain(&stop).await;
-                if stop.is_cancelled() {
-                    return;
-                }
-                tokio::select! {
-                    () = self.inner.arrived.notified() => {}
-                    () = stop.cancelled() => {}
-                }
-            }
-        };
+        let work = self.record_all(&stop);
         let mut work = Box::pin(work);
         tokio::select! {
+            biased;
             () = &mut work => {}
             () = stop.cancelled() => {
                 let deadline = host.options().drain.after(host.now());
                 tokio::select! {
+                    biased;
                     () = &mut work => {}
                     () = host.ports().clock.sleep_until(deadline) => {}
                 }
@@ -171,22 +168,41 @@ impl HealthRecorder {
         }
     }
 
-    /// Records everything that waits, and what comes meanwhile.
-    async fn drain(&self, stop: &CancellationToken) {
+    /// Records what waits and what comes, until it is told to stop and nothing waits any more.
+    async fn record_all(&self, stop: &CancellationToken) {
+        let mut next = Timestamp::MIN_UTC;
         loop {
-            let batches = self.inner.take();
-            if batches.is_empty() {
-                return;
-            }
-            let mut writing = JoinSet::new();
-            for batch in batches {
-                if writing.len() >= AT_ONCE {
-                    writing.join_next().await;
+            if self.inner.queue().is_empty() {
+                if stop.is_cancelled() {
+                    return;
                 }
-                writing.spawn(write(Arc::clone(&self.inner), batch, stop.clone()));
+                tokio::select! {
+                    biased;
+                    () = self.inner.arrived.notified() => {}
+                    () = stop.cancelled() => {}
+                }
+                continue;
             }
-            while writing.join_next().await.is_some() {}
+            tokio::select! {
+                biased;
+                () = self.inner.host.ports().clock.sleep_until(next) => {}
+                () = self.inner.urgent.notified() => {}
+                () = stop.cancelled() => {}
+            }
+            next = PACE.after(self.inner.host.now());
+            self.record_what_waits(stop).await;
         }
+    }
+
+    async fn record_what_waits(&self, stop: &CancellationToken) {
+        let mut writing = JoinSet::new();
+        for batch in self.inner.take() {
+            if writing.len() >= AT_ONCE {
+                writing.join_next().await;
+            }
+            writing.spawn(write(Arc::clone(&self.inner), batch, stop.clone()));
+        }
+        while writing.join_next().await.is_some() {}
     }
 }
 
@@ -204,8 +220,16 @@ impl Inner {
 
     fn push(&self, waiting: Waiting) {
         self.taken.fetch_add(1, Ordering::Relaxed);
-        self.queue().push_back(waiting);
+        let is_awaited = waiting.reply.is_some();
+        let many = {
+            let mut queue = self.queue();
+            queue.push_back(waiting);
+            queue.len()
+        };
         self.arrived.notify_one();
+        if is_awaited || many >= HealthRecord::MOST {
+            self.urgent.notify_one();
+        }
     }
 
     /// All that waits, by tenant, in parts that one append takes.
@@ -222,6 +246,10 @@ impl Inner {
     }
 
     fn lose(&self, many: u64, why: &str) {
+        #[allow(clippy::cast_precision_loss, reason = "no host loses 2^53 results")]
+        let by = many as f64;
+        let attributes = [("factory.record", "health-result")];
+        self.host.telemetry().meter.record(Instrument::RecordsDropped, by, &attributes);
         let lost = self.lost.fetch_add(many, Ordering::Relaxed).saturating_add(many);
         // Once for every power of two, so that a store that is away for a day does not fill the log.
         if lost.is_power_of_two() || many > 1 {
@@ -244,6 +272,7 @@ async fn write(inner: Arc<Inner>, batch: Vec<Waiting>, stop: CancellationToken) 
             Err(error) if error.retry() != Retry::Never && tried < TRIES && !stop.is_cancelled() => {
                 let clock = &inner.host.ports().clock;
                 tokio::select! {
+                    biased;
                     () = clock.sleep_until(pause.after(inner.host.now())) => {}
                     () = stop.cancelled() => {}
                 }

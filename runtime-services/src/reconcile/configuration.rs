@@ -14,6 +14,7 @@ use runtime_ports::surface::EffectContext;
 use crate::configuration::{ConfigurationError, ConfigurationService, Running, Versions, consumer};
 use crate::existing;
 use crate::host::Host;
+use crate::observed::decided;
 use crate::unit::{Grounds, commit};
 use crate::worker::{PassError, Passed, Task};
 
@@ -141,7 +142,7 @@ impl Pass<'_> {
         let context = EffectContext { effect, fence: self.lease.token };
         let call = surface.deliver(context, &key, serving.revision(), delivered);
         // Whatever became of it, only what is seen counts; what is not seen is done again.
-        if let Err(error) = self.host.bounded("surface.deliver", call).await {
+        if let Err(error) = self.host.effect("surface.deliver", effect, call).await {
             tracing::warn!(%key, version = %delivered.version(), %error, "a configuration was not accepted: trying again");
         }
     }
@@ -177,8 +178,16 @@ impl Pass<'_> {
             let command = ConfigurationCommand::Supersede { newer: proof };
             let what = format!("configuration {}", old.id());
             let decide = |found: &RuntimeConfiguration, now| found.decide(&command, now);
-            let done =
-                existing::command_on(self.host, self.scope, old.id().uuid(), &what, &facts, decide).await;
+            let done = existing::command_on(
+                self.host,
+                self.scope,
+                command.name(),
+                old.id().uuid(),
+                &what,
+                &facts,
+                decide,
+            )
+            .await;
             match done {
                 // Somebody changed one of the two: the next pass looks again.
                 Ok(_) | Err(ConfigurationError::Contended | ConfigurationError::Refused(_)) => {}
@@ -192,7 +201,7 @@ impl Pass<'_> {
     async fn record(&mut self, command: &ConfigurationCommand) -> Result<(), PassError> {
         for _ in 0..existing::TRIES {
             let now = self.host.now();
-            let decision = match self.loaded.aggregate.decide(command, now) {
+            let decision = match decided(|| self.loaded.aggregate.decide(command, now)) {
                 Ok(decision) if decision.is_unchanged() => return Ok(()),
                 Ok(decision) => decision,
                 // It has just been superseded or withdrawn: nobody looks for its consumers any more.

@@ -1,6 +1,7 @@
 //! Carries rollouts out: asks the deployment what is next, does it, and records how it went.
 
 use async_trait::async_trait;
+use runtime_domain::bug;
 use runtime_domain::component::RevisionId;
 use runtime_domain::deployment::{DeploymentCommand, EffectOutcome, JobReport, RuntimeDeployment};
 use runtime_domain::id::AggregateKind;
@@ -19,6 +20,7 @@ use runtime_ports::{PortError, PortErrorKind, Retry};
 
 use crate::configuration::Versions;
 use crate::host::Host;
+use crate::observed::decided;
 use crate::secrets::SecretService;
 use crate::unit::{Grounds, commit};
 use crate::worker::{PassError, Passed, Task};
@@ -123,7 +125,7 @@ impl Round<'_> {
     async fn record(&mut self, command: &DeploymentCommand) -> Result<(), PassError> {
         for _ in 0..8 {
             let now = self.host.now();
-            let decision = match self.loaded.aggregate.decide(command, now) {
+            let decision = match decided(|| self.loaded.aggregate.decide(command, now)) {
                 Ok(decision) if decision.is_unchanged() => return Ok(()),
                 Ok(decision) => decision,
                 Err(refusal) => return Err(PassError::failed(refusal)),
@@ -133,7 +135,7 @@ impl Round<'_> {
                 Ok(Some(loaded)) => {
                     for event in &decision.events {
                         use runtime_domain::aggregate::DomainEvent as _;
-                        tracing::debug!(deployment = %self.loaded.aggregate.id(), event = event.name(), "{}", decision.explanation);
+                        tracing::debug!(deployment = %self.loaded.aggregate.id(), event = event.name(), explanation = decision.explanation, "decided");
                     }
                     self.loaded = loaded;
                     self.changed = true;
@@ -190,13 +192,14 @@ impl Round<'_> {
                         environment: self.loaded.aggregate.environment_id(),
                         job: job.clone(),
                     };
-                    self.host.ports().jobs.start(&request).await
+                    let call = self.host.ports().jobs.start(&request);
+                    self.host.effect("jobs.start", effect.id, call).await
                 }
                 (EffectChange::Surface(change), Some(module)) => self.change(effect, module, change).await,
                 (EffectChange::Surface(_), None) => Ok(()),
             }
         };
-        match self.host.bounded("reconcile.perform", call).await {
+        match self.host.limited("reconcile.perform", call).await {
             Ok(()) => Ok(EffectOutcome::Done),
             Err(error) if error.kind() == PortErrorKind::Fenced => Err(PassError::LeaseLost),
             Err(error) => {
@@ -238,17 +241,29 @@ impl Round<'_> {
                 })?;
                 let spec =
                     RevisionSpec { key, revision: revision.clone(), component, configuration, secrets };
-                surface.apply(context, &spec, *replicas).await
+                self.host.effect("surface.apply", effect.id, surface.apply(context, &spec, *replicas)).await
             }
-            Change::Scale { revision, replicas } => surface.scale(context, &key, revision, *replicas).await,
-            Change::Shift { traffic } => surface.shift_traffic(context, &key, traffic).await,
-            Change::Retire { revision } => surface.retire(context, &key, revision).await,
+            Change::Scale { revision, replicas } => {
+                let call = surface.scale(context, &key, revision, *replicas);
+                self.host.effect("surface.scale", effect.id, call).await
+            }
+            Change::Shift { traffic } => {
+                let call = surface.shift_traffic(context, &key, traffic);
+                self.host.effect("surface.shift_traffic", effect.id, call).await
+            }
+            Change::Retire { revision } => {
+                let call = surface.retire(context, &key, revision);
+                self.host.effect("surface.retire", effect.id, call).await
+            }
         }
     }
 
     fn component(&self, revision: &RevisionId) -> Option<runtime_domain::component::ComponentSpec> {
         let deployment = &self.loaded.aggregate;
         if revision.deployment == deployment.id() {
+            return deployment.release().components.get(&revision.module).cloned();
+        }
+        if bug!("stable-replaced-by-the-unpromoted") {
             return deployment.release().components.get(&revision.module).cloned();
         }
         let point = deployment.restore_points().get(&revision.module)?;

@@ -11,10 +11,12 @@ use runtime_domain::surface::EffectId;
 use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::store::{CommitError, Lease, LeaseTopic, Loaded, Repository, TenantStore};
 use runtime_ports::surface::EffectContext;
-use runtime_ports::{PortError, Retry};
+use runtime_ports::{PortError, PortErrorKind, Retry};
 
 use crate::deployments::DeploymentService;
 use crate::host::Host;
+use crate::observed::decided;
+use crate::secrets::SecretService;
 use crate::tenancy::{TenancyError, TenancyService};
 use crate::unit::{Grounds, commit};
 use crate::worker::{PassError, Passed, Task};
@@ -45,17 +47,24 @@ pub(crate) struct EnvironmentReconciler {
     host: Host,
     deployments: DeploymentService,
     tenancy: TenancyService,
+    secrets: SecretService,
 }
 
 impl EnvironmentReconciler {
-    pub(crate) fn new(host: Host, deployments: DeploymentService, tenancy: TenancyService) -> Self {
-        Self { host, deployments, tenancy }
+    pub(crate) fn new(
+        host: Host,
+        deployments: DeploymentService,
+        tenancy: TenancyService,
+        secrets: SecretService,
+    ) -> Self {
+        Self { host, deployments, tenancy, secrets }
     }
 
     async fn provision(&self, lease: &Lease, environment: &RuntimeEnvironment) -> EnvironmentCommand {
         let blueprint = environment.blueprint();
-        let call = self.host.ports().infrastructure.up(effect(lease, environment, UP), &blueprint);
-        match self.host.bounded("infrastructure.up", call).await {
+        let context = effect(lease, environment, UP);
+        let call = self.host.ports().infrastructure.up(context, &blueprint);
+        match self.host.effect("infrastructure.up", context.effect, call).await {
             Ok(resources) => EnvironmentCommand::RecordProvisioned { resources },
             Err(error) => {
                 let (reason, retry_at) = self.failure(&error);
@@ -64,7 +73,7 @@ impl EnvironmentReconciler {
         }
     }
 
-    /// Everything that runs goes first, then who it ran for, then what it ran on. Each step may be done again. `None` where something still runs: it was told to
+    /// Everything that runs goes first, then what it was given and who it ran for, then what it ran on. Each step may be done again. `None` where something still runs: it was told to
     /// go, and is looked for again.
     async fn take_down(
         &self,
@@ -73,7 +82,7 @@ impl EnvironmentReconciler {
         environment: &RuntimeEnvironment,
     ) -> Option<EnvironmentCommand> {
         let call = self.clear(scope, lease, environment);
-        let failure = match self.host.bounded("environment.clear", call).await {
+        let failure = match self.host.limited("environment.clear", call).await {
             Ok(false) => return None,
             Ok(true) => match self.leave(scope, lease, environment).await {
                 Ok(()) => return Some(EnvironmentCommand::RecordDecommissioned),
@@ -86,7 +95,7 @@ impl EnvironmentReconciler {
         Some(EnvironmentCommand::RecordDecommissioningFailed { reason, retry_at })
     }
 
-    /// Releases the tenant, and then destroys what the engine made.
+    /// Unbinds the secrets, releases the tenant, and then destroys what the engine made.
     async fn leave(
         &self,
         scope: &TenantScope,
@@ -94,11 +103,13 @@ impl EnvironmentReconciler {
         environment: &RuntimeEnvironment,
     ) -> Result<(), (String, Option<Timestamp>)> {
         let reason = "its environment is being decommissioned";
+        let unbound = self.secrets.unbind_all(scope, environment.id(), reason).await;
+        unbound.map_err(|error| (format!("the secrets could not be unbound: {error}"), None))?;
         let released = self.tenancy.release_from(scope, environment.id(), reason).await;
         released.map_err(|error| (told(&error), None))?;
         let context = effect(lease, environment, DESTROY);
         let call = self.host.ports().infrastructure.destroy(context, scope.tenant(), environment.id());
-        let destroyed = self.host.bounded("infrastructure.destroy", call).await;
+        let destroyed = self.host.effect("infrastructure.destroy", context.effect, call).await;
         destroyed.map_err(|error| self.failure(&error))
     }
 
@@ -110,14 +121,23 @@ impl EnvironmentReconciler {
         environment: &RuntimeEnvironment,
     ) -> Result<bool, PortError> {
         let id = environment.id();
+        let missing = environment.compute_targets().iter().find(|it| self.host.surface(it.surface).is_none());
+        if let Some(target) = missing {
+            let message = format!(
+                "this host has no surface of kind `{}`: what runs there cannot be taken down; give it one",
+                target.surface
+            );
+            return Err(PortError::new(PortErrorKind::Unsupported, "environment.clear", message));
+        }
         let mut is_empty = true;
         for surface in self.host.ports().surfaces.values() {
-            for component in surface.list(scope.tenant(), id).await? {
+            for component in self.host.bounded("surface.list", surface.list(scope.tenant(), id)).await? {
                 for revision in component.revisions.keys() {
                     is_empty = false;
                     let effect = EffectId::of(revision.deployment, u32::MAX);
                     let context = EffectContext { effect, fence: lease.token };
-                    surface.retire(context, &component.key, revision).await?;
+                    let call = surface.retire(context, &component.key, revision);
+                    self.host.effect("surface.retire", effect, call).await?;
                 }
             }
         }
@@ -162,7 +182,7 @@ impl EnvironmentReconciler {
         command: &EnvironmentCommand,
     ) -> Result<bool, PassError> {
         let now = self.host.now();
-        let decision: Decision<EnvironmentEvent> = match loaded.aggregate.decide(command, now) {
+        let decision: Decision<EnvironmentEvent> = match decided(|| loaded.aggregate.decide(command, now)) {
             Ok(decision) if decision.is_unchanged() => return Ok(false),
             Ok(decision) => decision,
             Err(refusal) => return Err(PassError::failed(refusal)),

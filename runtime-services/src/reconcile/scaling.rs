@@ -9,14 +9,17 @@ use runtime_domain::id::AggregateKind;
 use runtime_domain::scaling::{EVALUATE_EVERY, PolicyState, ScalingCommand, ScalingPolicy, Wanted};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::EffectId;
+use runtime_domain::tenancy::WorkloadDemand;
 use runtime_domain::time::Span;
 use runtime_ports::PortErrorKind;
 use runtime_ports::store::{CommitError, Lease, LeaseTopic, Loaded, Repository, TenantStore};
 use runtime_ports::surface::EffectContext;
 
 use crate::host::Host;
+use crate::observed::decided;
 use crate::scaling::ScalingService;
 use crate::scaling::senses::Standing;
+use crate::tenancy::TenancyService;
 use crate::unit::{Grounds, commit};
 use crate::worker::{PassError, Passed, Task};
 
@@ -50,11 +53,11 @@ impl ScalingReconciler {
         command: &ScalingCommand,
     ) -> Result<Option<Loaded<ScalingPolicy>>, PassError> {
         let now = self.host.now();
-        let decision = loaded.aggregate.decide(command, now).map_err(PassError::failed)?;
+        let decision = decided(|| loaded.aggregate.decide(command, now)).map_err(PassError::failed)?;
         if decision.is_unchanged() {
             return Ok(Some(loaded));
         }
-        tracing::debug!(policy = %loaded.aggregate.id(), command = command.name(), "{}", decision.explanation);
+        tracing::debug!(policy = %loaded.aggregate.id(), command = command.name(), explanation = decision.explanation, "decided");
         let grounds = Grounds { lease: Some(lease), ..Grounds::default() };
         match commit(&self.host, store, Some(loaded), &decision, grounds, now).await {
             Ok(after) => Ok(after),
@@ -69,7 +72,7 @@ impl ScalingReconciler {
         let Some(surface) = self.host.surface(standing.target) else { return false };
         let context = EffectContext { effect, fence: lease.token };
         let call = surface.scale(context, &standing.key, &standing.revision, to);
-        match self.host.bounded("surface.scale", call).await {
+        match self.host.effect("surface.scale", effect, call).await {
             Ok(()) => true,
             Err(error) if error.kind() == PortErrorKind::Fenced => {
                 // A later rollout of the component is known to the surface, or another host's lease: a later token, or none, is given next.
@@ -78,6 +81,22 @@ impl ScalingReconciler {
             }
             Err(error) => {
                 tracing::warn!(%effect, %error, "a service was not scaled");
+                false
+            }
+        }
+    }
+
+    /// Charges the tenant for as many replicas as there are or are to be, before any is added and after one is gone (TEN-2). False where there is
+    /// no room for them.
+    async fn charge(&self, scope: &TenantScope, standing: &Standing, wanted: u16) -> bool {
+        let replicas = wanted.max(standing.asked).max(standing.replicas);
+        let (environment, module) = (standing.key.environment, &standing.key.module);
+        let demand = WorkloadDemand::each(standing.each, replicas);
+        match TenancyService::charge_scaling(&self.host, scope, environment, module, demand).await {
+            Ok(()) => true,
+            Err(error) => {
+                // The next evaluation sees how much room there is, and says so.
+                tracing::info!(key = %standing.key, replicas, %error, "a quota was not charged");
                 false
             }
         }
@@ -138,7 +157,12 @@ impl Task for ScalingReconciler {
             return Ok(Passed::AsStored);
         };
         loaded = after;
-        let Some((effect, wanted)) = loaded.aggregate.effect() else { return Ok(Passed::AsStored) };
+        let effect = loaded.aggregate.effect();
+        let has_room = self.charge(&scope, &standing, effect.map_or(0, |(_, wanted)| wanted.to)).await;
+        let Some((effect, wanted)) = effect else { return Ok(Passed::AsStored) };
+        if wanted.to > standing.asked && !has_room {
+            return Ok(self.later(&loaded, TRY_AGAIN));
+        }
         if !is_let(&standing, wanted) {
             // It is decided anew, with the rollout in sight, when it is due.
             return Ok(Passed::AsStored);

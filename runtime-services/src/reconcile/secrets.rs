@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use runtime_domain::aggregate::EvidenceRef;
+use runtime_domain::bug;
 use runtime_domain::calendar::{Activity, CalendarRefusal};
 use runtime_domain::environment::EnvironmentRefusal;
 use runtime_domain::id::AggregateKind;
@@ -25,6 +26,7 @@ use runtime_ports::{PortError, PortErrorKind, PortResult};
 use crate::deployments::{Brought, DeploymentService};
 use crate::environments::{AdmissionError, EnvironmentService};
 use crate::host::Host;
+use crate::observed::decided;
 use crate::relay::circuit::Pass;
 use crate::secrets::vaults::{Vault, Vaults, fault_of};
 use crate::secrets::{SecretService, is_used_elsewhere};
@@ -113,7 +115,7 @@ impl SecretReconciler {
         facts: &[EvidenceRef],
     ) -> Result<bool, PassError> {
         let now = self.host.now();
-        let decision = match loaded.aggregate.decide(command, now) {
+        let decision = match decided(|| loaded.aggregate.decide(command, now)) {
             Ok(decision) if decision.is_unchanged() => return Ok(false),
             Ok(decision) => decision,
             Err(refusal) => return Err(PassError::failed(refusal)),
@@ -213,7 +215,9 @@ impl Work<'_> {
 
     /// The vault makes the new version, unless it did before.
     async fn create(&self, state: &Requested) -> Result<Step, PassError> {
-        let context = self.context(state.rotation.requested_at);
+        let is_forgotten = bug!("killed-create-makes-a-second");
+        let context =
+            self.context(if is_forgotten { self.of.host.now() } else { state.rotation.requested_at });
         let call = match self.call(state.failures) {
             Ok(call) => call,
             Err(step) => return Ok(step),
@@ -222,7 +226,7 @@ impl Work<'_> {
             self.retire_leftovers(&**call.vault, context).await?;
             call.vault.create_version(context, &self.access(), self.binding.key_vault_ref()).await
         };
-        let created = self.of.host.bounded("secrets.create_version", created).await;
+        let created = self.of.host.effect("secrets.create_version", context.rotation, created).await;
         self.answered(&call, created.map(|version| SecretCommand::RecordNewVersion { version }))
     }
 
@@ -335,7 +339,7 @@ impl Work<'_> {
             let secret = reference(self.binding.key_vault_ref().clone(), state.version)?;
             call.vault.retire_version(context, &self.access(), &secret).await
         };
-        let retired = self.of.host.bounded("secrets.retire_version", retired).await;
+        let retired = self.of.host.effect("secrets.retire_version", context.rotation, retired).await;
         self.answered(&call, retired.map(|()| SecretCommand::RecordRetired { version: state.version }))
     }
 

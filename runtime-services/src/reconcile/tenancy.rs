@@ -9,6 +9,7 @@ use runtime_ports::store::{CommitError, Lease, LeaseTopic, Loaded};
 use crate::deployments::DeploymentService;
 use crate::host::Host;
 use crate::inventory::InventoryService;
+use crate::observed::decided;
 use crate::relocation::{Progress, Relocation};
 use crate::tenancy::TenancyService;
 use crate::unit::{Grounds, commit};
@@ -85,7 +86,7 @@ impl TenancyReconciler {
     ) -> Result<Option<Loaded<RuntimeTenantBinding>>, PassError> {
         let store = self.host.ports().store.for_tenant(scope);
         let now = self.host.now();
-        let decision = found.aggregate.decide(command, now).map_err(PassError::failed)?;
+        let decision = decided(|| found.aggregate.decide(command, now)).map_err(PassError::failed)?;
         let grounds = Grounds { lease: Some(lease), ..Grounds::exactly(&command.evidence()) };
         match commit(&self.host, &*store, Some(found), &decision, grounds, now).await {
             Ok(after) => Ok(after),

@@ -8,9 +8,11 @@ use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::InboxEntry;
 use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
 use runtime_ports::{PortError, PortErrorKind, Retry};
+use tracing::Instrument as _;
 
 use super::circuit::{Circuit, Pass, jittered, wait};
 use crate::host::Host;
+use crate::observed::delivery::{self, About};
 use crate::reconcile::in_words;
 
 /// One place where events go.
@@ -42,7 +44,19 @@ impl Destination {
         matches!(self.kind, Kind::Bus)
     }
 
-    pub(super) async fn deliver(&self, host: &Host, event: &PublishedEvent) -> Delivered {
+    pub(super) async fn deliver(&self, host: &Host, event: &PublishedEvent, about: &About) -> Delivered {
+        let span = delivery::span(host, self.name.as_str(), self.is_bus(), event, about);
+        let delivered = self.send(host, event).instrument(span.clone()).await;
+        let outcome = match delivered {
+            Delivered::Taken => "taken",
+            Delivered::Refused { .. } => "refused",
+            Delivered::Away { .. } => "away",
+        };
+        delivery::ended(host, &span, self.name.as_str(), about, outcome);
+        delivered
+    }
+
+    async fn send(&self, host: &Host, event: &PublishedEvent) -> Delivered {
         let pass = match self.circuit.admit(host.now()) {
             Ok(pass) => pass,
             Err(until) => {
@@ -52,7 +66,7 @@ impl Destination {
         };
         match &self.kind {
             Kind::Bus => {
-                let answer = host.bounded("relay.publish", host.ports().publisher.publish(event)).await;
+                let answer = host.bounded("publisher.publish", host.ports().publisher.publish(event)).await;
                 match answer {
                     Ok(()) => self.taken(),
                     Err(error) if error.kind() == PortErrorKind::Invalid => self.refused(&error),

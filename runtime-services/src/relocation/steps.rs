@@ -132,7 +132,9 @@ impl Relocation<'_> {
     /// What a refused deployment means for the move.
     fn refused(&self, error: DeploymentError) -> Result<Progress, StepError> {
         match error {
-            CommandError::Contended => Ok(Progress::NotYet),
+            CommandError::Contended | CommandError::Changed { .. } | CommandError::KeyReused => {
+                Ok(Progress::NotYet)
+            }
             CommandError::Refused(refusal) if matches!(refusal.rule(), Rule::Dep3 | Rule::Env1) => {
                 Ok(Progress::NotYet)
             }
@@ -164,8 +166,9 @@ impl Relocation<'_> {
             if answering.is_none_or(|answering| answering == to) {
                 continue;
             }
-            let call = handover.hand_over(self.effect(), &from, &to);
-            self.host.bounded("handover.hand_over", call).await?;
+            let effect = self.effect();
+            let call = handover.hand_over(effect, &from, &to);
+            self.host.effect("handover.hand_over", effect.effect, call).await?;
             let answering = self.host.bounded("handover.answered_by", handover.answered_by(&from)).await?;
             if answering != Some(to) {
                 progress = Progress::NotYet;
@@ -228,8 +231,9 @@ impl Relocation<'_> {
                 }
             };
             if shown.wanted != replicas {
-                let call = surface.scale(self.effect(), &key, &revision, replicas);
-                self.host.bounded("surface.scale", call).await?;
+                let effect = self.effect();
+                let call = surface.scale(effect, &key, &revision, replicas);
+                self.host.effect("surface.scale", effect.effect, call).await?;
                 progress = Progress::NotYet;
             }
             let is_so = match resize {
@@ -251,8 +255,9 @@ impl Relocation<'_> {
             for component in self.host.bounded("surface.list", listed).await? {
                 for revision in component.revisions.keys() {
                     progress = Progress::NotYet;
-                    let call = surface.retire(self.effect(), &component.key, revision);
-                    self.host.bounded("surface.retire", call).await?;
+                    let effect = self.effect();
+                    let call = surface.retire(effect, &component.key, revision);
+                    self.host.effect("surface.retire", effect.effect, call).await?;
                 }
             }
         }

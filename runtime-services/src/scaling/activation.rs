@@ -32,6 +32,7 @@ pub(crate) async fn listen(
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = host.ports().clock.sleep_until(host.options().poll.after(host.now())) => {}
         }

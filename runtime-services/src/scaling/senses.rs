@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use runtime_domain::component::RevisionId;
+use runtime_domain::component::{InstanceResources, RevisionId};
 use runtime_domain::deployment::{DeploymentState, RuntimeDeployment};
 use runtime_domain::health::HealthStatus;
 use runtime_domain::id::{EnvironmentId, ServiceId};
@@ -24,6 +24,7 @@ use crate::deployments::DeploymentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::reconcile::in_words;
+use crate::tenancy::TenancyService;
 
 /// How long all of an evaluation's readings may take together; what has not come by then is missing.
 const PATIENCE: Span = Span::from_secs(5);
@@ -45,6 +46,8 @@ pub(crate) struct Standing {
     pub(crate) rollout: Option<RolloutInFlight>,
     /// What it asks for itself.
     dependencies: BTreeSet<ModuleId>,
+    /// What each replica needs.
+    pub(crate) each: InstanceResources,
 }
 
 /// Looks and reads.
@@ -92,9 +95,12 @@ impl Senses {
             }
             (_, stable) => stable.as_ref().map(|stable| stable.component()),
         };
-        let dependencies = component.map(|component| component.depends_on.clone()).unwrap_or_default();
+        let needed = component.into_iter().flat_map(|component| component.needs());
+        let dependencies =
+            needed.filter(|needed| needed.http.is_none()).map(|needed| needed.name.clone()).collect();
+        let each = component.and_then(|component| component.resources).unwrap_or(InstanceResources::USUAL);
         let (ready, asked) = (seen.ready(), seen.wanted);
-        Ok(Some(Standing { key, target, revision, replicas, ready, asked, rollout, dependencies }))
+        Ok(Some(Standing { key, target, revision, replicas, ready, asked, rollout, dependencies, each }))
     }
 
     /// All that a policy asks for, as it is now.
@@ -104,6 +110,7 @@ impl Senses {
             ready: standing.ready,
             rollout: standing.rollout,
             open_circuits: self.open_circuits(scope, standing).await,
+            room: self.room(scope, standing).await,
             ..Input::of(standing.replicas)
         };
         for rule in &policy.terms().rules {
@@ -180,10 +187,21 @@ impl Senses {
         }
     }
 
+    /// For how many replicas the tenant's quota has room. Where that cannot be read, none is added.
+    async fn room(&self, scope: &TenantScope, standing: &Standing) -> Option<u16> {
+        let (environment, module) = (standing.key.environment, &standing.key.module);
+        let room = TenancyService::room(&self.host, scope, environment, module, standing.each).await;
+        room.unwrap_or_else(|error| {
+            tracing::warn!(key = %standing.key, %error, "a quota could not be read: no replica is added");
+            Some(0)
+        })
+    }
+
     /// The dependencies that are known to answer badly now. Of which nothing is known counts as answering: that holds nothing back, and
     /// takes nothing away.
     async fn open_circuits(&self, scope: &TenantScope, standing: &Standing) -> BTreeSet<ModuleId> {
-        let mut open = BTreeSet::new();
+        let (environment, module) = (standing.key.environment, &standing.key.module);
+        let mut open = self.health.ill_outside(scope, environment, module).await.unwrap_or_default();
         for module in &standing.dependencies {
             let service = ServiceId::of(standing.key.environment, module);
             let health = self.health.health(scope, service).await;

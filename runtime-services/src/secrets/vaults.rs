@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use runtime_domain::bug;
 use runtime_domain::secrets::{KeyVaultReference, VaultFault, VaultKind};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::{PortError, PortErrorKind, Retry};
@@ -47,7 +48,7 @@ impl Vault {
         if let Some(until) = self.circuit.closed_until(now) {
             return Err(until);
         }
-        if failures > 0 {
+        if failures > 0 && !bug!("broken-secret-burns-the-quota") {
             let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
             while retries.front().is_some_and(|first| WITHIN.after(*first) <= now) {
                 retries.pop_front();

@@ -13,6 +13,7 @@ use runtime_ports::store::{CommitError, Loaded, TenantStore};
 use super::{TenancyError, TenancyService, refused};
 use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
+use crate::observed::decided;
 use crate::unit::{Grounds, commit};
 
 impl TenancyService {
@@ -26,7 +27,7 @@ impl TenancyService {
         // Three commits settle anything; each may be overtaken.
         for _ in 0..3 * TRIES {
             let found = self.binding(&*store, binding).await?;
-            if found.aggregate.is_settled() {
+            if found.aggregate.is_settled() || self.host.terms().preview {
                 return Ok(found);
             }
             let environment = self.environment(&*store, found.aggregate.environment_id()).await?;
@@ -36,7 +37,8 @@ impl TenancyService {
                     self.keep(&*store, environment, &command, now).await?;
                 }
                 Owed::ByBinding(command) => {
-                    let decision = found.aggregate.decide(&command, now).map_err(CommandError::Refused)?;
+                    let decision =
+                        decided(|| found.aggregate.decide(&command, now)).map_err(CommandError::Refused)?;
                     if decision.is_unchanged() {
                         return Err(CommandError::Contended);
                     }
@@ -85,7 +87,13 @@ impl TenancyService {
         decision: &Decision<TenancyEvent>,
         now: Timestamp,
     ) -> Result<Option<Loaded<RuntimeTenantBinding>>, TenancyError> {
-        let grounds = Grounds::exactly(&command.evidence());
+        let grounds = match command {
+            // A quota that is more is asked for with its reservation; what settles it is nobody's command.
+            TenancyCommand::AdjustQuota { .. } | TenancyCommand::BeginMove { .. } => {
+                Grounds::exactly(&command.evidence()).asked(&self.host)
+            }
+            _ => Grounds::exactly(&command.evidence()),
+        };
         overtaken(commit(&self.host, store, Some(found), decision, grounds, now).await)
     }
 }

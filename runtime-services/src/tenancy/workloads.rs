@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use runtime_domain::aggregate::{Aggregate as _, Decision};
+use runtime_domain::bug;
+use runtime_domain::component::InstanceResources;
 use runtime_domain::deployment::{DeploymentStatus, Release, RuntimeDeployment};
 use runtime_domain::environment::Admission;
 use runtime_domain::id::{DeploymentId, EnvironmentId, TenantBindingId};
@@ -17,9 +19,10 @@ use runtime_ports::store::{LoadError, Loaded, Repository, RuntimeTenantBindingRe
 
 use super::{TenancyError, TenancyService};
 use crate::error::{CommandError, Refused, sort};
-use crate::existing::TRIES;
+use crate::existing::{self, TRIES};
 use crate::host::Host;
 use crate::lane::Lane;
+use crate::observed::decided;
 use crate::unit::{Grounds, commit};
 
 /// What each component of a release needs.
@@ -60,17 +63,18 @@ impl TenancyService {
     pub(crate) async fn charge(
         host: &Host,
         store: &dyn TenantStore,
-        admission: &Admission,
+        binding: Option<TenantBindingId>,
         deployment: DeploymentId,
         demands: Demands,
     ) -> Result<Option<Charge>, TenancyError> {
-        let Some((binding, _)) = admission.binding() else { return Ok(None) };
+        let Some(binding) = binding else { return Ok(None) };
         let Some(found) = Repository::<RuntimeTenantBinding>::new(store).load(binding.uuid()).await? else {
             return Ok(None);
         };
         let binding = settled_workloads(host, store, found).await?;
         let command = TenancyCommand::AdmitWorkloads { deployment, demands };
-        let decision = binding.aggregate.decide(&command, host.now()).map_err(CommandError::Refused)?;
+        let decision =
+            decided(|| binding.aggregate.decide(&command, host.now())).map_err(CommandError::Refused)?;
         Ok(Some(Charge { binding, decision }))
     }
 
@@ -91,7 +95,7 @@ impl TenancyService {
         let (mut binding, now) = (found.aggregate, host.now());
         while let Some((deployment, is_kept)) = ended(store, &binding).await? {
             let command = TenancyCommand::SettleWorkloads { deployment, is_kept };
-            let decision = binding.decide(&command, now).map_err(CommandError::Refused)?;
+            let decision = decided(|| binding.decide(&command, now)).map_err(CommandError::Refused)?;
             let events = decision.events.iter().map(|event| (event, now));
             match RuntimeTenantBinding::evolve_all(Some(binding), events) {
                 Ok(Some(after)) => binding = after,
@@ -100,7 +104,48 @@ impl TenancyService {
         }
         let deployment = DeploymentId::from_uuid(host.ports().ids.next());
         let command = TenancyCommand::AdmitWorkloads { deployment, demands };
-        binding.decide(&command, now).map(drop).map_err(CommandError::Refused)
+        decided(|| binding.decide(&command, now)).map(drop).map_err(CommandError::Refused)
+    }
+
+    /// The most replicas of a component that serves for which the tenant's quota has room, where each needs as much; `None` where it is not
+    /// charged for.
+    pub(crate) async fn room(
+        host: &Host,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        module: &ModuleId,
+        each: InstanceResources,
+    ) -> Result<Option<u16>, LoadError> {
+        let store = host.ports().store.for_tenant(scope);
+        let binding = RuntimeTenantBindingRepository::new(&*store).current(environment).await?;
+        Ok(binding.and_then(|binding| binding.aggregate.room(module, each)))
+    }
+
+    /// Charges what serves of a component for as many replicas, where it is charged for at all.
+    ///
+    /// # Errors
+    /// There are more than were charged for, and the quota has no room for them (TEN-2).
+    pub(crate) async fn charge_scaling(
+        host: &Host,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        module: &ModuleId,
+        demand: WorkloadDemand,
+    ) -> Result<(), TenancyError> {
+        let store = host.ports().store.for_tenant(scope);
+        let Some(binding) = RuntimeTenantBindingRepository::new(&*store).current(environment).await? else {
+            return Ok(());
+        };
+        let id = binding.aggregate.id();
+        let (what, command) = (
+            format!("tenant binding {id}"),
+            TenancyCommand::ChargeScaling { module: module.clone(), demand },
+        );
+        if binding.aggregate.decide(&command, host.now()).is_ok_and(|decision| decision.is_unchanged()) {
+            return Ok(());
+        }
+        let decide = |found: &RuntimeTenantBinding, now| found.decide(&command, now);
+        existing::command(host, scope, command.name(), id.uuid(), &what, decide).await.map(drop)
     }
 
     /// Settles what deployments were charged that have ended, and tells whether any has not.
@@ -125,7 +170,7 @@ async fn settled_workloads(
         let Some((deployment, is_kept)) = ended(store, &binding.aggregate).await? else { return Ok(binding) };
         let command = TenancyCommand::SettleWorkloads { deployment, is_kept };
         let now = host.now();
-        let decision = binding.aggregate.decide(&command, now).map_err(CommandError::Refused)?;
+        let decision = decided(|| binding.aggregate.decide(&command, now)).map_err(CommandError::Refused)?;
         let id = binding.aggregate.id();
         match commit(host, store, Some(binding), &decision, Grounds::default(), now).await {
             Ok(Some(after)) => binding = after,
@@ -154,7 +199,8 @@ async fn ended(
             // The charge and the deployment are one commit: one that is not there was never made.
             None => return Ok(Some((deployment, false))),
             Some(status) if status.is_final() => {
-                return Ok(Some((deployment, status == DeploymentStatus::Completed)));
+                let is_kept = status == DeploymentStatus::Completed || bug!("failed-create-is-charged");
+                return Ok(Some((deployment, is_kept)));
             }
             Some(_) => {}
         }

@@ -1,5 +1,5 @@
-//! Versions that are taken in place, by hosts that fail, are killed, and come back: every consumer ends with the newest version, is given it
-//! once, and a version is called synchronised only when all were seen to run it.
+//! Versions that are taken in place where a consumer, or the surface, fails: every consumer ends with the newest version, is given it once, and a
+//! version is called synchronised only when all were seen to run it. Hosts that die at it are in `tests/matrix`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a test calls is a test too")]
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use runtime_domain::configuration::ConfigurationState;
 use runtime_domain::id::ConfigurationId;
-use stage::{Point, Stage};
+use stage::Stage;
 
 const CONSUMERS: usize = 2;
 
@@ -35,44 +35,6 @@ async fn is_settled(stage: &Stage, old: ConfigurationId, new: ConfigurationId) {
     let given = stage.surface().given();
     assert_eq!(given.len(), CONSUMERS, "{given:?}");
     assert!(given.values().all(|versions| *versions == [2]), "an effect is doubled: {given:?}");
-}
-
-/// Kills a host at one point, lets another take over, and then lets the killed one go on as if nothing had happened. False where the host
-/// never came to the point.
-async fn survives(point: Point) -> bool {
-    let stage = Stage::with_a_version_that_runs().await;
-    let (old, new) = (stage.first(), stage.publish_and_tell("second").await);
-    let doomed = stage.doomed_host(point);
-    let came_there = doomed.is_frozen_or_done(async || {
-        matches!(state(&stage, new).await, ConfigurationState::Synced(_))
-            && matches!(state(&stage, old).await, ConfigurationState::Superseded(_))
-    });
-    if !came_there.await {
-        doomed.end().await;
-        return false;
-    }
-    let other = stage.host();
-    synced(&stage, new).await;
-    is_settled(&stage, old, new).await;
-    // What it meant to do when it was cut off is the past.
-    doomed.end().await;
-    is_settled(&stage, old, new).await;
-    other.end().await;
-    true
-}
-
-/// Shows X-7.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_host_may_be_killed_before_and_after_every_effect_and_commit_and_come_back() {
-    let of_number =
-        |number| [Point::BeforeEffect(number), Point::AfterEffect(number), Point::AfterCommit(number)];
-    let cases = (1..=8).flat_map(of_number).map(async |point| (point, survives(point).await));
-    let ended = futures::future::join_all(cases).await;
-    let reached: Vec<Point> =
-        ended.into_iter().filter_map(|(point, reached)| reached.then_some(point)).collect();
-    for point in [Point::BeforeEffect(CONSUMERS), Point::AfterEffect(CONSUMERS), Point::AfterCommit(4)] {
-        assert!(reached.contains(&point), "{point:?} was never come to: {reached:?}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,8 +32,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::PATIENCE;
-pub(crate) use crate::world::Point;
-use crate::world::{Guillotine, HostStore, PaperSurface};
+use crate::world::PaperSurface;
 
 pub(crate) struct Stage {
     memory: MemoryStore,
@@ -48,28 +47,17 @@ pub(crate) struct Stage {
 pub(crate) struct RunningHost {
     thread: JoinHandle<()>,
     stop: CancellationToken,
-    guillotine: Arc<Guillotine>,
 }
 
 impl RunningHost {
-    /// Waits until the host is stopped at its point, or what is wanted is so without.
-    pub(crate) async fn is_frozen_or_done(&self, is_done: impl AsyncFn() -> bool) -> bool {
-        until("the host is stopped, or has done all", async || {
-            self.guillotine.has_fallen() || is_done().await
-        })
-        .await;
-        self.guillotine.has_fallen()
-    }
-
-    /// Lets it go on where it was stopped, and ends it.
+    /// Ends it.
     pub(crate) async fn end(self) {
         self.stop.cancel();
-        self.guillotine.let_go();
         tokio::task::spawn_blocking(move || self.thread.join().unwrap()).await.unwrap();
     }
 }
 
-fn services(memory: &MemoryStore, surface: &PaperSurface, guillotine: Arc<Guillotine>) -> Services {
+fn services(memory: &MemoryStore, surface: &PaperSurface) -> Services {
     let mut infrastructure = MockInfrastructureEngine::new();
     infrastructure.expect_up().returning(|_, _| {
         Ok(ProvisionedResources {
@@ -79,11 +67,10 @@ fn services(memory: &MemoryStore, surface: &PaperSurface, guillotine: Arc<Guillo
             outputs: BTreeMap::new(),
         })
     });
-    let surface = surface.of_host(Arc::clone(&guillotine));
     let ports = Ports {
-        store: Arc::new(HostStore { memory: memory.clone(), guillotine }),
+        store: Arc::new(memory.clone()),
         records: Records::default(),
-        surfaces: BTreeMap::from([(SurfaceKind::Process, Arc::new(surface) as _)]),
+        surfaces: BTreeMap::from([(SurfaceKind::Process, Arc::new(surface.clone()) as _)]),
         infrastructure: Arc::new(infrastructure),
         registry: Arc::new(MockImageRegistry::new()),
         prober: Arc::new(MockHealthProber::new()),
@@ -128,7 +115,7 @@ impl Stage {
     /// Both components run the first version, and no host is at work.
     pub(crate) async fn with_a_version_that_runs() -> Self {
         let (memory, surface) = (MemoryStore::new(), PaperSurface::default());
-        let services = services(&memory, &surface, Arc::default());
+        let services = services(&memory, &surface);
         let wanted = NewEnvironment {
             project_id: ProjectId::from_uuid(UuidV7Generator::new().next()),
             name: Name::new("shop").unwrap(),
@@ -214,24 +201,14 @@ impl Stage {
 
     /// A host at work.
     pub(crate) fn host(&self) -> RunningHost {
-        self.run(Guillotine::default())
-    }
-
-    /// A host at work that is stopped at a point.
-    pub(crate) fn doomed_host(&self, point: Point) -> RunningHost {
-        self.run(Guillotine::at(point))
-    }
-
-    fn run(&self, guillotine: Guillotine) -> RunningHost {
-        let guillotine = Arc::new(guillotine);
-        let services = services(&self.memory, &self.surface, Arc::clone(&guillotine));
+        let services = services(&self.memory, &self.surface);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(services.run(stopped));
         });
-        RunningHost { thread, stop, guillotine }
+        RunningHost { thread, stop }
     }
 
     pub(crate) async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {

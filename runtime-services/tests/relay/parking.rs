@@ -11,6 +11,8 @@ use crate::world::{Log, Noting, Site, key};
 
 const SHORT: Span = Span::from_secs(10);
 
+/// Buried: taskiq-aio-pika#35. Theirs: a poison message was delivered again for ever. Ours: it is parked: one destination of one stream waits for a
+/// person, and everything else goes on.
 /// Shows X-4.
 #[tokio::test(start_paused = true)]
 async fn a_poison_event_holds_its_own_stream_and_destination_until_it_is_unparked() {

@@ -144,6 +144,7 @@ async fn previews<E: InfrastructureEngine>(engine: Arc<E>, wanted: EnvironmentBl
     would_all(&*engine, &wanted, ResourceChange::Keep).await
 }
 
+/// Buried: pulumi#11599.
 async fn makes_once<E: InfrastructureEngine>(engine: Arc<E>, wanted: EnvironmentBlueprint) -> Outcome {
     let made = engine.up(by(1), &wanted).await?;
     ensure(!made.stack_ref.trim().is_empty(), "nothing refers to the whole")?;
@@ -151,7 +152,6 @@ async fn makes_once<E: InfrastructureEngine>(engine: Arc<E>, wanted: Environment
     equal("the surfaces", surfaces, wanted.surfaces.iter().copied().collect())?;
     equal("the boundary", &made.network_boundary.egress_allow_list, &wanted.egress_allow_list)?;
     is_all(&*engine, &wanted, ResourceCondition::Present).await?;
-    // pulumi#11599: a create that is repeated makes no second resource.
     let before = engine.refresh(&wanted).await?.len();
     for token in [1, 2] {
         equal("what is made again", engine.up(by(token), &wanted).await?, made.clone())?;

@@ -138,6 +138,7 @@ impl Model for TenancyModel {
             },
             TenancyPlan::Admit { deployment, module, amount } => life.admit(*deployment, *module, *amount),
             TenancyPlan::Settle { deployment, is_kept } => life.settle(*deployment, *is_kept),
+            TenancyPlan::Scale { module, amount } => life.scale(*module, *amount),
             TenancyPlan::Retire if life.works.is_empty() => Foreseen::Same,
             TenancyPlan::Retire => {
                 life.works.clear();
@@ -400,6 +401,21 @@ impl Life {
         }
         self.works.retain(|_, entry| *entry != (None, None));
         if is_known { quietly() } else { Foreseen::Same }
+    }
+
+    fn scale(&mut self, module: u8, amount: u8) -> Foreseen {
+        let State::Bound(uses, _) = &self.state else { return Foreseen::Same };
+        let Some((Some(serving), coming)) = self.works.get(&module).copied() else { return Foreseen::Same };
+        if serving == amount {
+            return Foreseen::Same;
+        }
+        let mut works = self.works.clone();
+        works.insert(module, (Some(amount), coming));
+        if amount > serving && charged(&works) > u16::from(uses.quota) + 1 {
+            return TEN_2;
+        }
+        self.works = works;
+        quietly()
     }
 
     fn tick(&mut self, now: i64) -> Foreseen {

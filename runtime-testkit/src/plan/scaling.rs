@@ -180,6 +180,8 @@ pub struct Look {
     pub floor: Option<u16>,
     /// How many dependencies have an open circuit.
     pub circuits: u8,
+    /// The most replicas that the tenant's quota has room for, where it is counted.
+    pub room: Option<u16>,
 }
 
 /// One thing that is asked of a scaling policy, or reported to it.

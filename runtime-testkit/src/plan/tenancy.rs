@@ -107,6 +107,13 @@ pub enum TenancyPlan {
         /// Whether what it brought serves.
         is_kept: bool,
     },
+    /// A policy scales what serves of a component.
+    Scale {
+        /// Which component.
+        module: u8,
+        /// How much all its replicas need, in units of every resource.
+        amount: u8,
+    },
     /// Nothing runs any more.
     Retire,
     /// Time has passed.

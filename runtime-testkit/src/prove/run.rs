@@ -23,7 +23,7 @@ pub(super) fn run<A: Provable>(cases_wanted: Cases) -> Report {
         // A story can break several properties; each is told with its own smallest story.
         while let Some((property, told)) = play::<A>(&strategy, seed, &pending) {
             pending.remove(&property);
-            failures.insert(property, told);
+            failures.insert(property, format!("{told} (found in case {played})"));
         }
     }
     let verdict = |property: Property| match failures.remove(&property) {

@@ -143,6 +143,7 @@ fn input(policy: &ScalingPolicy, look: &Look, now: Timestamp) -> Option<Input> {
         burn,
         rollout: look.floor.map(|floor| RolloutInFlight { floor, most: None }),
         open_circuits: open.collect::<Result<BTreeSet<_>, _>>().ok()?,
+        room: look.room,
     })
 }
 

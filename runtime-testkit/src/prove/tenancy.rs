@@ -136,6 +136,10 @@ fn command(binding: &RuntimeTenantBinding, plan: &TenancyPlan, now: Timestamp) -
             deployment: Id::from_uuid(Uuid::from_u128(u128::from(*deployment))),
             is_kept: *is_kept,
         },
+        TenancyPlan::Scale { module, amount } => TenancyCommand::ChargeScaling {
+            module: Name::new(&format!("module-{module}")).ok()?,
+            demand: demand(*amount),
+        },
         TenancyPlan::Retire => TenancyCommand::RetireWorkloads,
         TenancyPlan::Tick => TenancyCommand::Tick,
     })

@@ -5,8 +5,9 @@ use proptest::option;
 use proptest::prelude::*;
 use runtime_domain::component::{
     ComponentSpec, ComponentType, ConfigurationDelivery, ConfigurationReload, ConfigurationVersionRef,
-    HttpPath, HttpProbeSpec, ImageDigest, ImageReference, JobSpec, PinnedImage, ReleaseReference,
-    ReleaseTuple, RevisionId, SecretVersionRef, VariableName, Version,
+    DependencySpec, HttpPath, HttpProbeSpec, ImageDigest, ImageReference, JobSpec, OutsideService,
+    PinnedImage, ReleaseReference, ReleaseTuple, RevisionId, SecretVersionRef, ServiceUrl, VariableName,
+    Version,
 };
 
 use runtime_domain::secrets::SecretVersion;
@@ -126,33 +127,52 @@ pub fn valid_configuration_delivery() -> BoxedStrategy<ConfigurationDelivery> {
         .boxed()
 }
 
-/// A component that depends on none.
+/// Where a service outside is asked.
+pub fn valid_service_url() -> BoxedStrategy<ServiceUrl> {
+    let url = "http://([a-z][a-z0-9]{0,8}(\\.[a-z]{1,5}){0,2}|192\\.0\\.2\\.[1-9]|\\[2001:db8::[1-9]\\])(:[1-9][0-9]{0,3})?(/[a-z]{1,8}){0,3}";
+    made(url, |text| ServiceUrl::new(text).ok())
+}
+
+/// What a component needs to be well.
+pub fn valid_dependency() -> BoxedStrategy<DependencySpec> {
+    let outside =
+        (valid_service_url(), valid_span()).prop_map(|(url, timeout)| OutsideService { url, timeout });
+    (any::<bool>(), option::of(outside))
+        .prop_map(|(required, http)| DependencySpec { required, http })
+        .boxed()
+}
+
+/// A component that may be rolled out at once.
 pub fn valid_component() -> BoxedStrategy<ComponentSpec> {
     let what = (valid_name(), valid_component_type(), valid_version(), valid_release_tuple());
     let how = (valid_surface_kind(), valid_replicas(), vec("\\PC{0,12}", 0..3));
     let variables = btree_map(valid_variable_name(), "\\PC{0,16}", 0..3);
     let probes = (option::of(valid_http_probe()), option::of(valid_http_probe()), valid_span());
-    (what, how, (variables, valid_configuration_delivery()), probes)
-        .prop_map(|(what, (surface, replicas, arguments), (variables, configuration), probes)| {
-            let (module, component_type, version, tuple) = what;
-            let (readiness, liveness, termination_grace) = probes;
-            ComponentSpec {
-                module,
-                component_type,
-                version,
-                tuple,
-                surface,
-                replicas,
-                resources: None,
-                arguments,
-                variables,
-                configuration,
-                readiness,
-                liveness,
-                termination_grace,
-                depends_on: std::collections::BTreeSet::new(),
-            }
-        })
+    let dependencies = btree_map(valid_name(), valid_dependency(), 0..3);
+    (what, how, (variables, valid_configuration_delivery(), dependencies), probes)
+        .prop_map(
+            |(what, (surface, replicas, arguments), (variables, configuration, dependencies), probes)| {
+                let (module, component_type, version, tuple) = what;
+                let (readiness, liveness, termination_grace) = probes;
+                ComponentSpec {
+                    module,
+                    component_type,
+                    version,
+                    tuple,
+                    surface,
+                    replicas,
+                    resources: None,
+                    arguments,
+                    variables,
+                    configuration,
+                    readiness,
+                    liveness,
+                    termination_grace,
+                    depends_on: std::collections::BTreeSet::new(),
+                    dependencies,
+                }
+            },
+        )
         .boxed()
 }
 

@@ -75,6 +75,7 @@ pub fn tenancy_plans() -> BoxedStrategy<TenancyPlan> {
         4 => (0..3_u8, 0..2_u8, 0..4_u8)
             .prop_map(|(deployment, module, amount)| TenancyPlan::Admit { deployment, module, amount }),
         3 => (0..3_u8, any::<bool>()).prop_map(|(deployment, is_kept)| TenancyPlan::Settle { deployment, is_kept }),
+        3 => (0..2_u8, 0..5_u8).prop_map(|(module, amount)| TenancyPlan::Scale { module, amount }),
         3 => Just(TenancyPlan::Retire),
         2 => Just(TenancyPlan::Tick),
         1 => again(),
@@ -82,7 +83,25 @@ pub fn tenancy_plans() -> BoxedStrategy<TenancyPlan> {
     .boxed()
 }
 
+/// Workloads that come, serve, grow and shrink, and whatever else happens meanwhile.
+fn workload_plans() -> BoxedStrategy<TenancyPlan> {
+    prop_oneof![
+        3 => tenancy_plans(),
+        3 => (0..4_u8).prop_map(|quota| TenancyPlan::Confirm { quota, is_foreign: false }),
+        2 => (0..2_u8, 0..2_u8)
+            .prop_map(|(deployment, amount)| TenancyPlan::Admit { deployment, module: 0, amount }),
+        2 => (0..2_u8).prop_map(|deployment| TenancyPlan::Settle { deployment, is_kept: true }),
+        3 => (0..5_u8).prop_map(|amount| TenancyPlan::Scale { module: 0, amount }),
+    ]
+    .boxed()
+}
+
 /// Stories of a tenant binding.
 pub fn tenancy_stories() -> BoxedStrategy<Vec<Step<TenancyPlan>>> {
-    story(place().prop_map(TenancyPlan::Bind), tenancy_plans(), 16)
+    let begin = || place().prop_map(TenancyPlan::Bind);
+    prop_oneof![
+        3 => story(begin(), tenancy_plans(), 16),
+        1 => story(begin(), workload_plans(), 16),
+    ]
+    .boxed()
 }

@@ -30,6 +30,7 @@ pub(crate) enum Bug {
     HandsClaimsOverTwice,
     HangsAfterADroppedCommit,
     HangsAfterADroppedTake,
+    HidesPreviousLeases,
     HidesTheNewestEntry,
     HistoryInTheOrderOfWriters,
     IdentifiersAreGlobal,
@@ -73,8 +74,10 @@ pub(crate) enum Bug {
     ShowsEventsLate,
     ShowsHistoryLate,
     SplitsBigCommits,
+    TakesOthersWakeUps,
     TakesOverTwice,
     TakesTheGreatestForNone,
+    TellsOldRevisions,
     TokensGrowByAggregate,
     TokensNeverGrow,
     TreatsExactAsLasting,
@@ -88,7 +91,7 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Every bug, and the trial that is meant to catch it.
-    pub(crate) const ALL: [(Self, &'static str); 82] = [
+    pub(crate) const ALL: [(Self, &'static str); 85] = [
         (Self::AcceptsAnyRevision, "a write that expects another revision is refused"),
         (Self::AcceptsForgedCursors, "a cursor of another query is invalid"),
         (Self::AcceptsGaps, "a history continues without gaps"),
@@ -117,6 +120,7 @@ impl Bug {
         (Self::HandsClaimsOverTwice, "one of many contenders is handed a claim"),
         (Self::HangsAfterADroppedCommit, "a dropped commit is whole or absent"),
         (Self::HangsAfterADroppedTake, "every call can be dropped at every poll"),
+        (Self::HidesPreviousLeases, "a lease tells which one was before it"),
         (Self::HidesTheNewestEntry, "a commit whose answer was lost is found by its event"),
         (Self::HistoryInTheOrderOfWriters, "a history is in the order of commits"),
         (Self::IdentifiersAreGlobal, "two tenants may use one identifier"),
@@ -160,8 +164,10 @@ impl Bug {
         (Self::ShowsEventsLate, "who relays while others commit misses nothing"),
         (Self::ShowsHistoryLate, "who follows a history misses nothing"),
         (Self::SplitsBigCommits, "a big commit is whole"),
+        (Self::TakesOthersWakeUps, "a wake up for one kind takes none from another"),
         (Self::TakesOverTwice, "one of many hosts takes a lease over"),
         (Self::TakesTheGreatestForNone, "the least and the greatest are taken at their word"),
+        (Self::TellsOldRevisions, "a lease tells the revision of what it is on"),
         (Self::TokensGrowByAggregate, "tokens grow over all aggregates"),
         (Self::TokensNeverGrow, "an unexpired lease is not taken and an expired one is"),
         (Self::TreatsExactAsLasting, "exact evidence ends with the revision"),

@@ -1,3 +1,6 @@
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::surface::FencingToken;
@@ -52,6 +55,16 @@ impl OperatorStore for Handle {
             Bug::TokensNeverGrow => {
                 let leases = self.inner.take_leases(request).await?;
                 leases.into_iter().map(|lease| Lease { token: FencingToken(1), ..lease }).collect()
+            }
+            Bug::HidesPreviousLeases => {
+                let leases = self.inner.take_leases(request).await?;
+                leases.into_iter().map(|lease| Lease { previous: None, ..lease }).collect()
+            }
+            Bug::TellsOldRevisions => {
+                let leases = self.inner.take_leases(request).await?;
+                let first =
+                    |lease: Lease| Lease { revision: lease.revision.map(|_| Revision::FIRST), ..lease };
+                leases.into_iter().map(first).collect()
             }
             Bug::HangsAfterADroppedTake => {
                 self.store.enter().await;
@@ -134,15 +147,23 @@ impl OperatorStore for Handle {
         if self.store.bug == Bug::NextDueIsNothing { Ok(None) } else { self.inner.next_due(kinds).await }
     }
 
-    async fn work_arrived(&self) {
+    async fn work_arrived(&self, topic: LeaseTopic, kinds: &[AggregateKind]) {
         if self.store.bug == Bug::NeverWakes {
             std::future::pending::<()>().await;
         }
         if self.store.bug == Bug::MissesWhatCameBefore {
             let operator = self.store.inner.for_operator(&runtime_testkit::sample::operator());
-            return operator.work_arrived().await;
+            return operator.work_arrived(topic, kinds).await;
         }
-        self.inner.work_arrived().await;
+        self.inner.work_arrived(topic, kinds).await;
+        if self.store.bug == Bug::TakesOthersWakeUps {
+            for topic in [LeaseTopic::Work, LeaseTopic::Outbox] {
+                for kind in AggregateKind::ALL {
+                    let mut context = Context::from_waker(Waker::noop());
+                    let _ = pin!(self.inner.work_arrived(topic, &[kind])).poll(&mut context);
+                }
+            }
+        }
     }
 
     async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {

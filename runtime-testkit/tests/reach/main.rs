@@ -164,6 +164,7 @@ fn stories_of_tenant_bindings_reach_every_status_event_and_refusal() {
         "TenantMoveAborted",
         "WorkloadsAdmitted",
         "WorkloadsSettled",
+        "WorkloadScaled",
         "WorkloadsRetired",
         "TenantReleased",
         "TenantQuotaReturned",

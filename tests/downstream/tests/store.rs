@@ -2,9 +2,8 @@
 
 use downstream::CountedStore;
 use runtime_ports::PortResult;
-use runtime_ports::store::Store;
 use runtime_testkit::conformance::{self, StoreCapabilities, StoreFactory};
-use runtime_testkit::fault::{CommitFault, FaultyStore, was_performed};
+use runtime_testkit::faults::{Call, Fault, Faults, was_performed};
 use runtime_testkit::sample::{self, Draft};
 use std::sync::Arc;
 
@@ -35,7 +34,8 @@ async fn our_own_adapter_keeps_every_promise() {
 #[tokio::test]
 async fn an_answer_that_is_lost_is_found_out() {
     let store = Arc::new(CountedStore::default());
-    let faulty = FaultyStore::new(store.clone(), |number| (number == 1).then_some(CommitFault::AnswerLost));
+    let is_lost = |call: &Call| call.method == "store.commit" && call.number == 1;
+    let faulty = Faults::new(move |call| is_lost(call).then_some(Fault::AnswerLost)).store(store.clone());
     let tenant = faulty.for_tenant(&sample::scope(1));
     let key = sample::key(runtime_domain::id::AggregateKind::RuntimeService, 1);
     let commit = Draft::create(1, key).commit();

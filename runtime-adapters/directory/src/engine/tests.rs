@@ -248,6 +248,7 @@ async fn destroy_removes_the_environment_alone_and_succeeds_again() {
     assert_eq!(after, before);
 }
 
+/// Buried: Capsule CVE-2024-39690.
 #[tokio::test]
 async fn another_tenant_cannot_destroy_or_take_over_an_environment() {
     let fixture = Fixture::new();
@@ -263,6 +264,8 @@ async fn another_tenant_cannot_destroy_or_take_over_an_environment() {
     assert!(!Path::new(&resources.outputs["root"]).starts_with(fixture.folder()));
 }
 
+/// Buried: Capsule CVE-2024-39690. Theirs: a tenant's owner could take over a namespace that nobody owned. Ours: what does not carry our mark for
+/// this tenant and environment is neither adopted nor removed.
 #[tokio::test]
 async fn a_folder_without_the_mark_is_neither_adopted_nor_removed() {
     let fixture = Fixture::new();

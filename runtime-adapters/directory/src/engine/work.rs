@@ -282,6 +282,8 @@ mod tests {
         unreachable!("the range has no end")
     }
 
+    /// Buried: pulumi#11599. Theirs: a create that was killed was repeated, and made a second resource. Ours: provisioning that dies after any
+    /// change on disk is continued to the very same files.
     #[test]
     fn a_provisioning_that_dies_anywhere_is_continued_to_the_same_result() {
         let whole = tempfile::tempdir().unwrap();
@@ -297,12 +299,15 @@ mod tests {
         assert!(deaths >= 10, "{deaths}");
     }
 
+    /// Buried: pulumi#8559. Theirs: a read that was killed left a state which nothing went on from before it was mended by hand. Ours: wherever it
+    /// dies, what is there can be looked at as it is, continued or destroyed.
     #[test]
     fn a_provisioning_that_dies_anywhere_can_be_destroyed() {
         dying_everywhere(
             |_| {},
             |work| work.up(FENCE, &blueprint()).is_ok(),
             |root| {
+                assert!(!work(root, None).refresh(&blueprint()).unwrap().is_empty());
                 work(root, None).destroy(FENCE).unwrap();
                 assert!(every_path(root).iter().all(|path| !path.contains("env_")), "{:?}", every_path(root));
             },

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use runtime_domain::bug;
 use runtime_domain::claim::{Claim, ClaimMode};
 use runtime_domain::id::TenantId;
 use runtime_domain::value::Revision;
 use runtime_ports::store::{
-    AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, Wanted,
+    AggregateWrite, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, LeaseTopic, Wanted,
 };
 use runtime_ports::{PortError, PortErrorKind};
 
@@ -16,7 +17,10 @@ impl State {
     pub(super) fn commit(&mut self, tenant: TenantId, commit: Commit) -> Result<CommitReceipt, CommitError> {
         commit.check(tenant)?;
         let handled = commit.inbox.map(|entry| (tenant, entry.consumer, entry.event));
-        if handled.as_ref().is_some_and(|handled| self.inbox.contains(handled)) {
+        if handled
+            .as_ref()
+            .is_some_and(|handled| self.inbox.contains(handled) && !bug!("duplicates-both-handled"))
+        {
             return Err(CommitError::AlreadyHandled);
         }
         if let Some(lease) = &commit.lease
@@ -84,6 +88,7 @@ impl State {
         for claim in writes.iter().flat_map(|write| &write.claims) {
             let key = claimed_key(tenant, claim);
             let others = self.claims.get(&key).into_iter().flatten();
+            let others = others.filter(|(holder, _)| holder.0 == tenant || !bug!("anothers-place-is-seized"));
             let mut others = others.filter(|(holder, _)| !written.contains(holder)).map(|(_, mode)| *mode);
             if others.any(|mode| clashes(claim, mode))
                 || taken.insert(key, claim.mode).is_some_and(|mode| clashes(claim, mode))
@@ -118,16 +123,27 @@ impl State {
             self.outbox.entry(address).or_default().insert(waiting.event.sequence, waiting);
         }
         let previous = self.aggregates.remove(&address);
+        let due = self.due.entry(write.key.kind).or_default();
         if let Some(wake_at) = previous.as_ref().and_then(|row| row.wake_at) {
-            self.due.remove(&(write.key.kind, wake_at, address));
+            due.remove(&(wake_at, address));
         }
         if let Some(wake_at) = write.wake_at {
-            self.due.insert((write.key.kind, wake_at, address));
+            due.insert((wake_at, address));
         }
         let (created, mut history) = match previous {
-            Some(row) => (row.created, row.history),
+            Some(row) => {
+                for module in row.facets.modules.difference(&write.facets.modules) {
+                    if let Some(about) = self.about.get_mut(&(tenant, write.key.kind, module.clone())) {
+                        about.remove(&row.created);
+                    }
+                }
+                (row.created, row.history)
+            }
             None => (self.number(address), Vec::new()),
         };
+        for module in &write.facets.modules {
+            self.about.entry((tenant, write.key.kind, module.clone())).or_default().insert(created);
+        }
         history.extend(write.history);
         let row = Row {
             revision: write.expected.result(),
@@ -139,6 +155,8 @@ impl State {
             wake_at: write.wake_at,
         };
         self.aggregates.insert(address, row);
+        self.follow(LeaseTopic::Work, address);
+        self.follow(LeaseTopic::Outbox, address);
     }
 
     fn number(&mut self, (tenant, key): Address) -> u64 {

@@ -2,114 +2,128 @@
 
 use std::collections::BTreeMap;
 
+use runtime_domain::bug;
 use runtime_domain::id::{AggregateKind, TenantId};
 use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
-use runtime_ports::store::{Lease, LeaseError, LeaseRequest, LeaseTopic};
+use runtime_ports::store::{AggregateKey, Lease, LeaseError, LeaseRequest, LeaseTopic};
 
-use super::state::{Address, LeaseRow, State};
+use super::state::{Address, Free, LeaseRow, State};
 
 impl State {
     pub(super) fn take_leases(&mut self, request: &LeaseRequest) -> Vec<Lease> {
-        let mut ranked: Vec<(usize, usize, Address)> = Vec::new();
-        let mut of_tenant: BTreeMap<TenantId, usize> = BTreeMap::new();
-        for (place, address) in self.due_addresses(request).into_iter().enumerate() {
-            let rank = of_tenant.entry(address.0).or_default();
-            ranked.push((*rank, place, address));
-            *rank += 1;
+        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        let mut ranked: Vec<(usize, Free, Address)> = Vec::new();
+        let mut of_tenant: BTreeMap<TenantId, Vec<(Free, Address)>> = BTreeMap::new();
+        for kind in AggregateKind::ALL.into_iter().filter(|kind| request.kinds.contains(kind)) {
+            let Some(line) = self.lines.get(&(request.topic, kind)) else { continue };
+            // No more tenants than leases, since each gets one before anybody's second; and of each no more than leases.
+            for tenant in line.tenants(request.now).take(limit) {
+                let free = line.of(tenant, request.now).take(limit);
+                of_tenant
+                    .entry(tenant)
+                    .or_default()
+                    .extend(free.map(|(free, id)| (free, (tenant, AggregateKey { kind, id }))));
+            }
+        }
+        for free in of_tenant.values_mut() {
+            free.sort_unstable();
+            ranked.extend(free.iter().enumerate().map(|(rank, (free, address))| (rank, *free, *address)));
         }
         // Every tenant's first, then every tenant's second: one with much due work takes the rest only.
         ranked.sort_unstable();
-        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
         ranked.truncate(limit);
         ranked.into_iter().map(|(_, _, address)| self.grant(request, address)).collect()
-    }
-
-    /// What is due and not leased, the one due longest first.
-    fn due_addresses(&self, request: &LeaseRequest) -> Vec<Address> {
-        let of_kind = |kind: AggregateKind| request.kinds.contains(&kind);
-        let mut due: Vec<(Longest, Address)> = match request.topic {
-            LeaseTopic::Work => {
-                let due = self.due.iter().filter(|(kind, at, _)| of_kind(*kind) && *at <= request.now);
-                due.map(|(_, at, address)| (Longest::Since(*at), *address)).collect()
-            }
-            LeaseTopic::Outbox => {
-                let streams = self.outbox.iter().filter(|(address, _)| of_kind(address.1.kind));
-                let open = streams.filter_map(|(address, events)| {
-                    Some((Longest::Arrival(self.relays_since(address, events)?), *address))
-                });
-                open.collect()
-            }
-        };
-        due.retain(|(_, address)| {
-            let holder = self.leases.get(&(request.topic, *address)).and_then(|lease| lease.holder);
-            holder.is_none_or(|(_, until)| until <= request.now)
-        });
-        due.sort_unstable();
-        due.into_iter().map(|(_, address)| address).collect()
     }
 
     fn grant(&mut self, request: &LeaseRequest, address: Address) -> Lease {
         self.tokens += 1;
         let row = LeaseRow { token: self.tokens, holder: Some((request.host, request.until)) };
-        self.leases.insert((request.topic, address), row);
+        let before = self.leases.insert((request.topic, address), row);
+        if !bug!("job-run-twice") {
+            self.follow(request.topic, address);
+        }
+        let is_told = request.topic == LeaseTopic::Work;
         Lease {
             topic: request.topic,
             tenant: address.0,
             key: address.1,
             host: request.host,
             token: FencingToken(self.tokens),
+            previous: before.map(|before| FencingToken(before.token)),
+            revision: self.aggregates.get(&address).filter(|_| is_told).map(|row| row.revision),
             until: request.until,
         }
+    }
+
+    /// Brings in line from when on an aggregate can be taken: to be called whenever it becomes due otherwise, or its lease changes.
+    pub(super) fn follow(&mut self, topic: LeaseTopic, address: Address) {
+        let due = match topic {
+            LeaseTopic::Work => {
+                self.aggregates.get(&address).and_then(|row| row.wake_at).map(|at| Free { at, arrival: 0 })
+            }
+            LeaseTopic::Outbox => {
+                let events = self.outbox.get(&address);
+                let arrival = events.and_then(|events| self.relays_since(&address, events));
+                arrival.map(|arrival| Free { at: Timestamp::MIN_UTC, arrival })
+            }
+        };
+        let until = self.leases.get(&(topic, address)).and_then(|row| row.holder).map(|(_, until)| until);
+        let due = due.filter(|_| until.is_none() || !bug!("work-stuck-with-a-dead-host"));
+        let free = due.map(|due| Free { at: until.map_or(due.at, |until| due.at.max(until)), ..due });
+        let line = self.lines.entry((topic, address.1.kind)).or_default();
+        line.set(address.0, address.1.id, free);
     }
 
     /// Whether the lease is the present one. Time plays no part: an expired lease that nobody has taken is still good.
     pub(super) fn holds(&self, lease: &Lease) -> bool {
         self.leases.get(&(lease.topic, (lease.tenant, lease.key))).is_some_and(|row| {
-            row.token == lease.token.0 && row.holder.is_some_and(|(host, _)| host == lease.host)
+            (row.token == lease.token.0 || bug!("believes-it-leads"))
+                && row.holder.is_some_and(|(host, _)| host == lease.host)
         })
     }
 
-    /// The row of a lease that is the present one.
-    fn held(&mut self, lease: &Lease) -> Option<&mut LeaseRow> {
-        if self.holds(lease) { self.leases.get_mut(&(lease.topic, (lease.tenant, lease.key))) } else { None }
+    /// Gives the row of a lease that is the present one another holder.
+    fn hold(&mut self, lease: &Lease, until: Option<Timestamp>) -> bool {
+        let address = (lease.tenant, lease.key);
+        let is_held = self.holds(lease);
+        if let Some(row) = self.leases.get_mut(&(lease.topic, address)).filter(|_| is_held) {
+            row.holder = until.map(|until| (lease.host, until));
+            self.follow(lease.topic, address);
+        }
+        is_held
     }
 
     pub(super) fn renew_lease(&mut self, lease: &Lease, until: Timestamp) -> Result<Lease, LeaseError> {
-        let row = self.held(lease).ok_or(LeaseError::Lost { key: lease.key })?;
-        row.holder = Some((lease.host, until));
-        Ok(Lease { until, ..lease.clone() })
+        if self.hold(lease, Some(until)) {
+            Ok(Lease { until, ..lease.clone() })
+        } else {
+            Err(LeaseError::Lost { key: lease.key })
+        }
     }
 
     pub(super) fn release_lease(&mut self, lease: &Lease) {
-        if let Some(row) = self.held(lease) {
-            row.holder = None;
-        }
+        self.hold(lease, None);
     }
 
     pub(super) fn defer_lease(&mut self, lease: &Lease, seen: Revision, wake_at: Timestamp) {
         if lease.topic != LeaseTopic::Work || !self.holds(lease) {
             return;
         }
-        self.release_lease(lease);
         let address = (lease.tenant, lease.key);
         if let Some(row) = self.aggregates.get_mut(&address).filter(|row| row.revision == seen) {
+            let due = self.due.entry(lease.key.kind).or_default();
             if let Some(before) = row.wake_at.replace(wake_at) {
-                self.due.remove(&(lease.key.kind, before, address));
+                due.remove(&(before, address));
             }
-            self.due.insert((lease.key.kind, wake_at, address));
+            due.insert((wake_at, address));
         }
+        self.release_lease(lease);
     }
 
     pub(super) fn next_due(&self, kinds: &[AggregateKind]) -> Option<Timestamp> {
-        self.due.iter().filter(|(kind, _, _)| kinds.contains(kind)).map(|(_, at, _)| *at).min()
+        let first = |kind: &AggregateKind| self.due.get(kind)?.first().map(|(at, _)| *at);
+        kinds.iter().filter_map(first).min()
     }
-}
-
-/// What orders the due aggregates of one topic.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Longest {
-    Since(Timestamp),
-    Arrival(u64),
 }

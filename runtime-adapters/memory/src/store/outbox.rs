@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use runtime_domain::bug;
 use runtime_domain::value::Name;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
@@ -30,7 +31,8 @@ impl State {
     pub(super) fn outbox_published(&mut self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
         self.check_relay(lease, "store.outbox_published")?;
         let address = (lease.tenant, lease.key);
-        let sequence = sequence.min(self.newest_event(address));
+        let newest = self.newest_event(address);
+        let sequence = if bug!("event-passed-over") { newest } else { sequence.min(newest) };
         match self.behind.get_mut(&address) {
             Some(behind) => {
                 behind.others = behind.others.max(sequence);
@@ -38,6 +40,7 @@ impl State {
             }
             None => self.drop_events(address, |number| number <= sequence),
         }
+        self.follow(LeaseTopic::Outbox, address);
         Ok(())
     }
 
@@ -53,6 +56,7 @@ impl State {
         let parked = Parked { reason, until, since: at };
         behind.holds.insert(destination, Hold { from: sequence, parked: Some(parked) });
         self.let_go(address);
+        self.follow(LeaseTopic::Outbox, address);
         Ok(())
     }
 
@@ -95,6 +99,7 @@ impl State {
             hold.from = hold.from.max(sequence.saturating_add(1));
             self.end_hold(address, destination);
             self.let_go(address);
+            self.follow(LeaseTopic::Outbox, address);
         }
         Ok(())
     }
@@ -142,6 +147,7 @@ impl State {
                 hold.parked = None;
                 count += 1;
             }
+            self.follow(LeaseTopic::Outbox, address);
         }
         count
     }

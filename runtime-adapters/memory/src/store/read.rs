@@ -53,8 +53,13 @@ impl State {
         tenant: TenantId,
         query: &'s Query,
     ) -> impl DoubleEndedIterator<Item = (u64, Uuid, &'s Row)> {
-        let numbered = self.created.get(&(tenant, query.kind)).into_iter().flatten();
-        numbered.filter_map(move |(number, id)| {
+        let created = self.created.get(&(tenant, query.kind));
+        let about = query.module.as_ref().map(|module| (tenant, query.kind, module.clone()));
+        // All, or those alone that are about a module.
+        let all = created.filter(|_| about.is_none()).into_iter().flat_map(BTreeMap::keys);
+        let about = about.and_then(|about| self.about.get(&about)).into_iter().flatten();
+        all.chain(about).filter_map(move |number| {
+            let id = created?.get(number)?;
             let key = AggregateKey { kind: query.kind, id: *id };
             let row = self.aggregates.get(&(tenant, key)).filter(|row| matches(row, query))?;
             Some((*number, *id, row))

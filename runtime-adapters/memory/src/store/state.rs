@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
 use runtime_domain::id::{AggregateKind, EventId, HostId, TenantId};
 use runtime_domain::time::Timestamp;
-use runtime_domain::value::{Name, Revision};
+use runtime_domain::value::{ModuleId, Name, Revision};
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
     AggregateKey, ChainDigest, Facets, HistoryEntry, LeaseTopic, ParkedUntil, StoredAggregate, StoredRecord,
@@ -25,7 +25,12 @@ pub(super) struct State {
     pub(super) created: BTreeMap<(TenantId, AggregateKind), BTreeMap<u64, Uuid>>,
     pub(super) claims: BTreeMap<ClaimedKey, BTreeMap<Address, ClaimMode>>,
     pub(super) inbox: BTreeSet<(TenantId, Name, EventId)>,
-    pub(super) due: BTreeSet<(AggregateKind, Timestamp, Address)>,
+    /// When aggregates are due for work, leased or not.
+    pub(super) due: BTreeMap<AggregateKind, BTreeSet<(Timestamp, Address)>>,
+    /// From when on aggregates can be taken.
+    pub(super) lines: BTreeMap<(LeaseTopic, AggregateKind), Line>,
+    /// A tenant's aggregates of a kind that are about a module, by the order of their creation.
+    pub(super) about: BTreeMap<(TenantId, AggregateKind, ModuleId), BTreeSet<u64>>,
     pub(super) outbox: BTreeMap<Address, BTreeMap<u64, Waiting>>,
     pub(super) behind: BTreeMap<Address, Behind>,
     pub(super) leases: BTreeMap<(LeaseTopic, Address), LeaseRow>,
@@ -93,6 +98,59 @@ pub(super) struct Parked {
     pub(super) reason: String,
     pub(super) until: ParkedUntil,
     pub(super) since: Timestamp,
+}
+
+/// From when on an aggregate can be taken, and its place among those that can be taken as early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Free {
+    pub(super) at: Timestamp,
+    pub(super) arrival: u64,
+}
+
+/// What of one topic and kind can be taken, by tenant: none has to look at another's.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    free: BTreeMap<TenantId, BTreeSet<(Free, Uuid)>>,
+    places: BTreeMap<(TenantId, Uuid), Free>,
+    /// The first of every tenant.
+    heads: BTreeSet<(Free, TenantId)>,
+}
+
+impl Line {
+    /// The tenants of whom something can be taken, the one first whose has waited longest.
+    pub(super) fn tenants(&self, now: Timestamp) -> impl Iterator<Item = TenantId> {
+        self.heads.iter().take_while(move |(free, _)| free.at <= now).map(|(_, tenant)| *tenant)
+    }
+
+    /// What of a tenant can be taken, what has waited longest first.
+    pub(super) fn of(&self, tenant: TenantId, now: Timestamp) -> impl Iterator<Item = (Free, Uuid)> {
+        self.free.get(&tenant).into_iter().flatten().copied().take_while(move |(free, _)| free.at <= now)
+    }
+
+    /// From when on an aggregate can be taken; `None` where it never can.
+    pub(super) fn set(&mut self, tenant: TenantId, id: Uuid, free: Option<Free>) {
+        let before = match free {
+            Some(free) => self.places.insert((tenant, id), free),
+            None => self.places.remove(&(tenant, id)),
+        };
+        if before == free {
+            return;
+        }
+        let own = self.free.entry(tenant).or_default();
+        if let Some((head, _)) = own.first() {
+            self.heads.remove(&(*head, tenant));
+        }
+        if let Some(before) = before {
+            own.remove(&(before, id));
+        }
+        if let Some(free) = free {
+            own.insert((free, id));
+        }
+        match own.first() {
+            Some((head, _)) => drop(self.heads.insert((*head, tenant))),
+            None => drop(self.free.remove(&tenant)),
+        }
+    }
 }
 
 /// A lease; kept without a holder after it was given back.

@@ -5,7 +5,7 @@ use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
 use runtime_ports::PortResult;
-use runtime_ports::store::{AggregateKey, Lease, LeaseError, LeaseRequest, LeaseTopic};
+use runtime_ports::store::{AggregateKey, Lease, LeaseError, LeaseRequest};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ pub(super) fn names(kinds: &[AggregateKind]) -> Vec<&'static str> {
 
 pub(super) async fn take(link: &Link, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
     const OPERATION: &str = "store.take_leases";
-    let sql = "SELECT tenant, kind, id, token FROM take_leases($1, $2, $3, $4, $5, $6)";
+    let sql = "SELECT tenant, kind, id, token, previous, revision FROM take_leases($1, $2, $3, $4, $5, $6)";
     let mut kinds = names(&request.kinds);
     kinds.sort_unstable();
     kinds.dedup();
@@ -62,6 +62,14 @@ pub(super) async fn take(link: &Link, request: &LeaseRequest) -> PortResult<Vec<
             key: AggregateKey { kind, id: columns.get(2)? },
             host: request.host,
             token: FencingToken(columns.unsigned(3)?),
+            previous: columns
+                .get::<Option<i64>>(4)?
+                .and_then(|token| u64::try_from(token).ok())
+                .map(FencingToken),
+            revision: columns
+                .get::<Option<i64>>(5)?
+                .and_then(|revision| u64::try_from(revision).ok())
+                .map(Revision),
             until: request.until,
         })
     };
@@ -87,15 +95,6 @@ pub(super) async fn renew(link: &Link, lease: &Lease, until: Timestamp) -> Resul
     } else {
         Err(LeaseError::Lost { key: lease.key })
     }
-}
-
-pub(super) async fn defer(link: &Link, lease: &Lease, seen: Revision, wake_at: Timestamp) -> PortResult<()> {
-    if lease.topic != LeaseTopic::Work {
-        return Ok(());
-    }
-    let sql = "SELECT defer_lease($1, $2, $3, $4, $5, $6, $7, $8)";
-    let held = Held::of(lease);
-    was_held(link, "store.defer_lease", sql, &held.and(&[&number(seen.0), &future(wake_at)])).await.map(drop)
 }
 
 pub(super) async fn next_due(link: &Link, kinds: &[AggregateKind]) -> PortResult<Option<Timestamp>> {

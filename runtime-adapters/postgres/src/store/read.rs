@@ -1,5 +1,6 @@
 //! Reading.
 
+use runtime_domain::envelope::TraceParent;
 use runtime_domain::id::{AggregateKind, CorrelationId, EventId, TenantId};
 use runtime_domain::scope::Actor;
 use runtime_domain::time::Timestamp;
@@ -9,7 +10,7 @@ use runtime_ports::store::{
     AggregateKey, ChainDigest, HistoryEntry, Order, Page, Query, StoredAggregate, StoredRecord, due_micros,
 };
 use tokio_postgres::Row;
-use tokio_postgres::types::FromSql;
+use tokio_postgres::types::{FromSql, ToSql};
 use uuid::Uuid;
 
 use super::Links;
@@ -45,6 +46,16 @@ impl<'r> Columns<'r> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> PortResult<T> {
         parse(self.get(index)?).map_err(|error| corrupt(self.operation, &error.to_string()))
+    }
+
+    /// As [`Columns::parsed`], where there may be none.
+    fn optional<T, E: std::fmt::Display>(
+        &self,
+        index: usize,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> PortResult<Option<T>> {
+        let text: Option<&str> = self.get(index)?;
+        text.map(parse).transpose().map_err(|error| corrupt(self.operation, &error.to_string()))
     }
 }
 
@@ -88,12 +99,49 @@ fn stored(columns: &Columns<'_>, key: AggregateKey, first: usize) -> PortResult<
     })
 }
 
+/// The newest about a component: what lists are asked for most. Looked up as in [`LOAD`], in the order of an index, and no further than until as
+/// many are found as are asked for.
+const NEWEST_ABOUT: &str = "
+    SELECT found.id, found.revision, found.sequence, found.schema, found.body, found.wake_at, found.digest, found.created
+    FROM (SELECT set_config('factory_runtime.tenant', $1::uuid::text, true)::uuid AS tenant) AS given,
+        LATERAL (
+            SELECT a.id, a.revision, a.sequence, a.schema, a.body, a.digest, m.created, (
+                SELECT w.due_at FROM work AS w
+                WHERE w.tenant = given.tenant AND w.kind = $2 AND w.id = m.id AND w.topic = 'work'
+            ) AS wake_at
+            FROM (
+                SELECT o.id, o.created FROM aggregate_modules AS o
+                WHERE o.tenant = given.tenant AND o.kind = $2 AND o.module = $3 AND o.module <> '' AND o.environment = $4
+                ORDER BY o.created DESC
+            ) AS m, LATERAL (
+                SELECT g.id, g.revision, g.sequence, g.schema, g.body, g.digest FROM aggregates AS g
+                WHERE g.tenant = given.tenant AND g.kind = $2 AND g.id = m.id AND ($5::text[] IS NULL OR g.status = ANY ($5))
+                LIMIT 1
+            ) AS a
+            ORDER BY m.created DESC LIMIT $6
+        ) AS found";
+
 pub(super) async fn query(
     links: &Links,
     tenant: TenantId,
     query: &Query,
 ) -> PortResult<Page<StoredAggregate>> {
     const OPERATION: &str = "store.query";
+    let is_plain = query.order == Order::NewestFirst
+        && query.after.is_none()
+        && query.due_from.is_none()
+        && query.due_before.is_none();
+    if let (Some(environment), Some(module), true) = (query.environment, &query.module, is_plain) {
+        query.position(STORE, tenant)?;
+        let statuses = (!query.statuses.is_empty()).then_some(&query.statuses);
+        let most = i64::from(query.limit) + 1;
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&tenant.uuid(), &query.kind.name(), &module.as_str(), &environment.uuid(), &statuses, &most];
+        let rows = links.read(OPERATION, NEWEST_ABOUT, &parameters).await?;
+        let found = rows.iter().map(|row| listed(row, query.kind)).collect::<PortResult<Vec<_>>>()?;
+        let page = Page::of(found, query.limit, |(created, _)| query.cursor_at(STORE, tenant, *created));
+        return Ok(page.map(|(_, item)| item));
+    }
     let (ordering, after_due, after) = match query.order {
         Order::NewestFirst => ("newest", None, query.position(STORE, tenant)?),
         Order::OldestFirst => ("oldest", None, query.position(STORE, tenant)?),
@@ -156,7 +204,7 @@ pub(super) async fn history(
     after: u64,
     limit: u32,
 ) -> PortResult<Vec<HistoryEntry>> {
-    let sql = "SELECT sequence, event_id, event, body, at, actor, correlation, causation, explanation, digest
+    let sql = "SELECT sequence, event_id, event, body, at, actor, correlation, causation, explanation, digest, trace_parent
                FROM read_history($1, $2, $3, $4, $5)";
     let rows = links
         .read(
@@ -181,5 +229,6 @@ fn entry(row: &Row) -> PortResult<HistoryEntry> {
         causation: columns.get::<Option<Uuid>>(7)?.map(EventId::from_uuid),
         explanation: columns.get(8)?,
         digest: columns.digest(9)?,
+        trace_parent: columns.optional(10, TraceParent::new)?,
     })
 }

@@ -1,36 +1,21 @@
-//! Giving leases back: what is given back at about the same time goes in one call.
+//! What is given back: leases, and when their aggregates are due next.
 
-use std::sync::{Mutex, PoisonError};
-
+use async_trait::async_trait;
+use runtime_domain::time::Timestamp;
+use runtime_domain::value::Revision;
 use runtime_ports::PortResult;
 use runtime_ports::store::Lease;
-use tokio::sync::oneshot;
+use tokio::time::Duration;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::error::gave_way;
-use crate::link::{CallError, Link};
-use crate::row::{number, topic};
-
-const OPERATION: &str = "store.release_lease";
-/// How often a call is made that the server gave up in favour of another's.
-const TRIES: usize = 3;
-
-/// Leases that wait to be given back.
-#[derive(Debug, Default)]
-pub(super) struct Releases {
-    waiting: Mutex<Waiting>,
-    turn: futures::lock::Mutex<()>,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    leases: Leases,
-    answers: Vec<oneshot::Sender<PortResult<()>>>,
-}
+use super::together::{Batch, insistently};
+use crate::link::{Link, column, only};
+use crate::row::{future, number, topic};
 
 /// The parameters of the function `release_leases`.
 #[derive(Debug, Default)]
-struct Leases {
+pub(super) struct Releases {
     tenants: Vec<Uuid>,
     topics: Vec<&'static str>,
     kinds: Vec<&'static str>,
@@ -38,8 +23,13 @@ struct Leases {
     tokens: Vec<i64>,
 }
 
-impl Leases {
-    fn push(&mut self, lease: &Lease) {
+#[async_trait]
+impl Batch for Releases {
+    type Item = Lease;
+    // Somebody may wait for what is given back.
+    const PACE: Duration = Duration::ZERO;
+
+    fn push(&mut self, lease: Lease) {
         self.tenants.push(lease.tenant.uuid());
         self.topics.push(topic(lease.topic));
         self.kinds.push(lease.key.kind.name());
@@ -47,51 +37,93 @@ impl Leases {
         self.tokens.push(number(lease.token.0));
     }
 
-    async fn give_back(&self, link: &Link) -> PortResult<()> {
+    async fn call(&self, link: &Link) -> PortResult<()> {
         let sql = "SELECT release_leases($1, $2, $3, $4, $5)";
-        let mut tries = 1..=TRIES;
-        loop {
-            tries.next();
-            let called = link
-                .call(OPERATION, sql, &[&self.tenants, &self.topics, &self.kinds, &self.ids, &self.tokens])
-                .await;
-            match called {
-                Err(CallError::Refused(error)) if gave_way(&error) && !tries.is_empty() => {}
-                called => return called.map(drop).map_err(|error| error.into_port(OPERATION)),
-            }
-        }
+        insistently(
+            link,
+            "store.release_lease",
+            sql,
+            &[&self.tenants, &self.topics, &self.kinds, &self.ids, &self.tokens],
+        )
+        .await
+        .map(drop)
     }
 }
 
-impl Releases {
-    /// Gives a lease back, with all that have come to wait meanwhile. Dropping the future leaves it given back or not.
-    pub(super) async fn release(&self, link: &Link, lease: &Lease) -> PortResult<()> {
-        let (sender, mut answer) = oneshot::channel();
-        {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.leases.push(lease);
-            waiting.answers.push(sender);
+/// A lease that is deferred, as columns.
+#[derive(Debug)]
+pub(super) struct Deferral {
+    tenant: Uuid,
+    kind: &'static str,
+    id: Uuid,
+    host: Uuid,
+    token: i64,
+    seen: i64,
+    wake_at: i64,
+}
+
+impl Deferral {
+    pub(super) fn new(lease: &Lease, seen: Revision, wake_at: Timestamp) -> Self {
+        Self {
+            tenant: lease.tenant.uuid(),
+            kind: lease.key.kind.name(),
+            id: lease.key.id,
+            host: lease.host.uuid(),
+            token: number(lease.token.0),
+            seen: number(seen.0),
+            wake_at: future(wake_at),
         }
-        let turn = self.turn.lock().await;
-        // Whoever gives back several at once has then asked for all of them.
-        tokio::task::yield_now().await;
-        match answer.try_recv() {
-            Ok(answered) => return answered,
-            // Whoever had taken it up was dropped.
-            Err(oneshot::error::TryRecvError::Closed) => {
-                let mut alone = Leases::default();
-                alone.push(lease);
-                return alone.give_back(link).await;
+    }
+
+    /// Waits for whoever is writing the aggregate.
+    async fn call_alone(&self, link: &Link) -> PortResult<()> {
+        let sql = "SELECT defer_lease($1, 'work', $2, $3, $4, $5, $6, $7)";
+        let parameters: [&(dyn ToSql + Sync); 7] =
+            [&self.tenant, &self.kind, &self.id, &self.host, &self.token, &self.seen, &self.wake_at];
+        insistently(link, DEFER, sql, &parameters).await.map(drop)
+    }
+}
+
+const DEFER: &str = "store.defer_lease";
+
+/// Those that are deferred by one call of the function `defer_leases`.
+#[derive(Debug, Default)]
+pub(super) struct Deferrals(Vec<Deferral>);
+
+impl Deferrals {
+    fn column<T>(&self, of: impl Fn(&Deferral) -> T) -> Vec<T> {
+        self.0.iter().map(of).collect()
+    }
+}
+
+#[async_trait]
+impl Batch for Deferrals {
+    type Item = Deferral;
+    const PACE: Duration = Duration::from_millis(10);
+
+    fn push(&mut self, deferral: Deferral) {
+        self.0.push(deferral);
+    }
+
+    async fn call(&self, link: &Link) -> PortResult<()> {
+        if let [only] = &*self.0 {
+            return only.call_alone(link).await;
+        }
+        let (tenants, kinds) = (self.column(|it| it.tenant), self.column(|it| it.kind));
+        let (ids, hosts) = (self.column(|it| it.id), self.column(|it| it.host));
+        let (tokens, seen) = (self.column(|it| it.token), self.column(|it| it.seen));
+        let wake_ats = self.column(|it| it.wake_at);
+        let sql = "SELECT defer_leases($1, $2, $3, $4, $5, $6, $7)";
+        let parameters: [&(dyn ToSql + Sync); 7] =
+            [&tenants, &kinds, &ids, &hosts, &tokens, &seen, &wake_ats];
+        let rows = insistently(link, DEFER, sql, &parameters).await?;
+        let passed_over: Vec<i32> = column(DEFER, &only(DEFER, rows)?, 0)?;
+        for place in passed_over {
+            let index = usize::try_from(place).unwrap_or(0).wrapping_sub(1);
+            if let Some(deferral) = self.0.get(index) {
+                deferral.call_alone(link).await?;
             }
-            Err(oneshot::error::TryRecvError::Empty) => {}
         }
-        let taken_up = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        let answered = taken_up.leases.give_back(link).await;
-        for answer in taken_up.answers {
-            // Nobody waits any more where the future was dropped.
-            let _ = answer.send(answered.clone());
-        }
-        drop(turn);
-        answered
+        Ok(())
     }
 }

@@ -67,6 +67,7 @@ impl TenantSnapshots for TenantHandle {
         match column::<i32>(OPERATION, &only(OPERATION, rows)?, 0)? {
             0 => Ok(Captured::Changed),
             1 => Ok(Captured::Unchanged),
+            3 => Ok(Captured::Extended),
             _ => Ok(Captured::Late),
         }
     }

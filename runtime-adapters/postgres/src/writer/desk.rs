@@ -31,7 +31,7 @@ pub(super) struct Queued {
 /// What becomes of a commit that is brought to the desk.
 pub(super) enum Admitted {
     /// Nothing waits and nothing is under way: whoever brought it performs it.
-    Alone(Asked, Occupied),
+    Alone(Box<(Asked, Occupied)>),
     /// The writer will answer it.
     Waits(oneshot::Receiver<Result<CommitReceipt, CommitError>>),
 }
@@ -78,7 +78,7 @@ impl Desk {
             && let Some(link) = state.idle.pop()
         {
             let occupied = state.occupy(self, link, Touched::by([&asked]));
-            return Ok(Admitted::Alone(asked, occupied));
+            return Ok(Admitted::Alone(Box::new((asked, occupied))));
         }
         let (reply, answer) = oneshot::channel();
         state.waiting.push_back(Queued { asked, reply });

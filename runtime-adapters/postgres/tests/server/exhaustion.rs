@@ -5,7 +5,7 @@ use std::time::Duration;
 use postgres_server::{Server, SmallDisk};
 use runtime_ports::store::{CommitError, Query, Store};
 use runtime_ports::{PortError, PortErrorKind, Retry};
-use runtime_testkit::fault::was_performed;
+use runtime_testkit::faults::was_performed;
 use runtime_testkit::sample::{self, Draft};
 use tokio::task::JoinSet;
 

@@ -21,7 +21,7 @@ fn fill(site: &Site, database: &str, from: u64, to: u64) {
          INSERT INTO aggregates (tenant, kind, id, created, revision, sequence, digest, schema, environment, status, facets, replaced_revision, replaced_sequence, body)
              SELECT tenant, 'RuntimeDeployment', id, n + 1000000, 1, 10, sha256(''), 1, id, 'Open', id, 0, 0, '{{\"step\":1}}' FROM added;
          INSERT INTO claims SELECT tenant, 'RuntimeDeployment', id, tenant, 'claim-' || n, false FROM added;
-         INSERT INTO aggregate_modules SELECT tenant, 'RuntimeDeployment', id, 'module-' || n % 1000 FROM added;
+         INSERT INTO aggregate_modules SELECT tenant, 'RuntimeDeployment', id, 'module-' || n % 1000, id, n + 1000000 FROM added;
          INSERT INTO work (tenant, kind, id, topic, due_at) SELECT tenant, 'RuntimeDeployment', id, 'work', 4000000000000000 + n FROM added;
          INSERT INTO history (tenant, kind, id, sequence, event_id, event, body, at, actor, correlation, explanation, digest)
              SELECT tenant, 'RuntimeDeployment', id, s, id, 'Sampled', '{{}}', '2026-01-01T00:00:00+00:00', 'reconciler:testkit', id, '', sha256('')

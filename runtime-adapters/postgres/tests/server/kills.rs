@@ -10,7 +10,7 @@ use runtime_domain::id::AggregateKind;
 use runtime_ports::Retry;
 use runtime_ports::store::{AggregateKey, Commit, CommitError, Store, TenantStore};
 use runtime_postgres::{PostgresOptions, PostgresStore};
-use runtime_testkit::fault::was_performed;
+use runtime_testkit::faults::was_performed;
 use runtime_testkit::sample::{self, Draft, exclusive};
 
 use crate::{Site, eventually, rounds};
@@ -194,6 +194,7 @@ async fn check_all_there(store: &PostgresStore, acknowledged: &[u64]) {
 
 /// So many kills as `RUNTIME_POSTGRES_KILLS` says.
 ///
+/// Buried: NATS 2.12.1 (Jepsen).
 /// Shows.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_every_kill_of_server_and_host() {

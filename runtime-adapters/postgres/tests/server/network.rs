@@ -79,6 +79,8 @@ async fn every_connection_is_encrypted_and_asks_for_the_password_of_the_moment()
     assert!(passwords.0.lock().unwrap().1 > asked);
 }
 
+/// Buried: external-secrets#2401. Theirs: credentials stood in the error of an SDK, and were shown with it. Ours: an error of a driver comes through
+/// without the password it was given.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_and_an_unknown_certificate_are_refused() {
     let encrypted = Encrypted::start().await;

@@ -1,5 +1,7 @@
 //! Commits: first judged, by reading alone, then performed. What is refused has changed nothing, so that it spoils no other commit of its group.
 
+use runtime_domain::bug;
+use runtime_domain::envelope::TraceParent;
 use runtime_domain::id::TenantId;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
@@ -59,7 +61,8 @@ fn judge_conditions(connection: &Connection, tenant: TenantId, commit: &Commit) 
         return Err(CommitError::AlreadyHandled);
     }
     if let Some(lease) = &commit.lease
-        && (lease.tenant != tenant || !lease::holds(connection, lease).during(OPERATION)?)
+        && (lease.tenant != tenant
+            || !(bug!("two-leaders") || lease::holds(connection, lease).during(OPERATION)?))
     {
         return Err(CommitError::LeaseLost { key: lease.key });
     }
@@ -239,8 +242,8 @@ fn append_history(
     let mut insert = statement(
         connection,
         "INSERT INTO history (tenant, kind, id, sequence, event_id, position, event, body, at, actor, correlation, causation, explanation,
-             digest)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             digest, trace_parent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?;
     for (entry, at) in write.history.iter().zip(times) {
         let (id, correlation) = (entry.id.uuid(), entry.correlation.uuid());
@@ -259,6 +262,7 @@ fn append_history(
             &causation,
             &entry.explanation,
             entry.digest.as_bytes(),
+            &entry.trace_parent.as_ref().map(TraceParent::as_str),
         ]))?;
     }
     match write.outbox.iter().map(|event| event.sequence).min() {

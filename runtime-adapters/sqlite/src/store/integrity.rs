@@ -22,7 +22,8 @@ pub enum IntegrityDepth {
 pub enum IntegrityRule {
     /// The file's pages and indexes are whole.
     Pages,
-    /// Claims, modules, history, leases and what is held for a destination belong to aggregates that exist.
+    /// Claims, modules, history, leases and what is held for a destination belong to aggregates that exist, and modules are found where
+    /// their aggregate is.
     References,
     /// An aggregate's history is numbered from 1 without gaps (X-4).
     HistoryGapless,
@@ -70,8 +71,14 @@ const OPERATION: &str = "store.check_integrity";
 const REFERENCES: &str = "SELECT \"table\" || ' has a row that refers to no row of ' || parent FROM pragma_foreign_key_check LIMIT 100";
 
 /// Each asks for what does not hold, as one text.
-const RULES: [(IntegrityRule, &str); 9] = [
+const RULES: [(IntegrityRule, &str); 10] = [
     (IntegrityRule::References, REFERENCES),
+    (
+        IntegrityRule::References,
+        "SELECT m.kind || '/' || lower(hex(m.id)) || ' is not found where it is by ' || m.module FROM aggregate_modules AS m
+         JOIN aggregates AS a ON a.tenant = m.tenant AND a.kind = m.kind AND a.id = m.id
+         WHERE (a.environment, a.created) <> (m.environment, m.created) LIMIT 100",
+    ),
     (
         IntegrityRule::HistoryGapless,
         "SELECT kind || '/' || lower(hex(id)) || ' has ' || count(*) || ' entries, ' || min(sequence) || ' to ' || max(sequence)

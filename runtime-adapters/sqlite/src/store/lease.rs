@@ -96,8 +96,8 @@ impl Taking<'_> {
         }
         found.sort_unstable();
         found.truncate(share);
-        for (_, key) in &found {
-            self.grant(tenant, *key)?;
+        for found in &found {
+            self.grant(tenant, found)?;
         }
         if !found.is_empty() {
             self.known.serve(self.request.topic, tenant);
@@ -117,14 +117,17 @@ impl Taking<'_> {
         tenant: TenantId,
         kind: AggregateKind,
         most: usize,
-        found: &mut Vec<(i64, AggregateKey)>,
+        found: &mut Vec<Found>,
     ) -> rusqlite::Result<()> {
-        let sql = "SELECT free_at, id FROM work
+        let sql = "SELECT free_at, id, token FROM work
              WHERE topic = ?1 AND kind = ?2 AND tenant = ?3 AND free_at <= ?4 ORDER BY free_at, id LIMIT ?5";
         let (topic, now, tenant) =
             (row::topic(self.request.topic), row::present(self.request.now), tenant.uuid());
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let read = |row: &Row<'_>| Ok((row.get(0)?, AggregateKey { kind, id: row::uuid(row, 1)? }));
+        let read = |row: &Row<'_>| {
+            let key = AggregateKey { kind, id: row::uuid(row, 1)? };
+            Ok(Found { free_at: row.get(0)?, key, token: row.get(2)? })
+        };
         for row in statement(self.connection, sql)?
             .query_map((topic, kind.name(), tenant.as_bytes(), now, most), read)?
         {
@@ -141,24 +144,41 @@ impl Taking<'_> {
             .query_row((row::topic(self.request.topic), kind.name(), tenant.as_bytes()), |row| row.get(0))
     }
 
-    fn grant(&mut self, tenant: TenantId, key: AggregateKey) -> rusqlite::Result<()> {
+    fn grant(&mut self, tenant: TenantId, found: &Found) -> rusqlite::Result<()> {
+        let key = found.key;
         let newest = self.known.next_token();
         let sql = "UPDATE work SET host = ?5, token = ?6, until = ?7
-             WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4";
+             WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND topic = ?4
+             RETURNING CASE topic WHEN 'work' THEN (
+                 SELECT a.revision FROM aggregates AS a
+                 WHERE a.tenant = work.tenant AND a.kind = work.kind AND a.id = work.id
+             ) END";
         let (address, host) = (Address::new(tenant, key), self.request.host.uuid());
         let (topic, token) = (row::topic(self.request.topic), number(newest));
         let until = row::future(self.request.until);
-        execute(self.connection, sql, &address.and([&topic, host.as_bytes(), &token, &until]))?;
+        let columns = address.and([&topic, host.as_bytes(), &token, &until]);
+        let revision: Option<Option<i64>> =
+            statement(self.connection, sql)?.query_row(&*columns, |row| row.get(0)).optional()?;
         self.taken.push(Lease {
             topic: self.request.topic,
             tenant,
             key,
             host: self.request.host,
             token: FencingToken(newest),
+            previous: found.token.and_then(|token| u64::try_from(token).ok()).map(FencingToken),
+            revision: revision.flatten().and_then(|revision| u64::try_from(revision).ok()).map(Revision),
             until: self.request.until,
         });
         Ok(())
     }
+}
+
+/// What can be taken, from when on, and the token of the lease before. What can be taken first comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    free_at: i64,
+    key: AggregateKey,
+    token: Option<i64>,
 }
 
 /// Whether the lease is the present one. Time plays no part: an expired lease that nobody has taken is still good.

@@ -1,5 +1,6 @@
 //! The outbox.
 
+use runtime_domain::bug;
 use runtime_domain::id::{AggregateKind, EventId, TenantId};
 use runtime_domain::value::Name;
 use runtime_ports::publisher::PublishedEvent;
@@ -68,7 +69,7 @@ pub(super) fn published(
     let publish = || {
         let sequence = number(sequence).min(newest(connection, address)?);
         move_others(connection, address, sequence)?;
-        let others = others(connection, address)?.unwrap_or(sequence);
+        let others = others(connection, address)?.unwrap_or(sequence - i64::from(bug!("published-twice")));
         let_go(connection, turns, lease, others)
     };
     Ok(publish().during(OPERATION)?)

@@ -127,6 +127,18 @@ pub(super) fn text<T, E: std::fmt::Display>(
     })
 }
 
+/// As [`text`], where there may be none.
+pub(super) fn optional_text<T, E: std::fmt::Display>(
+    row: &Row<'_>,
+    column: usize,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> rusqlite::Result<Option<T>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => text(row, column, parse).map(Some),
+    }
+}
+
 fn parsed<T>(
     row: &Row<'_>,
     column: usize,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use runtime_domain::id::{AggregateKind, TenantId};
-use runtime_ports::store::{AggregateKey, LeaseTopic};
+use runtime_ports::store::{AggregateKey, LeaseRequest, LeaseTopic};
 use rusqlite::Connection;
 
 use super::row::{self, statement};
@@ -77,6 +77,16 @@ impl Turns {
         }
     }
 
+    /// Whether it is certain that nothing can be taken: then the writer need not be asked.
+    pub(super) fn nothing_waits(&self, request: &LeaseRequest) -> bool {
+        let now = row::present(request.now);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().is_some_and(|known| {
+            let of_kind = |kind: &AggregateKind| known.lines.get(&(request.topic, *kind));
+            request.kinds.iter().filter_map(of_kind).all(|line| line.earliest().is_none_or(|at| at > now))
+        })
+    }
+
     /// A transaction was lost: what it raised may be too late.
     pub(crate) fn forget(&self) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -121,6 +131,10 @@ impl Line {
         if self.times.get(&tenant).is_none_or(|present| at < *present) {
             self.set(tenant, Some(at));
         }
+    }
+
+    fn earliest(&self) -> Option<i64> {
+        self.by_time.first().map(|(at, _)| *at)
     }
 
     fn set(&mut self, tenant: TenantId, at: Option<i64>) {

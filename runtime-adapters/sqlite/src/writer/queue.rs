@@ -102,6 +102,10 @@ impl<T> Queue<T> {
         self.enough.notify_all();
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.places.is_closed()
+    }
+
     /// Drops what waits.
     pub(super) fn clear(&self) {
         let left = std::mem::take(&mut self.lock().tasks);

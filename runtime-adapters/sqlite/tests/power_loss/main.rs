@@ -218,6 +218,8 @@ async fn found(path: PathBuf, acknowledged: &BTreeMap<u64, Revision>) -> Result<
     Ok(missing)
 }
 
+/// Buried: NATS 2.12.1 (Jepsen). Theirs: acknowledged writes were lost, since they were flushed later. Ours: what was acknowledged is there after a
+/// loss of power: whatever the disk had not synced is dropped and the store opened.
 /// Shows X-4.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_commit_survives_the_loss_of_power() {

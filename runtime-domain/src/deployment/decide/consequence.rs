@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::bug;
 use crate::component::RevisionId;
 use crate::deployment::decide::Because;
 use crate::deployment::event::{DeploymentEvent, PauseCause, RollbackCause};
@@ -122,7 +123,7 @@ impl RuntimeDeployment {
             _ => Span::ZERO,
         };
         let limit = self.release.limits.progress_deadline;
-        if (limit + hold).after(place.cursor.deadline_from) > place.now {
+        if (limit + hold).after(place.cursor.deadline_from) > place.now || bug!("stalls-past-its-deadline") {
             return None;
         }
         let waited_for = place.waited_for();
@@ -248,6 +249,9 @@ impl Place<'_> {
             let gate = self.gate(*index).filter(|gate| !gate.has_passed())?;
             let seen = gate.tally().seen;
             match gate.conclusion() {
+                Conclusion::Failed if bug!("completed-though-failed") => {
+                    Some((DeploymentEvent::GatePassed { gate: *index, evidence: seen.clone() }, seen))
+                }
                 Conclusion::Failed => {
                     Some((DeploymentEvent::GateFailed { gate: *index, reason: seen.clone() }, seen))
                 }

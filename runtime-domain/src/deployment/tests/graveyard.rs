@@ -1,4 +1,4 @@
-//! Bugs that others shipped, each a small scenario: theirs named in the comment, ours in the assertion.
+//! Bugs that others shipped, each a small scenario: theirs and ours in the comment, ours in the assertion. See GRAVEYARD.md.
 
 use alloc::string::ToString;
 use alloc::vec;
@@ -9,10 +9,11 @@ use crate::component::{ComponentSpec, ConfigurationVersionRef, RevisionId, Varia
 use crate::deployment::*;
 use crate::id::ConfigurationId;
 use crate::refusal::{Refusal, Rule};
-use crate::rollout::PlanRefusal;
+use crate::rollout::{Action, Next, PlanRefusal};
 use crate::scope::Actor;
-use crate::surface::TrafficControl;
+use crate::surface::{Traffic, TrafficControl};
 use crate::time::Span;
+use crate::value::Revision;
 
 fn old() -> RevisionId {
     RevisionId::new(module("cart"), deployment_id(1))
@@ -30,7 +31,7 @@ fn upgrading(strategy: crate::rollout::DeploymentStrategy, gates: Vec<crate::rol
     world
 }
 
-// argo-rollouts#1292: an abort with nothing in flight scaled the stable revision to 0.
+/// Buried: argo-rollouts#1292.
 #[test]
 fn an_abort_with_nothing_in_flight_leaves_the_stable_revision_at_full_capacity() {
     let mut world = upgrading(canary(), vec![]);
@@ -40,7 +41,7 @@ fn an_abort_with_nothing_in_flight_leaves_the_stable_revision_at_full_capacity()
     world.assert_serves_alone(&old(), 3);
 }
 
-// argo-rollouts#1297, #2669: the code rolled back, the configuration did not.
+/// Buried: argo-rollouts#1297, argo-rollouts#2669.
 /// Shows X-6.
 #[test]
 fn code_and_configuration_go_back_as_one() {
@@ -62,7 +63,7 @@ fn code_and_configuration_go_back_as_one() {
     assert_eq!(point.component.tuple, v1.tuple);
 }
 
-// flagger#1011: no traffic, and the canary was advanced in silence, or failed for nothing.
+/// Buried: flagger#1011.
 #[test]
 fn a_canary_without_traffic_is_neither_promoted_nor_failed_but_waits_for_a_person() {
     let mut world = upgrading(canary(), vec![metric_gate("errors")]);
@@ -77,13 +78,14 @@ fn a_canary_without_traffic_is_neither_promoted_nor_failed_but_waits_for_a_perso
     assert_eq!(world.status(), DeploymentStatus::Completed);
 }
 
-// argo-rollouts#4128: failing pods, and the abort had no effect. kubernetes#67250: the rollback waited for the broken pod.
+/// Buried: argo-rollouts#4128, kubernetes#67250. Theirs: with failing pods an abort had no effect, and a rollback waited for the pod that was
+/// broken. Ours: the way back waits for nothing of the new revision.
 #[test]
 fn a_rollback_does_not_wait_for_the_broken_revision() {
     let mut world = upgrading(blue_green(), vec![]);
     world.broken.insert(new());
     for _ in 0..6 {
-        if let crate::rollout::Next::Act(actions) = world.deployment().next(world.now) {
+        if let Next::Act(actions) = world.deployment().next(world.now) {
             world.act(&actions[0]);
         }
     }
@@ -93,7 +95,8 @@ fn a_rollback_does_not_wait_for_the_broken_revision() {
     world.assert_serves_alone(&old(), 3);
 }
 
-// argo-rollouts#4479, #521: "Successful" though every measurement was an error.
+/// Buried: argo-rollouts#4479, argo-rollouts#521. Theirs: an analysis was Successful although every measurement of it was an error. Ours: what could
+/// not be read is unknown and never a success: the gate does not pass, and people are asked.
 #[test]
 fn a_gate_whose_every_reading_is_an_error_does_not_pass() {
     let mut world = upgrading(canary(), vec![metric_gate("errors")]);
@@ -104,7 +107,8 @@ fn a_gate_whose_every_reading_is_an_error_does_not_pass() {
     assert_eq!(world.status(), DeploymentStatus::Paused);
 }
 
-// argo-rollouts#1411: the analysis failed, and the rollout completed anyway.
+/// Buried: argo-rollouts#1411. Theirs: an analysis failed, and the rollout completed anyway. Ours: a gate that failed rolls back to the release
+/// before.
 /// Shows DEP-1.
 #[test]
 fn a_failed_gate_rolls_back_to_the_previous_release() {
@@ -115,7 +119,166 @@ fn a_failed_gate_rolls_back_to_the_previous_release() {
     world.assert_serves_alone(&old(), 3);
 }
 
-// argo-rollouts#3110, #1774: a broken stable revision blocked the fix.
+/// Buried: argo-rollouts#4612. Theirs: a weight was set before there was capacity for it. Ours: a revision gets a share of the traffic once as large a
+/// share of its replicas is ready.
+/// Buried: argo-rollouts#2235. Theirs: a route went to a set of which no pod was ready. Ours: what is not ready gets no traffic, and the way back
+/// begins without any.
+#[test]
+fn traffic_goes_only_where_enough_is_ready_for_it() {
+    for (strategy, is_broken) in
+        [rolling(), blue_green(), canary()].into_iter().flat_map(|it| [(it.clone(), false), (it, true)])
+    {
+        let mut world = upgrading(strategy, vec![]);
+        // Whether an instance is ready is seen a while after it was begun.
+        world.broken.insert(new());
+        let (mut traffic, mut shifts) = (world.traffic[&module("cart")].clone(), 0);
+        for step in 0..2_000 {
+            if !is_broken && step == 9 {
+                world.broken.remove(&new());
+            }
+            if !world.step() {
+                break;
+            }
+            let routed = &world.traffic[&module("cart")];
+            if *routed == traffic {
+                continue;
+            }
+            (traffic, shifts) = (routed.clone(), shifts + 1);
+            let seen = world.observe(&module("cart"));
+            for revision in traffic.revisions() {
+                let share = match &traffic {
+                    Traffic::Weighted(weights) => u16::from(weights.share(revision).get()),
+                    Traffic::PerInstance(_) => 1,
+                };
+                let ready = seen.ready(revision);
+                assert!(ready * 100 >= share * 3, "{share} % to {ready} of {revision}");
+            }
+        }
+        let (status, serves) = match is_broken {
+            true => (DeploymentStatus::RolledBack, old()),
+            false => (DeploymentStatus::Completed, new()),
+        };
+        assert_eq!((world.status(), shifts > 0), (status, !is_broken));
+        world.assert_serves_alone(&serves, 3);
+    }
+}
+
+/// Buried: flagger#1588. Theirs: a canary was stuck in Promoting, and could not be rolled back. Ours: at whatever step the new revision fails, while it
+/// is promoted as well, an abort brings back the old one at full capacity.
+#[test]
+fn a_rollout_that_is_stuck_at_any_step_can_be_gone_back_from() {
+    for (strategy, is_promoted) in
+        [rolling(), blue_green(), canary()].into_iter().flat_map(|it| [(it.clone(), false), (it, true)])
+    {
+        for steps in 0.. {
+            let mut world = upgrading(strategy.clone(), vec![metric_gate("errors")]);
+            for _ in 0..steps {
+                world.step();
+                if is_promoted && world.status() == DeploymentStatus::InProgress {
+                    world.command(&DeploymentCommand::PromoteNow).unwrap();
+                }
+            }
+            world.broken.insert(new());
+            for _ in 0..3 {
+                world.step();
+            }
+            if world.status() == DeploymentStatus::Completed {
+                assert!(steps > 8, "{strategy:?}: {steps}");
+                break;
+            }
+            world.command(&abort()).unwrap();
+            world.settle();
+            let is_back =
+                [DeploymentStatus::RolledBack, DeploymentStatus::Rejected].contains(&world.status());
+            assert!(is_back, "{strategy:?} after {steps} steps: {:?}", world.status());
+            world.assert_serves_alone(&old(), 3);
+        }
+    }
+}
+
+/// Buried: kubernetes#51315. Theirs: revisions were numbered anew with every rollback, and the target that somebody had noted was lost. Ours: a target
+/// is the deployment that brought it, and has its name for ever, however often it is gone back to.
+#[test]
+fn a_rollback_target_keeps_its_name_however_often_it_is_gone_back_to() {
+    let of = |version| release(vec![component("cart", version, 2)], rolling(), vec![]);
+    let (mut world, first) = World::serving(of(1));
+    world.request(2, of(2), &[&first]).unwrap();
+    world.settle();
+    let second = world.deployment().clone();
+    let mut serving = second.clone();
+    for (number, target, version) in [(3, &first, 1), (4, &second, 2), (5, &first, 1), (6, &second, 2)] {
+        let back = RequestRollback {
+            deployment_id: deployment_id(number),
+            target: target.rollback_point(Revision(4)).unwrap(),
+            admission: admission(),
+            previous: vec![serving.rollback_point(Revision(5)).unwrap()],
+            seen: Default::default(),
+            scaled: Default::default(),
+            numbers: [(module("cart"), u32::try_from(number).unwrap())].into(),
+            surfaces: surfaces(),
+        };
+        world.begin(RuntimeDeployment::request_rollback(back).unwrap());
+        world.settle();
+        serving = world.deployment().clone();
+        assert_eq!(serving.status(), DeploymentStatus::Completed);
+        assert_eq!(serving.purpose(), Purpose::Rollback { to: target.id() });
+        let revision = RevisionId::new(module("cart"), deployment_id(number));
+        world.assert_serves_alone(&revision, 2);
+        assert_eq!(world.revisions[&revision].1, digest(version));
+    }
+}
+
+/// Buried: omicron#3085. Theirs: a node that had failed in part was never undone. Ours: what a component had changed before it failed goes back with
+/// those that had succeeded, though it was told that nothing was done.
+#[test]
+fn what_failed_in_part_goes_back_with_what_had_succeeded() {
+    let of = |version| {
+        let mut pay = component("pay", version, 2);
+        pay.depends_on.insert(module("cart"));
+        release(vec![component("cart", version, 2), pay], rolling(), vec![])
+    };
+    let (mut world, first) = World::serving(of(1));
+    world.request(2, of(2), &[&first]).unwrap();
+    let mut has_failed = false;
+    for _ in 0..2_000 {
+        if let Next::Act(actions) = world.deployment().next(world.now)
+            && let [Action::Perform(effect), ..] = &actions[..]
+            && effect.module == Some(module("pay"))
+            && !has_failed
+        {
+            world.perform(effect);
+            let outcome = EffectOutcome::Refused { reason: "half of it was done".to_string() };
+            world.command(&DeploymentCommand::RecordOutcome { effect: effect.id, outcome }).unwrap();
+            has_failed = true;
+        } else if !world.step() {
+            break;
+        }
+    }
+    let half = RevisionId::new(module("pay"), deployment_id(2));
+    assert!(world.changes.iter().any(|change| change.starts_with(&alloc::format!("bring up {half}"))));
+    assert_eq!((world.status(), has_failed), (DeploymentStatus::RolledBack, true));
+    for name in ["cart", "pay"] {
+        world.assert_serves_alone(&RevisionId::new(module(name), deployment_id(1)), 2);
+    }
+}
+
+/// Buried: argo-cd#4577. Theirs: the next wave began while the one before was still progressing. Ours: nothing is begun of a component before what it
+/// depends on serves; and where that never does, nothing ever is.
+#[test]
+fn nothing_begins_while_what_it_depends_on_is_still_progressing() {
+    let mut pay = component("pay", 1, 1);
+    pay.depends_on.insert(module("cart"));
+    let mut world = World::new();
+    world.broken.insert(old());
+    world.request(1, release(vec![component("cart", 1, 1), pay], rolling(), vec![]), &[]).unwrap();
+    world.settle();
+    assert!(world.status().is_final() && world.status() != DeploymentStatus::Completed);
+    assert!(world.changes.iter().any(|change| change.starts_with("bring up cart@")));
+    assert!(world.changes.iter().all(|change| !change.contains("pay@")), "{:?}", world.changes);
+}
+
+/// Buried: argo-rollouts#3110, argo-rollouts#1774. Theirs: a stable revision that was broken kept the rollout that mends it from going on. Ours: the
+/// fix completes, and serves alone.
 #[test]
 fn a_broken_stable_revision_does_not_block_the_fix() {
     let mut world = upgrading(blue_green(), vec![]);
@@ -125,12 +288,13 @@ fn a_broken_stable_revision_does_not_block_the_fix() {
     world.assert_serves_alone(&new(), 3);
 }
 
-// flagger#1931: rolled back to a broken primary and deleted the healthy canary.
+/// Buried: flagger#1931. Theirs: rolled back to a broken primary, and deleted the healthy canary. Ours: what can serve is left alone: the deployment
+/// has failed, and people are called.
 #[test]
 fn a_healthy_new_revision_is_not_deleted_while_the_old_one_cannot_serve() {
     let mut world = upgrading(canary(), vec![]);
     while world.traffic.get(&module("cart")).is_none_or(|traffic| !traffic.revisions().contains(&&new())) {
-        if let crate::rollout::Next::Act(actions) = world.deployment().next(world.now) {
+        if let Next::Act(actions) = world.deployment().next(world.now) {
             world.act(&actions[0]);
         }
     }
@@ -141,7 +305,8 @@ fn a_healthy_new_revision_is_not_deleted_while_the_old_one_cannot_serve() {
     assert!(world.revisions.contains_key(&new()), "what can serve is left alone");
 }
 
-// nomad#10465: a rollout stalled past both of its deadlines.
+/// Buried: nomad#10465. Theirs: a deployment stalled past both of its deadlines. Ours: it is rolled back within its deadline, whatever never becomes
+/// ready.
 #[test]
 fn a_component_that_never_becomes_ready_is_rolled_back_within_its_deadline() {
     let mut world = upgrading(rolling(), vec![]);
@@ -163,13 +328,14 @@ fn a_component_that_exits_at_once_is_rolled_back_before_its_deadline() {
     assert!(Span::between(begun, world.now) < Span::from_secs(60));
 }
 
-// argo-cd#25475: the migration hook was skipped.
+/// Buried: argo-cd#25475. Theirs: the migration hook was skipped, and the new version rolled out without it. Ours: a migration is a gate before the
+/// rollout: it runs once, before any workload is touched.
 #[test]
 fn a_migration_runs_once_and_before_any_workload_is_touched() {
     let mut world = upgrading(blue_green(), vec![job_gate("migrate")]);
     while world.jobs_started == 0 {
         assert!(world.changes.is_empty());
-        if let crate::rollout::Next::Act(actions) = world.deployment().next(world.now) {
+        if let Next::Act(actions) = world.deployment().next(world.now) {
             world.act(&actions[0]);
         }
     }
@@ -178,6 +344,7 @@ fn a_migration_runs_once_and_before_any_workload_is_touched() {
     assert_eq!(world.jobs_started, 1);
 }
 
+/// Buried: argo-cd#25475.
 #[test]
 fn a_migration_that_fails_or_whose_end_is_unknown_touches_no_workload() {
     for (report, expected) in [
@@ -241,7 +408,7 @@ fn one_who_disagreed_while_it_was_paused_is_not_outvoted_afterwards() {
 fn promoting_skips_what_waits_and_nothing_that_judges() {
     let mut world = upgrading(canary(), vec![metric_gate("errors")]);
     while world.status() != DeploymentStatus::InProgress {
-        if let crate::rollout::Next::Act(actions) = world.deployment().next(world.now) {
+        if let Next::Act(actions) = world.deployment().next(world.now) {
             world.act(&actions[0]);
         }
     }
@@ -274,7 +441,8 @@ fn components_that_depend_on_each_other_in_a_circle_are_refused_by_name() {
     assert_eq!(refusal, PlanRefusal::DependencyCycle { modules: "cart, pay".to_string() }.into());
 }
 
-// nomad#10098: three versions were live.
+/// Buried: nomad#10098. Theirs: three versions of one job were live at once. Ours: what an earlier deployment left is retired by the next, and one
+/// revision serves alone.
 #[test]
 fn what_an_earlier_deployment_left_behind_is_retired_by_the_next() {
     let (mut world, first) = World::serving(release(vec![component("cart", 1, 3)], rolling(), vec![]));
@@ -288,7 +456,7 @@ fn what_an_earlier_deployment_left_behind_is_retired_by_the_next() {
     world.assert_serves_alone(&new(), 3);
 }
 
-// argo-rollouts#3848: what a scaler did was forgotten.
+/// Buried: argo-rollouts#3848.
 #[test]
 fn what_was_scaled_out_comes_back_at_that_capacity() {
     let (mut world, first) = World::serving(release(vec![component("cart", 1, 2)], rolling(), vec![]));
@@ -303,8 +471,7 @@ fn what_was_scaled_out_comes_back_at_that_capacity() {
     world.assert_serves_alone(&old(), 5);
 }
 
-/// Shows CFG-2, X-11.
-/// argo-rollouts#3848, flagger#1407: a release says how many replicas there are, and fights the autoscaler that owns them.
+/// Buried: argo-rollouts#3848, flagger#1407.
 #[test]
 fn a_release_keeps_as_many_replicas_as_its_scaling_policy_has_given_it() {
     for (scaled, kept) in [(7, 7), (2, 2), (0, 1)] {
@@ -326,6 +493,7 @@ fn a_release_keeps_as_many_replicas_as_its_scaling_policy_has_given_it() {
     }
 }
 
+/// Shows CFG-2, X-11.
 #[test]
 fn a_plain_variable_that_looks_like_a_secret_is_refused_and_not_repeated() {
     use crate::rollout::GateCheck;

@@ -184,6 +184,7 @@ proptest! {
         }
     }
 
+    /// Buried: flagger#1588.
     #[test]
     fn abort_is_total(strategy in strategies(), old in 1..4u16, new in 1..4u16, happenings in happenings()) {
         let mut world = begin(strategy, old, new);
@@ -223,6 +224,8 @@ proptest! {
         prop_assert!(fewest >= old.min(new).saturating_sub(allowed), "{fewest} of {old}/{new}");
     }
 
+    /// Buried: flagger#30. Theirs: a new revision inherited the verdict on the one before. Ours: a gate names the revision that it judges, and
+    /// begins from nothing with each.
     /// Shows DEP-1.
     #[test]
     fn a_verdict_never_carries_over(strategy in strategies(), happenings in happenings()) {
@@ -245,6 +248,7 @@ proptest! {
         }
     }
 
+    /// Buried: argo-cd#4577.
     #[test]
     fn components_wait_for_what_they_depend_on(edges in proptest::collection::vec((0..5usize, 0..5usize), 0..8)) {
         let names = ["aa", "bb", "cc", "dd", "ee"];

@@ -68,6 +68,7 @@ pub(crate) fn component(name: &str, version: u64, replicas: u16) -> ComponentSpe
         liveness: None,
         termination_grace: Span::from_secs(1),
         depends_on: BTreeSet::new(),
+        dependencies: BTreeMap::new(),
     }
 }
 
@@ -281,18 +282,26 @@ impl World {
     /// Does what is to be done until the deployment ends, waits for people, or has used up its steps.
     pub(super) fn settle(&mut self) {
         for _ in 0..2_000 {
-            match self.deployment().next(self.now) {
-                Next::Act(actions) => {
-                    let changes = actions.iter().filter(|action| self.act(action)).count();
-                    if changes == 0 {
-                        self.pass_time(Span::from_secs(1));
-                    }
-                }
-                Next::Wait(until) if until < Span::from_secs(3_600).after(self.now) => self.now = until,
-                Next::Wait(_) | Next::WaitForPeople | Next::Done => return,
+            if !self.step() {
+                return;
             }
         }
         panic!("it never settles: {:?}", self.deployment().state());
+    }
+
+    /// Does what is to be done now, or lets time pass until something is; false where that waits for people, or it has ended.
+    pub(super) fn step(&mut self) -> bool {
+        match self.deployment().next(self.now) {
+            Next::Act(actions) => {
+                let changes = actions.iter().filter(|action| self.act(action)).count();
+                if changes == 0 {
+                    self.pass_time(Span::from_secs(1));
+                }
+            }
+            Next::Wait(until) if until < Span::from_secs(3_600).after(self.now) => self.now = until,
+            Next::Wait(_) | Next::WaitForPeople | Next::Done => return false,
+        }
+        true
     }
 
     /// Carries out one action, and tells whether anything changed.

@@ -7,7 +7,9 @@ use alloc::vec;
 
 use super::{Decided, stated};
 use crate::aggregate::Decision;
+use crate::bug;
 use crate::calendar::Activity;
+use crate::component::ImageDigest;
 use crate::drift::secrecy;
 use crate::drift::{
     DriftEvent, DriftKind, DriftRefusal, DriftState, LONGEST_POSTPONEMENT, PlanRemediation, Remediating,
@@ -66,7 +68,9 @@ impl RuntimeDriftFinding {
         if !is_fit {
             return Err(DriftRefusal::UnfitAction { kind: self.kind });
         }
-        if let Some(digest) = self.desired_image.as_ref().filter(|digest| quarantined.contains(*digest)) {
+        let is_out =
+            |digest: &&ImageDigest| quarantined.contains(*digest) && !bug!("repair-undoes-a-rollback");
+        if let Some(digest) = self.desired_image.as_ref().filter(is_out) {
             return Err(DriftRefusal::Quarantined { digest: digest.clone() });
         }
         let planned = DriftEvent::RemediationPlanned {
@@ -135,7 +139,7 @@ impl Remediating {
     /// What follows where this attempt failed: another one, after a while, or people.
     pub(super) fn fail(&self, reason: String, now: Timestamp) -> Decision<DriftEvent> {
         let (attempt, most) = (self.attempt, self.budget.most_attempts());
-        if self.tries >= most {
+        if self.tries >= most || bug!("repair-is-never-retried") {
             let explanation = format!("it failed {} times, and may be tried {most} times", self.tries);
             return Decision::of(vec![DriftEvent::DriftEscalated { attempt, reason }], explanation);
         }
@@ -148,7 +152,7 @@ impl Remediating {
 
 /// What an engine or a surface reports: what happened has happened, so it is never refused, and is hidden where it may hold a secret.
 fn reported(why: &str) -> String {
-    if secrecy::is_like_a_secret(why) {
+    if secrecy::is_like_a_secret(why) && !bug!("credentials-in-an-error") {
         "what was said may hold a secret, and is not kept".to_owned()
     } else {
         reason::reported(why)

@@ -35,7 +35,7 @@ fn with_owners(actual: ActualComponent, owners: &[Owner]) -> Comparison {
     compared(desired_state(), &actual_state(Some(actual), 0), &owners, 0)
 }
 
-/// argo-cd#18038: real drift was missed; argo-cd#21434: out of sync with an empty difference.
+/// Buried: argo-cd#18038, argo-cd#21434.
 #[test]
 fn argo_cd_18038_and_21434_every_part_that_differs_is_found_and_says_where() {
     let same = actual_component(0);
@@ -133,7 +133,7 @@ fn what_was_observed_too_long_ago_is_neither_drift_nor_in_sync() {
     }
 }
 
-/// flagger#1407: drift fought the autoscaler.
+/// Buried: flagger#1407.
 #[test]
 fn flagger_1407_replicas_within_an_active_policys_bounds_are_in_sync_and_beyond_them_drift() {
     let scaling = Owner::Scaling { policy: id(7), fewest: 2, most: Replicas::new(8).unwrap() };
@@ -149,7 +149,7 @@ fn flagger_1407_replicas_within_an_active_policys_bounds_are_in_sync_and_beyond_
     assert_eq!(kinds(&image), [DriftKind::ImageVersionMismatch]);
 }
 
-/// argo-cd#9570: auto-sync undid a rollback.
+/// Buried: argo-cd#9570.
 #[test]
 fn argo_cd_9570_what_was_gone_back_to_on_purpose_is_no_drift_and_anything_else_is() {
     let stable = ReleaseTuple {

@@ -215,7 +215,7 @@ fn what_goes_by_itself_is_vanished_and_what_goes_while_it_is_excepted_is_resolve
     assert_eq!(vanished.replaced_by.as_ref(), Some(drift(3, 50).hash()));
 }
 
-/// argo-cd#18442: self-heal never retried.
+/// Buried: argo-cd#18442.
 #[test]
 fn argo_cd_18442_a_failed_repair_is_tried_again_with_growing_waits_until_people_are_called() {
     let mut told = in_state(DriftStatus::RemediationFailed);
@@ -308,7 +308,7 @@ fn a_repair_rests_on_the_calendar_and_keeps_who_broke_the_glass() {
     assert!(see_in_sync(1, None).evidence().is_empty() && retry().evidence().is_empty());
 }
 
-/// helm-controller#925: drift correction wrote the masked text into a live object.
+/// Buried: helm-controller#925.
 #[test]
 fn helm_controller_925_a_component_is_repaired_by_a_deployment_and_only_the_undesired_is_pruned() {
     let content = Answer::Refused(Rule::Content);
@@ -392,7 +392,9 @@ fn a_repair_is_put_off_for_a_bounded_while() {
     assert_eq!(told.now().wake_at(), Some(at(90)));
 }
 
-/// argo-cd#16193: a secret in an error and in a diff. Shows X-11.
+/// Buried: argo-cd#16193. Theirs: a secret stood in an error message and in a diff. Ours: no reason keeps one, and a difference shows only that
+/// there is one.
+/// Shows X-11.
 #[test]
 fn argo_cd_16193_no_secret_is_kept_in_a_reason() {
     let secret = "login failed for https://me:hunter2@host";

@@ -144,6 +144,7 @@ pub(super) fn deployed(deployment: u128) -> DeployedVersion {
         liveness: None,
         termination_grace: Span::from_secs(1),
         depends_on: BTreeSet::new(),
+        dependencies: BTreeMap::new(),
     };
     DeployedVersion {
         tenant: id(1),

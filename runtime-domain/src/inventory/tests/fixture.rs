@@ -58,6 +58,7 @@ pub(super) fn deployed(number: u128, name: &str) -> DeployedVersion {
         liveness: None,
         termination_grace: Span::from_secs(1),
         depends_on: BTreeSet::new(),
+        dependencies: BTreeMap::new(),
     };
     let deployment = DeploymentId::from_uuid(Uuid::from_u128(number));
     DeployedVersion {

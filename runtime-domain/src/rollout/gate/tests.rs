@@ -55,6 +55,7 @@ fn unknown() -> Sample {
     Sample::Unknown { seen: "dark".to_string() }
 }
 
+/// Buried: argo-rollouts#4479, argo-rollouts#521.
 #[test]
 fn a_reading_is_judged_only_where_it_rests_on_enough_that_is_fresh() {
     let judged = |reading| metric().judge(&reading, at(100));

@@ -279,6 +279,20 @@ fn an_open_circuit_adds_nothing_and_lets_go() {
     assert_eq!(fresh(&queued(), &open(reads(0, ScalingMetric::QueueLength, 9, at(0)))), 0);
 }
 
+/// Shows TEN-2.
+#[test]
+fn no_replica_is_added_for_which_the_quota_has_no_room_and_none_is_taken_away_for_it() {
+    let terms = bare();
+    let room = |room, input: Input| Input { room: Some(room), ..input };
+    let decided = decide(&terms, &History::default(), &room(6, cpu(4, 100, 0)), 0);
+    assert_eq!(decided.desired, 6);
+    assert!(decided.explanation.contains("quota has room for 6 replicas"), "{}", decided.explanation);
+    assert_eq!(fresh(&terms, &room(2, cpu(4, 100, 0))), 4, "what is there stays");
+    assert_eq!(fresh(&terms, &room(2, cpu(4, 25, 0))), 2, "less is wanted for another reason");
+    assert_eq!(fresh(&terms, &room(9, cpu(4, 100, 0))), 8);
+    assert_eq!(fresh(&terms, &room(1, cpu(1, 50, 0))), 1, "it comes before the bounds");
+}
+
 #[test]
 fn a_rollout_keeps_what_its_plan_holds() {
     let terms = bare();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// keda#1850, keda#2244: the source of the metrics is down, and what ran is scaled to none.
+/// Buried: keda#1850, keda#2244.
 #[test]
 fn keda_1850_2244_a_source_that_is_down_never_scales_to_zero() {
     for way in [
@@ -25,7 +25,7 @@ fn keda_1850_2244_a_source_that_is_down_never_scales_to_zero() {
     }
 }
 
-/// keda#7239: at none, the fallback never starts the first replica.
+/// Buried: keda#7239.
 #[test]
 fn keda_7239_a_fallback_leaves_zero() {
     for way in [
@@ -61,7 +61,8 @@ fn keda_6659_a_fallback_takes_nothing_away_that_another_rule_needs() {
     }
 }
 
-/// keda#6982: what was paused and is no more is still taken for paused.
+/// Buried: keda#6982. Theirs: what had been paused and was no more was still taken for paused. Ours: what is resumed is due at once, and scales
+/// again.
 #[test]
 fn keda_6982_what_is_resumed_scales_again() {
     let mut told = applied(bare());
@@ -77,7 +78,7 @@ fn keda_6982_what_is_resumed_scales_again() {
     told.check_replay_and_record();
 }
 
-/// flagger#1407: the repair of drift and the autoscaler take turns at the replicas.
+/// Buried: flagger#1407.
 #[test]
 fn flagger_1407_the_number_of_replicas_is_the_policys_and_never_drift() {
     let mut told = applied(bare());
@@ -90,7 +91,7 @@ fn flagger_1407_the_number_of_replicas_is_the_policys_and_never_drift() {
     assert!(!told.now().owns_replicas());
 }
 
-/// argo-rollouts#3848, nomad#8439: scaling while a rollout is under way keeps it from ending.
+/// Buried: argo-rollouts#3848.
 #[test]
 fn argo_rollouts_3848_scaling_takes_nothing_from_a_rollout_and_adds_to_what_serves() {
     let mut told = applied(bare());

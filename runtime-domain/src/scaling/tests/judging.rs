@@ -117,6 +117,19 @@ fn replicas_outside_of_the_bounds_violate_the_policy_until_they_are_inside() {
     }
 }
 
+/// Shows TEN-2.
+#[test]
+fn a_policy_that_wants_fewer_than_its_least_for_want_of_room_can_be_stored() {
+    let mut told = applied(bare());
+    told.evaluate(Input { room: Some(1), ..Input::of(0) }, 15);
+    assert_eq!(
+        told.now().wanted(),
+        Some(Wanted { from: 0, to: 1 }),
+        "two are the least, and there is room for one"
+    );
+    told.check_replay_and_record();
+}
+
 #[test]
 fn a_rollout_may_run_more_than_the_bounds_allow() {
     let mut told = applied(bare());

@@ -184,8 +184,9 @@ fn any_reading() -> impl Strategy<Value = Option<Reading>> {
 fn any_input() -> impl Strategy<Value = Input> {
     let readings = proptest::collection::vec(any_reading(), 4);
     let burn = proptest::option::of((any_reading(), any_reading()));
-    (0..15u16, 0..15u16, readings, burn, proptest::option::of(0..15u16), any::<bool>()).prop_map(
-        |(current, ready, readings, burn, floor, is_open)| Input {
+    let room = proptest::option::weighted(0.2, 0..15u16);
+    (0..15u16, 0..15u16, readings, burn, proptest::option::of(0..15u16), any::<bool>(), room).prop_map(
+        |(current, ready, readings, burn, floor, is_open, room)| Input {
             current,
             ready,
             readings: ScalingMetric::ALL
@@ -196,6 +197,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             burn: burn.and_then(|(short, long)| Some(BurnReading { short: short?, long: long? })),
             rollout: floor.map(|floor| RolloutInFlight { floor, most: None }),
             open_circuits: if is_open { BTreeSet::from([name("stock")]) } else { BTreeSet::new() },
+            room,
         },
     )
 }
@@ -287,7 +289,8 @@ proptest! {
         let decided = evaluate(&spec, &history, &input, at(10_000));
         let floor = input.rollout.map_or(0, |rollout| rollout.floor.min(input.current));
         let (least, most) = (terms.bounds.least(), terms.bounds.most().get());
-        prop_assert!((least..=most.max(floor)).contains(&decided.desired));
+        let room = input.room.map_or(u16::MAX, |room| room.max(input.current));
+        prop_assert!((least.min(room)..=most.max(floor).min(room)).contains(&decided.desired));
         prop_assert!(decided.desired >= floor, "{}", decided.explanation);
         prop_assert!(decided.explanation.len() > 10);
         prop_assert_eq!(decided.proposals.len(), terms.rules.len() + usize::from(terms.error_budget.is_some()));

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::vec;
 
 use crate::aggregate::Decision;
+use crate::bug;
 use crate::calendar::Activity;
 use crate::reason;
 use crate::scope::Actor;
@@ -116,7 +117,7 @@ impl SecretBinding {
             let event = SecretEvent::SecretConsumptionObserved { consumption: consumption.clone() };
             return Decision::of(vec![event], "not every consumer is on the new version");
         }
-        if state.rotation.cause.is_compromise() {
+        if state.rotation.cause.is_compromise() || bug!("revoked-at-once") {
             let rotated = self.rotated(state.version, &state.rotation.cause);
             let events = vec![SecretEvent::SecretDistributed { grace_until: now }, rotated];
             return Decision::of(

@@ -7,7 +7,9 @@ use alloc::vec;
 use super::Decided;
 use crate::aggregate::Decision;
 use crate::id::DeploymentId;
-use crate::tenancy::{BindingState, RuntimeTenantBinding, TenancyEvent, TenancyRefusal, WorkloadDemand};
+use crate::tenancy::{
+    BindingState, QuotaUnit, RuntimeTenantBinding, TenancyEvent, TenancyRefusal, WorkloadDemand,
+};
 use crate::time::Timestamp;
 use crate::value::ModuleId;
 
@@ -61,6 +63,28 @@ impl RuntimeTenantBinding {
         }
         let explanation = if is_kept { "what was deployed serves" } else { "what was charged is given back" };
         Ok(Decision::of(vec![TenancyEvent::WorkloadsSettled { deployment, is_kept }], explanation))
+    }
+
+    pub(super) fn charge_scaling(&self, module: &ModuleId, demand: WorkloadDemand) -> Decided {
+        let serving = self.workloads.entries().get(module).and_then(|entry| entry.serving);
+        let (Some(serving), Some(bound)) = (serving, self.state.bound()) else {
+            return Ok(Decision::unchanged("nothing that serves of it is charged for"));
+        };
+        if serving == demand {
+            return Ok(Decision::unchanged("as much is charged for already"));
+        }
+        let mut after = self.workloads.clone();
+        after.scale(module, demand);
+        let quota = bound.allocation.quota;
+        // What is given back is taken whatever the quota is by now.
+        let is_more = |unit: &QuotaUnit| demand.in_unit(*unit) > serving.in_unit(*unit);
+        let is_beyond = |unit: &QuotaUnit| after.charged().in_unit(*unit) > quota.of(*unit);
+        if let Some(unit) = QuotaUnit::ALL.into_iter().find(|unit| is_more(unit) && is_beyond(unit)) {
+            let wanted = after.charged().in_unit(unit);
+            return Err(TenancyRefusal::OverQuota { unit, wanted, quota: quota.of(unit) });
+        }
+        let scaled = TenancyEvent::WorkloadScaled { module: module.clone(), demand };
+        Ok(Decision::of(vec![scaled], "it is charged for as many replicas as there are to be"))
     }
 
     pub(super) fn retire_workloads(&self) -> Decided {

@@ -123,9 +123,20 @@ async fn what_waits_together_is_one_append_for_each_tenant() {
     let running = scene.run();
     until("everything is recorded", || scene.recorder.recorded() == 200).await;
     assert_eq!((scene.appends(), scene.kept(1).await, scene.kept(2).await), (2, 100, 100));
-    // One that comes alone does not wait for others.
+    // One that comes alone does not wait for others; those that follow soon after are recorded together.
+    scene.clock.advance(PACE);
     assert!(scene.recorder.offer(&sample::scope(1), record(1, 100)));
     until("one more is recorded", || scene.recorder.recorded() == 201).await;
+    for number in 101..110 {
+        assert!(scene.recorder.offer(&sample::scope(1), record(1, number)));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.recorder.recorded(), 201, "they are not written one by one");
+    scene.clock.advance(PACE);
+    until("those that came together are recorded", || scene.recorder.recorded() == 210).await;
+    assert_eq!(scene.appends(), 4);
+    // Whoever waits for it to be durable does not wait for others.
+    scene.recorder.record(&sample::scope(1), record(1, 110)).await.unwrap();
     scene.stop.cancel();
     running.await.unwrap();
     assert_eq!(scene.recorder.lost(), 0);

@@ -16,6 +16,7 @@ use runtime_ports::store::{Commit, CommitError, Repository};
 use super::{Finding, Pass, is_remediating};
 use crate::drift::look::Looked;
 use crate::drift::remedy::{self, Remedy};
+use crate::observed::decided;
 use crate::unit::{Grounds, commit, prepare};
 use crate::worker::PassError;
 
@@ -115,7 +116,8 @@ impl Pass<'_> {
             return Ok(None);
         }
         let command = DriftCommand::SeeReplaced { drift };
-        let decision = finding.aggregate.decide(&command, self.host.now()).map_err(PassError::failed)?;
+        let decision =
+            decided(|| finding.aggregate.decide(&command, self.host.now())).map_err(PassError::failed)?;
         self.record(finding, &decision, &[]).await?;
         match command {
             DriftCommand::SeeReplaced { drift } => Ok(Some(drift)),
@@ -139,7 +141,8 @@ impl Pass<'_> {
                 let drift_finding_id = DriftFindingId::from_uuid(self.host.ports().ids.next());
                 let command = DetectDrift { drift_finding_id, drift, mode };
                 let now = self.host.now();
-                let decision = RuntimeDriftFinding::detect(&command, now).map_err(PassError::failed)?;
+                let decision =
+                    decided(|| RuntimeDriftFinding::detect(&command, now)).map_err(PassError::failed)?;
                 let prepared = prepare::<RuntimeDriftFinding>(
                     self.host,
                     self.scope,
@@ -172,8 +175,8 @@ impl Pass<'_> {
             Some(in_sync) => {
                 let deployed = self.deployed(&finding.aggregate).await?.map(Box::new);
                 let command = DriftCommand::SeeInSync { in_sync, deployed };
-                let decision =
-                    finding.aggregate.decide(&command, self.host.now()).map_err(PassError::failed)?;
+                let decision = decided(|| finding.aggregate.decide(&command, self.host.now()))
+                    .map_err(PassError::failed)?;
                 self.record(finding, &decision, &command.evidence()).await?
             }
             None => Some(finding),
@@ -201,7 +204,7 @@ impl Pass<'_> {
 
     /// What has ended by the clock. The finding where it can be gone on with.
     pub(super) async fn tick(&self, finding: Finding) -> Result<Option<Finding>, PassError> {
-        let decision = finding.aggregate.decide(&DriftCommand::Tick, self.host.now());
+        let decision = decided(|| finding.aggregate.decide(&DriftCommand::Tick, self.host.now()));
         let decision = decision.map_err(PassError::failed)?;
         self.record(finding, &decision, &[]).await
     }

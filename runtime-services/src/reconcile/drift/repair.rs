@@ -23,6 +23,7 @@ use crate::deployments::RepairError;
 use crate::drift::look::{Looked, part_of};
 use crate::drift::remedy::Remedy;
 use crate::error::CommandError;
+use crate::observed::decided;
 use crate::reconcile::in_words;
 use crate::unit::Grounds;
 use crate::worker::PassError;
@@ -163,7 +164,7 @@ impl Pass<'_> {
                 .unwrap_or_default(),
             clearance,
         });
-        match finding.aggregate.decide(&command, self.host.now()) {
+        match decided(|| finding.aggregate.decide(&command, self.host.now())) {
             Ok(decision) => {
                 let grounds = Grounds { lease: Some(self.lease), ..Grounds::exactly(&facts) };
                 self.record_on(finding, &decision, grounds).await
@@ -179,10 +180,10 @@ impl Pass<'_> {
     async fn postpone(&self, finding: Finding, until: Timestamp, why: &str) -> Result<(), PassError> {
         let command = |reason: &str| DriftCommand::PostponeRemediation { until, reason: reason.to_owned() };
         let now = self.host.now();
-        let decided = match finding.aggregate.decide(&command(why), now) {
-            Err(DriftRefusal::SecretReason | DriftRefusal::BadReason) => {
+        let decided = match decided(|| finding.aggregate.decide(&command(why), now)) {
+            Err(DriftRefusal::SecretReason | DriftRefusal::BadReason) => decided(|| {
                 finding.aggregate.decide(&command("it may not begin now: compare it to see why"), now)
-            }
+            }),
             decided => decided,
         };
         let decision = decided.map_err(PassError::failed)?;
@@ -255,7 +256,8 @@ impl Pass<'_> {
             let effect = EffectId::of(finding.aggregate.id(), ordinal);
             let context = EffectContext { effect, fence: self.lease.token };
             let Some(surface) = self.host.surface(kind) else { continue };
-            match self.host.bounded("surface.retire", surface.retire(context, key, revision)).await {
+            let call = surface.retire(context, key, revision);
+            match self.host.effect("surface.retire", effect, call).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == PortErrorKind::Fenced => return Err(PassError::LeaseLost),
                 Err(error) if error.retry() == Retry::Never => {
@@ -278,7 +280,8 @@ impl Pass<'_> {
             return Ok(());
         };
         let command = DriftCommand::RecordRemediationFailed { attempt, reason: why.to_owned() };
-        let decision = finding.aggregate.decide(&command, self.host.now()).map_err(PassError::failed)?;
+        let decision =
+            decided(|| finding.aggregate.decide(&command, self.host.now())).map_err(PassError::failed)?;
         self.record(finding, &decision, &[]).await.map(|_| ())
     }
 }

@@ -19,6 +19,7 @@ fn failure(kind: PortErrorKind, retry: Retry) -> PortError {
     PortError::new(kind, "surface.scale", "the surface failed").with_retry(retry)
 }
 
+/// Buried: steno#66.
 #[tokio::test]
 async fn an_effect_that_fails_in_any_way_is_done_in_the_end_and_told_once() {
     let later = Retry::Later { after: None };
@@ -98,7 +99,7 @@ async fn two_hosts_that_repeat_an_effect_change_nothing_the_second_time() {
     assert_eq!(world.scaled().await, [(1, 4)]);
 }
 
-/// keda#1850, keda#2244: no source takes a replica away by falling silent, however it does.
+/// Buried: keda#1850, keda#2244.
 #[tokio::test]
 async fn a_source_that_is_silent_stale_wrong_or_flapping_takes_nothing_away() {
     let hour = Span::from_secs(3_600);
@@ -257,4 +258,49 @@ async fn the_first_source_that_knows_a_metric_answers_for_it() {
     world.waits(WAITING);
     let preview = services.scaling().preview(&world.scope, world.wanted(queue(10))).await.expect("previewed");
     assert_eq!(preview.decision.expect("it runs").desired, 4);
+}
+
+/// Buried: capsule#1425.
+/// Shows TEN-2.
+#[tokio::test]
+async fn a_policy_adds_no_replica_for_which_the_tenants_quota_has_no_room_and_says_so_and_gives_back() {
+    let world = World::new().await;
+    let one = world.host();
+    let charged = world.is_bound(3).await;
+    assert_eq!(charged().await, 1);
+    world.waits(WAITING);
+    world.settle(&one).await;
+    assert_eq!((world.replicas(), charged().await), (3, 3), "four are wanted, and three fit");
+    let policy = world.policy().await.id();
+    let told = world.scaling().explain(&world.scope, policy).await.unwrap().evaluated.unwrap().1;
+    assert!(told.contains("the tenant's quota has room for 3 replicas"), "{told}");
+    world.evaluated(&one, 3).await;
+    assert_eq!((world.replicas(), charged().await), (3, 3));
+    world.waits(10);
+    world.evaluated(&one, 6).await;
+    world.settle(&one).await;
+    world.evaluated(&one, 1).await;
+    assert_eq!((world.replicas(), charged().await), (1, 1), "what is not needed any more is given back");
+}
+
+/// Shows TEN-2, X-7.
+#[tokio::test]
+async fn what_a_host_charged_before_it_died_is_used_or_given_back() {
+    for at in [At::BeforeEffect, At::AfterEffect] {
+        let world = World::new().await;
+        let (one, other) = (world.host(), world.host());
+        let charged = world.is_bound(9).await;
+        world.waits(WAITING);
+        world.hold_at(at);
+        let dying = one.spawn_pass().await;
+        world.reached(at).await;
+        assert_eq!(charged().await, 4, "it is charged for before there is more");
+        dying.abort();
+        assert!(dying.await.is_err());
+        world.let_go();
+        world.waits(10);
+        world.take_over(&other, false).await;
+        world.evaluated(&other, 1).await;
+        assert_eq!(charged().await, u64::from(world.replicas()), "{at:?}");
+    }
 }

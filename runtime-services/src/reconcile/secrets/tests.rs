@@ -1,4 +1,4 @@
-//! Rotations, with a vault that fails and hosts that die at every call of it.
+//! Rotations, with a vault that fails. Hosts that die at them are in `tests/matrix`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -319,54 +319,6 @@ async fn a_rotation_goes_all_its_way_and_the_old_version_is_retired_after_the_gr
     assert_eq!(world.versions("web"), [true, false]);
 }
 
-/// Shows X-7: a host dies before or after every call of the vault; another goes on, and the dead one comes back or not.
-#[tokio::test]
-async fn hosts_that_die_at_every_call_make_no_second_version_and_leave_none() {
-    let mut matrix = 0;
-    for stop in [Stop::Before, Stop::After] {
-        for is_zombie in [false, true] {
-            for at in 0.. {
-                let world = World::with(&["web"]).await;
-                let id = world.rotating("web").await;
-                // Binding has asked the vault once.
-                let first = world.vault.count.load(Ordering::SeqCst);
-                *world.vault.stops_at.lock().unwrap() = Some((first + at, stop));
-                let dying = world.reconciler();
-                let has_died = {
-                    let life = world.go_on(&dying, 40);
-                    tokio::pin!(life);
-                    let has_died = tokio::select! {
-                        biased;
-                        () = world.vault.died.notified() => true,
-                        () = &mut life => false,
-                    };
-                    if has_died {
-                        // Its lease ends; another host takes over, while this one is asleep or gone.
-                        world.clock.advance(Span::from_secs(16));
-                        world.go_on(&world.reconciler(), 40).await;
-                        if is_zombie {
-                            world.vault.woken.notify_one();
-                            life.await;
-                        }
-                    }
-                    has_died
-                };
-                let what = format!("{stop:?} call {at}, zombie: {is_zombie}");
-                let binding = world.binding(id).await;
-                assert_eq!(binding.state().status(), SecretStatus::Bound, "{what}");
-                assert_eq!(binding.current_version().to_string(), "2", "{what}");
-                assert_eq!(world.versions("web"), [true, false], "{what}");
-                assert_eq!(world.vault.versions_made.load(Ordering::SeqCst), 1, "{what}");
-                if !has_died {
-                    break;
-                }
-                matrix += 1;
-            }
-        }
-    }
-    assert!(matrix >= 12, "hosts died in {matrix} ways only");
-}
-
 /// What a rotation left that was called off while its host did not know what it had made.
 #[tokio::test]
 async fn a_version_that_was_made_for_nothing_is_retired_by_the_next_rotation() {
@@ -390,9 +342,8 @@ async fn a_version_that_was_made_for_nothing_is_retired_by_the_next_rotation() {
     assert_eq!(world.binding(id).await.current_version().to_string(), "3");
 }
 
-/// external-secrets#6728: one secret that fails is asked for again and again, and uses up the vault's quota for all.
-/// Here: it is asked for ever more slowly, [`SecretBinding::MOST_FAILURES`] times at the most, and then set aside for a person; nobody else
-/// waits for it.
+/// Buried: external-secrets#6728. Theirs: one secret that failed was asked for again and again, and used up the vault's quota for all. Ours: it is
+/// asked for ever more slowly, [`SecretBinding::MOST_FAILURES`] times at the most, then set aside for a person, and nobody else waits.
 #[tokio::test]
 async fn external_secrets_6728_one_broken_secret_costs_its_vault_little_and_others_nothing() {
     let world = World::with(&["broken", "well"]).await;

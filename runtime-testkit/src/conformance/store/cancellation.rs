@@ -10,7 +10,7 @@ use super::atomicity::consumer;
 use super::outbox::parking;
 use super::{Failure, KIND, Outcome, Patience, World, at_once, ensure, is_conflict, key, loaded, request};
 use crate::conformance::equal;
-use crate::fault::was_performed;
+use crate::faults::was_performed;
 use crate::sample::{self, Draft, exclusive};
 
 /// Polls a future until it has been pending so many times, then drops it; what it returned, if it did before.
@@ -28,6 +28,9 @@ async fn dropped_after<F: Future>(pending: u32, future: F) -> Option<F::Output> 
 }
 
 /// Drops a commit before its first poll, after its first, and so on until it comes to its end undisturbed.
+///
+/// Buried: sqlx#4393. Theirs: a `begin` that was dropped left its connection inside a transaction, and acknowledged writes were lost with it. Ours:
+/// a commit that is dropped at any poll is whole or absent, and the next one is kept.
 pub(super) async fn a_dropped_commit_is_whole_or_absent(world: World) -> Outcome {
     let tenant = world.tenant(1);
     for polls in 0..200 {
@@ -86,6 +89,8 @@ impl Drops {
 
 /// Every method of every handle, dropped before its first poll, after its first, and so on until each comes to its end undisturbed. After
 /// every round the store does all that it should, at once.
+///
+/// Buried: sqlx#4393.
 pub(super) async fn every_call_can_be_dropped_at_every_poll(world: World) -> Outcome {
     for polls in 0..200 {
         let number = u64::from(polls) + 1;
@@ -114,7 +119,7 @@ async fn drop_readers(world: &World, drops: &mut Drops, number: u64) {
     drops.drop(operator.next_due(&[KIND])).await;
     drops.drop(world.store.check()).await;
     // It may wait for ever, so it does not count, and is polled without being woken.
-    let mut waiting = pin!(operator.work_arrived());
+    let mut waiting = pin!(operator.work_arrived(LeaseTopic::Work, &[KIND]));
     std::future::poll_fn(|context| {
         let ended = (0..drops.polls).any(|_| waiting.as_mut().poll(context).is_ready());
         Poll::Ready(ended)

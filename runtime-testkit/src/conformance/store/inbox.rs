@@ -4,6 +4,7 @@ use super::atomicity::consumer;
 use super::{Outcome, World, is_absent, is_conflict, key, refused};
 use crate::sample::{self, Draft};
 
+/// Buried: NServiceBus#6583.
 pub(super) async fn an_event_is_handled_once_by_each_consumer(world: World) -> Outcome {
     let tenant = world.tenant(1);
     let handling = |draft: &Draft, name, event| -> Result<Commit, super::Failure> {

@@ -62,6 +62,7 @@ pub(super) async fn only_what_is_due_is_leased(world: World) -> Outcome {
     nothing_due(&*operator, &request(WORK, 1, 29), "its wake-up was taken back").await
 }
 
+/// Buried: temporal#7101.
 pub(super) async fn an_unexpired_lease_is_not_taken_and_an_expired_one_is(world: World) -> Outcome {
     let (tenant, operator) = (world.tenant(1), world.operator());
     tenant.commit(Draft::create(1, key(1)).waking_at(0).commit()).await?;
@@ -110,6 +111,7 @@ pub(super) async fn a_renewed_lease_lasts_longer(world: World) -> Outcome {
     Ok(())
 }
 
+/// Buried: river#199.
 pub(super) async fn a_lost_lease_is_not_renewed(world: World) -> Outcome {
     let (tenant, operator) = (world.tenant(1), world.operator());
     tenant.commit(Draft::create(1, key(1)).waking_at(0).commit()).await?;
@@ -132,6 +134,8 @@ pub(super) async fn a_lost_lease_is_not_renewed(world: World) -> Outcome {
     Ok(())
 }
 
+/// Buried: river#199. Theirs: one who was no longer the leader believed that it was, and worked on. Ours: the store refuses the commit of whoever
+/// has lost its lease, whatever it believes.
 pub(super) async fn a_commit_under_a_lost_lease_is_refused(world: World) -> Outcome {
     let (tenant, operator) = (world.tenant(1), world.operator());
     let draft = Draft::create(1, key(1)).waking_at(0);
@@ -239,6 +243,27 @@ pub(super) async fn tokens_grow_over_all_aggregates(world: World) -> Outcome {
     Ok(())
 }
 
+pub(super) async fn a_lease_tells_which_one_was_before_it(world: World) -> Outcome {
+    let (tenant, operator) = (world.tenant(1), world.operator());
+    tenant.commit(Draft::create(1, key(1)).waking_at(0).publishing().commit()).await?;
+    let first = take_one(&*operator, WORK, 1, 0).await?;
+    equal("what was before the first", first.previous, None)?;
+    // Another topic's leases do not count.
+    let relaying = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
+    equal("what was before the first of another topic", relaying.previous, None)?;
+    let renewed = operator.renew_lease(&first, sample::at(20)).await?;
+    equal("what a renewal keeps", (renewed.token, renewed.previous), (first.token, None))?;
+    operator.release_lease(&renewed).await?;
+    let second = take_one(&*operator, WORK, 2, 1).await?;
+    equal("what was given back before", second.previous, Some(first.token))?;
+    operator.defer_lease(&second, Revision::FIRST, sample::at(2)).await?;
+    let third = take_one(&*operator, WORK, 1, 2).await?;
+    equal("what was deferred before", third.previous, Some(second.token))?;
+    // It ends by itself, and another takes over.
+    let fourth = take_one(&*operator, WORK, 2, 1_000).await?;
+    equal("what ended before", fourth.previous, Some(third.token))
+}
+
 pub(super) async fn a_deferred_aggregate_is_due_when_its_holder_said(world: World) -> Outcome {
     let (tenant, operator) = (world.tenant(1), world.operator());
     let draft = Draft::create(1, key(1)).waking_at(0);
@@ -272,4 +297,27 @@ pub(super) async fn a_lost_lease_defers_nothing(world: World) -> Outcome {
     equal("next due", operator.next_due(&[KIND]).await?, Some(sample::at(0)))?;
     operator.renew_lease(&second, sample::at(20)).await?;
     Ok(())
+}
+
+pub(super) async fn a_lease_tells_the_revision_of_what_it_is_on(world: World) -> Outcome {
+    let (tenant, operator) = (world.tenant(1), world.operator());
+    let first = Draft::create(1, key(1)).waking_at(0).publishing();
+    tenant.commit(first.commit()).await?;
+    let lease = take_one(&*operator, WORK, 1, 0).await?;
+    equal("the revision of what is new", lease.revision, Some(Revision::FIRST))?;
+    let relaying = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
+    equal("what is told to who relays", relaying.revision, None)?;
+    // By the holder, and then by somebody who holds nothing.
+    let second = first.next().waking_at(0);
+    tenant.commit(Commit { lease: Some(lease.clone()), ..second.commit() }).await?;
+    let third = second.next().waking_at(0);
+    tenant.commit(third.commit()).await?;
+    let renewed = operator.renew_lease(&lease, sample::at(20)).await?;
+    equal("what a renewal keeps", renewed.revision, Some(Revision::FIRST))?;
+    operator.defer_lease(&renewed, third.revision(), sample::at(1)).await?;
+    let next = take_one(&*operator, WORK, 2, 1).await?;
+    equal("the revision after two commits", next.revision, Some(third.revision()))?;
+    // What somebody left behind is told of as well.
+    let taken_over = take_one(&*operator, WORK, 3, 1_000).await?;
+    equal("the revision of what was left behind", taken_over.revision, Some(third.revision()))
 }

@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use runtime_domain::value::Revision;
 use runtime_ports::Retry;
-use runtime_ports::store::{Commit, CommitError, InboxEntry, Store, TenantStore};
+use runtime_ports::store::{Commit, CommitError, InboxEntry, TenantStore};
 
 use super::atomicity::consumer;
 use super::{Failure, Outcome, World, is_claim_held, is_conflict, key, loaded, refused};
 use crate::conformance::equal;
-use crate::fault::{CommitFault, FaultyStore, was_performed};
+use crate::faults::{Call, Fault, Faults, was_performed};
 use crate::sample::{self, Draft, exclusive};
 
 /// Commits, and finds out by the events whether it happened where the answer does not say.
@@ -24,12 +24,12 @@ async fn found_out(tenant: &dyn TenantStore, commit: Commit) -> Result<bool, Fai
 /// What a caller does about an answer that was lost is exact: it finds its own events where the commit happened, and does not take
 /// another's for them where it did not.
 pub(super) async fn a_commit_whose_answer_was_lost_is_found_by_its_event(world: World) -> Outcome {
-    let faults = |number: u64| match number % 3 {
-        1 => Some(CommitFault::AnswerLost),
-        2 => Some(CommitFault::RequestLost),
+    let faults = |call: &Call| match (call.method, call.number % 3) {
+        ("store.commit", 1) => Some(Fault::AnswerLost),
+        ("store.commit", 2) => Some(Fault::RequestLost),
         _ => None,
     };
-    let faulty = FaultyStore::new(Arc::clone(&world.store), faults).for_tenant(&sample::scope(1));
+    let faulty = Faults::new(faults).store(Arc::clone(&world.store)).for_tenant(&sample::scope(1));
     let tenant = world.tenant(1);
     for number in 1..=9 {
         let performed = number % 3 != 2;

@@ -70,6 +70,8 @@ pub(super) async fn a_history_is_in_the_order_of_commits(world: World) -> Outcom
 }
 
 /// Whoever reads on from what it has seen sees every entry: none becomes visible after one that follows it.
+///
+/// Buried: kamu-cli#1398.
 pub(super) async fn who_follows_a_history_misses_nothing(world: World) -> Outcome {
     let writers = begun(&world).await?;
     let tenant = world.tenant(1);
@@ -90,6 +92,9 @@ pub(super) async fn who_follows_a_history_misses_nothing(world: World) -> Outcom
 }
 
 /// A relay on one host beside writers on two.
+///
+/// Buried: kamu-cli#1398. Theirs: sequence numbers were not in the order of commits, and who read on from the last one missed events. Ours: whoever
+/// follows or relays while others commit sees every event, in order.
 pub(super) async fn who_relays_while_others_commit_misses_nothing(world: World) -> Outcome {
     let writers = begun(&world).await?;
     let operator = Arc::new(world.host(2).for_operator(&sample::operator()));

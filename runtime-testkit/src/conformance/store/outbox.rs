@@ -238,6 +238,7 @@ pub(super) async fn a_consumer_learns_whether_an_event_was_handled(world: World)
     equal("another event", tenant.is_handled(&other).await?, false)
 }
 
+/// Buried: MassTransit#3791.
 pub(super) async fn only_the_present_relay_marks_and_parks(world: World) -> Outcome {
     let (tenant, operator) = (world.tenant(1), world.operator());
     tenant.commit(Draft::create(1, key(1)).publishing().waking_at(0).commit()).await?;

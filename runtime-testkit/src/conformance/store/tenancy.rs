@@ -11,6 +11,8 @@ use super::{
 use crate::conformance::{chain, equal};
 use crate::sample::{self, Draft, exclusive, global, shared};
 
+/// Buried: external-secrets list without a namespace. Theirs: a list was asked for without its namespace, and showed everybody's. Ours: whoever asks
+/// has a handle of one tenant, and there is no list of another's.
 pub(super) async fn another_tenants_things_are_not_there(world: World) -> Outcome {
     let (one, other) = (world.tenant(1), world.tenant(2));
     one.commit(Draft::create(1, key(1)).commit()).await?;
@@ -96,6 +98,8 @@ async fn seen_by(world: &World, number: u64) -> Result<Vec<String>, Failure> {
 }
 
 /// One tenant beside nobody, another beside one who has used every key, claim, event and module before it.
+///
+/// Buried: external-secrets list without a namespace.
 pub(super) async fn a_tenant_sees_the_same_with_and_without_others(world: World) -> Outcome {
     let alone = seen_by(&world, 1).await?;
     let (busy, operator) = (world.tenant(2), world.operator());

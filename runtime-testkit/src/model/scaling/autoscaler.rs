@@ -202,7 +202,7 @@ fn to_none_or_not(
     if is_long_idle { 0 } else { 1 }
 }
 
-/// Windows, cooldown, limits, circuits, bounds and the rollout, in this order.
+/// Windows, cooldown, limits, circuits, bounds, the quota and the rollout, in this order.
 fn held(terms: &Terms, memory: &Memory, look: &Look, recommended: i128, count: i128, now: i64) -> i128 {
     let mut desired = recommended;
     if recommended > count && terms.window_out > 0 {
@@ -228,6 +228,9 @@ fn held(terms: &Terms, memory: &Memory, look: &Look, recommended: i128, count: i
         desired = desired.min(count);
     }
     desired = clamped(desired, terms);
+    if let Some(room) = look.room {
+        desired = desired.min(count.max(room.into()));
+    }
     match look.floor {
         Some(floor) => desired.max(count.min(floor.into())),
         None => desired,

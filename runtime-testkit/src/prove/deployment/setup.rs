@@ -340,6 +340,7 @@ fn component(module: &ModuleId, version: u8, replicas: u8) -> Option<ComponentSp
         liveness: None,
         termination_grace: Span::from_secs(1),
         depends_on: BTreeSet::new(),
+        dependencies: BTreeMap::new(),
     })
 }
 

@@ -43,7 +43,9 @@ fn is_within_bounds(policy: &ScalingPolicy) -> Result<(), Fault> {
     })?;
     let Some(wanted) = policy.wanted() else { return Ok(()) };
     let rule = if wanted.to == 0 { "SCL-2" } else { "SCL-1" };
-    Fault::unless(wanted.to >= least && wanted.from != wanted.to, rule, || {
+    // A quota may leave room for fewer than the least: then as many are added as there is room for (TEN-2), and none is taken away.
+    let is_allowed = wanted.to >= least || wanted.to > wanted.from;
+    Fault::unless(is_allowed && wanted.from != wanted.to, rule, || {
         format!("it allows {least} to {most}, and wants {wanted:?}")
     })
 }

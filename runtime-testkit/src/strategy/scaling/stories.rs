@@ -66,14 +66,16 @@ fn look() -> BoxedStrategy<Look> {
     let burn = prop_oneof![4 => Just(calm), 4 => [reading(), reading()].prop_map(Some), 1 => Just(None)];
     let floor = option::weighted(0.15, prop_oneof![4 => 0..12_u16, 1 => Just(u16::MAX)]);
     let circuits = prop_oneof![8 => Just(0_u8), 1 => 1..5_u8];
-    (count(), unready, metrics, burn, floor, circuits)
-        .prop_map(|(count, unready, metrics, burn, floor, circuits)| Look {
+    let room = option::weighted(0.15, 0..12_u16);
+    (count(), unready, metrics, burn, floor, circuits, room)
+        .prop_map(|(count, unready, metrics, burn, floor, circuits, room)| Look {
             count,
             unready,
             metrics,
             burn,
             floor,
             circuits,
+            room,
         })
         .boxed()
 }
@@ -127,7 +129,8 @@ fn nights() -> impl Strategy<Value = Vec<Season>> {
     let night = (select(vec![15_i64, 30, 59, 60, 61]), 2..9_usize).prop_map(|(seconds, times)| {
         let metrics = [fresh(Level::Exactly(0)); 4];
         let burn = Some([load(0); 2]);
-        let look = Look { count: Count::Wanted, unready: 0, metrics, burn, floor: None, circuits: 0 };
+        let look =
+            Look { count: Count::Wanted, unready: 0, metrics, burn, floor: None, circuits: 0, room: None };
         Season { seconds, plan: ScalingPlan::Evaluate(look), times }
     });
     vec(prop_oneof![2 => season(), 1 => night], 0..8)
@@ -138,7 +141,8 @@ fn saw() -> impl Strategy<Value = Vec<Season>> {
     let tooth = |number: usize| {
         let metrics = [load(if number.is_multiple_of(2) { 300 } else { 30 }); 4];
         let burn = Some([load(0); 2]);
-        let look = Look { count: Count::Wanted, unready: 0, metrics, burn, floor: None, circuits: 0 };
+        let look =
+            Look { count: Count::Wanted, unready: 0, metrics, burn, floor: None, circuits: 0, room: None };
         Season { seconds: 15, plan: ScalingPlan::Evaluate(look), times: 1 }
     };
     let teeth = move |count| (0..count).map(tooth).collect::<Vec<_>>();

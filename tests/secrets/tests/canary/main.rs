@@ -82,6 +82,7 @@ impl Places {
     }
 }
 
+/// Buried: argo-cd#16193, argo-cd#12309, external-secrets#2401.
 /// Shows X-11.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_nowhere_but_where_it_should_be_and_a_planted_leak_is_found_everywhere_else() {

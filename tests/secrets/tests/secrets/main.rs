@@ -4,3 +4,4 @@
 
 mod rotation;
 mod stage;
+mod wire;

@@ -25,9 +25,10 @@ async fn retired(stage: &Stage) -> Vec<bool> {
     listed.iter().map(|entry| entry.is_retired).collect()
 }
 
-/// vault#31758: *rotate* also revokes, so every consumer of the old credentials fails until it has fetched the new ones.
-/// Here: requests go on with either password, none fails, and the old version is retired only after every instance was seen on the new one
-/// and the grace is over. Shows SEC-2.
+/// Buried: vault#31758. Theirs: rotating revoked the old credentials at once, and every consumer of them failed. Ours: requests go
+/// on with either, none fails, and the old version is retired only after every instance was seen on the new one and the grace is over.
+///
+/// Shows SEC-2.
 #[tokio::test(flavor = "multi_thread")]
 async fn vault_31758_a_rotation_under_load_fails_no_request_and_retires_the_old_version_after_its_grace() {
     let grace = Span::from_secs(2);
@@ -61,9 +62,9 @@ async fn vault_31758_a_rotation_under_load_fails_no_request_and_retires_the_old_
     drop(stage.close().await);
 }
 
-/// csi-driver#1288: the mounted file changes, the process goes on with what it read when it was started, and nobody knows.
-/// Here: a version that no instance becomes ready with is never taken for consumed. The rollout goes back by itself, requests go on with the
-/// old password, and at its deadline the rotation is called off and its version retired.
+/// Buried: csi-driver#1288. Theirs: a secret was rotated, what ran next still got the old value, and nobody knew. Ours: a version that no instance
+/// becomes ready with is never taken for consumed. The rollout goes back by itself, requests go on with the old password, and at its deadline the
+/// rotation is called off and its version retired.
 #[tokio::test(flavor = "multi_thread")]
 async fn csi_driver_1288_a_consumer_that_does_not_take_the_new_version_holds_the_rotation() {
     let stage = Stage::set(Span::from_secs(4)).await;

@@ -16,6 +16,7 @@ use factory_runtime::manifest;
 use factory_runtime::ports::PortResult;
 use factory_runtime::ports::secret_store::{RotationId, SecretValue};
 use factory_runtime::ports::surface::ComputeSurface as _;
+use factory_runtime::ports::telemetry::Telemetry;
 use factory_runtime::prelude::*;
 use factory_runtime::services::secrets::NewSecretBinding;
 use runtime_oci_layout::ImageSource;
@@ -77,8 +78,14 @@ pub(crate) fn options(folder: &std::path::Path, rotation_deadline: Span) -> Embe
 impl Stage {
     /// An environment, and a vault with the first password.
     pub(crate) async fn set(rotation_deadline: Span) -> Self {
+        Self::telling(rotation_deadline, Telemetry::default()).await
+    }
+
+    /// As [`Stage::set`], on a host that tells of itself.
+    pub(crate) async fn telling(rotation_deadline: Span, telemetry: Telemetry) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let embedded = Embedded::open_with(options(folder.path(), rotation_deadline)).await.expect("opens");
+        let options = options(folder.path(), rotation_deadline).telemetry(telemetry);
+        let embedded = Embedded::open_with(options).await.expect("opens");
         let stop = CancellationToken::new();
         let runtime = embedded.runtime().clone();
         let (running, stopped) = (runtime.clone(), stop.clone().cancelled_owned());
@@ -143,6 +150,22 @@ impl Stage {
         replicas: u16,
         configuration: Option<ConfigurationId>,
     ) -> RuntimeDeployment {
+        let id = self.request(version, mode, replicas, configuration).await;
+        until("the deployment ends", async || {
+            let deployment = self.runtime().deployments().deployment(&self.scope, id).await.expect("there");
+            deployment.status().is_final().then_some(deployment)
+        })
+        .await
+    }
+
+    /// Packs a version of the workload, and asks for its deployment.
+    pub(crate) async fn request(
+        &self,
+        version: &str,
+        mode: &str,
+        replicas: u16,
+        configuration: Option<ConfigurationId>,
+    ) -> DeploymentId {
         let reference = ImageReference::new(&format!("test/web:{version}")).expect("a reference");
         let image = ImageSource::new(reference, ["/workload"])
             .executable("/workload", env!("CARGO_BIN_EXE_factory-runtime-secret-workload"))
@@ -165,12 +188,7 @@ components:
         let mut release = self.runtime().deployments().resolve(&manifest).await.expect("resolved");
         release.configuration_id = configuration;
         let requested = self.runtime().deployments().request(&self.scope, self.environment, release).await;
-        let id = requested.expect("accepted").aggregate.id();
-        until("the deployment ends", async || {
-            let deployment = self.runtime().deployments().deployment(&self.scope, id).await.expect("there");
-            deployment.status().is_final().then_some(deployment)
-        })
-        .await
+        requested.expect("accepted").aggregate.id()
     }
 
     pub(crate) async fn binding(&self, id: SecretBindingId) -> SecretBinding {

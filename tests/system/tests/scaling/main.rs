@@ -29,7 +29,11 @@ async fn a_service_grows_with_its_load_and_shrinks_after_it_and_no_request_fails
     // What was decided was seen, and only then told.
     let (sent, failed) = load.end().await;
     assert_eq!(failed, 0, "of {sent}");
-    let applied = stage.policy("web").await.applied().to_vec();
+    let applied = until("what was seen is told", async || {
+        let applied = stage.policy("web").await.applied().to_vec();
+        applied.last().is_some_and(|action| action.to == 1).then_some(applied)
+    })
+    .await;
     let (first, last) = (applied.first().expect("actions"), applied.last().expect("actions"));
     assert_eq!((first.from, last.to), (1, 1), "{applied:?}");
     assert!(applied.iter().any(|action| action.to == 3), "{applied:?}");

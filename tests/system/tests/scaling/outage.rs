@@ -1,9 +1,4 @@
 //! The source of the metrics is down, on real processes.
-//!
-//! | report | what happened there | what happens here |
-//! |---|---|---|
-//! | keda#1850, keda#2244 | the source is down, its value is taken for zero, and what ran is scaled to none | the replicas stay; the policy is violated |
-//! | keda#7239 | at none, the fallback never starts a replica | the fallback starts one |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -52,6 +47,10 @@ impl ScalingSignals for Queue {
     }
 }
 
+/// Buried: keda#1850, keda#2244. Theirs: the source was down, its value was taken for zero, and what ran was scaled to none. Ours: the replicas
+/// stay; the policy is violated, and says so.
+///
+/// Buried: keda#7239. Theirs: at none, the fallback never started a replica. Ours: the fallback starts one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keda_1850_2244_7239_a_source_that_is_down_takes_nothing_away_and_starts_what_the_fallback_says() {
     let queue = Arc::new(Queue::default());

@@ -5,8 +5,10 @@ use factory_runtime::domain::surface::SurfaceKind;
 
 use crate::stage::{Load, Stage, terms, until};
 
-/// argo-rollouts#3848 (a rollout that meets a scaler never ends), flagger#1407 (desired state and the autoscaler undo one another): here the
-/// release comes at the capacity that the policy gave, and the policy goes back with the release.
+/// Buried: argo-rollouts#3848. Theirs: a rollout that met a scaler stayed Progressing for ever. Ours: a release comes at the capacity that the
+/// policy gave, and the policy goes back with the release.
+///
+/// Buried: flagger#1407.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn argo_rollouts_3848_flagger_1407_a_release_comes_and_goes_at_the_capacity_that_the_policy_gave() {
     let stage = Stage::new().await;

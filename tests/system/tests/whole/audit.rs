@@ -9,7 +9,7 @@ use factory_runtime::services::audit::{Attestation, AuditFault, AuditReport};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, until};
 
 /// The first environment's creation, as somebody else's.
 const OTHER_ACTOR: &str =
@@ -61,9 +61,13 @@ fn changes(sql: &str) -> impl FnOnce(&Connection) {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_changed_behind_the_stores_back_is_shown_by_an_audit() {
     let mut bench = Bench::with_a_release().await;
-    let sound = bench.runtime().audit().verify(bench.scope(), None).await.expect("read");
+    let sound = until("the inventory has followed the release", async || {
+        let sound = bench.runtime().audit().verify(bench.scope(), None).await.expect("read");
+        (sound.attestation.heads().count() >= 3).then_some(sound)
+    })
+    .await;
     assert_eq!(sound.faults, []);
-    assert!(sound.entries > 10 && sound.attestation.heads().count() >= 3, "{sound:?}");
+    assert!(sound.entries > 10, "{sound:?}");
     let attested: Attestation = sound.attestation.to_string().parse().expect("an attestation");
     assert_eq!(attested, sound.attestation);
     let deployment = attested.heads().find(|(key, _)| key.kind.name() == "RuntimeDeployment");

@@ -45,6 +45,7 @@ impl Open {
         host.idle = Span::from_millis(100);
         host.inventory_poll = Span::from_millis(200);
         host.health_poll = Span::from_millis(100);
+        host.loopback_dependencies = true;
         let embedded = Embedded::open_with(options.host(host)).await.expect("opens");
         let stop = CancellationToken::new();
         let (running, stopped) = (embedded.runtime().clone(), stop.clone().cancelled_owned());

@@ -97,8 +97,8 @@ async fn a_release_brings_its_configuration_as_a_file_and_as_variables_before_an
     assert_eq!((standing.expected, standing.version), (Some(synced.version()), Some(synced.version())));
 }
 
-/// argo-rollouts#1297 and #2669: a rollout that was aborted went back to the old image, and the new configuration stayed: old code ran with
-/// it. Here what goes back is the release tuple, and no client ever meets one half of it.
+/// Buried: argo-rollouts#1297, argo-rollouts#2669. Theirs: a rollout that was aborted went back to the old image, and the new configuration stayed:
+/// old code ran with it. Ours: what goes back is the release tuple, and no client ever meets one half of it.
 /// Shows X-6.
 #[tokio::test(flavor = "multi_thread")]
 async fn code_and_configuration_go_back_as_one_where_argo_rollouts_left_the_new_configuration() {

@@ -371,9 +371,8 @@ async fn what_is_not_authoritative_or_empty_is_not_acted_upon() {
     watched.is_in_sync().await;
 }
 
-/// argo-cd#9570: somebody rolls back, and the automatic sync deploys the bad release again. Here what a person or a gate went back from stays out, and
-/// is told as what it is; the next commit goes on.
-///
+/// Buried: argo-cd#9570. Theirs: somebody rolled back, and the automatic sync deployed the bad release again. Ours: what a person or a gate went
+/// back from stays out, and is told as what it is; the next commit goes on.
 /// Shows DRF-1.
 #[tokio::test(flavor = "multi_thread")]
 async fn argo_cd_9570_a_deliberate_rollback_is_not_drift() {
@@ -403,9 +402,8 @@ async fn argo_cd_9570_a_deliberate_rollback_is_not_drift() {
     watched.is_in_sync().await;
 }
 
-/// helm-controller#925: drift correction took the masked text of its own difference for what is desired, and wrote it into a live object. Here a
-/// difference is for people: what is repaired comes from the manifest.
-///
+/// Buried: helm-controller#925. Theirs: drift correction took the masked text of its own difference for what is desired, and wrote it into a live
+/// object. Ours: a difference is for people: what is repaired comes from the manifest.
 /// Shows X-11.
 #[tokio::test(flavor = "multi_thread")]
 async fn helm_controller_925_masked_text_is_never_written_into_what_runs() {

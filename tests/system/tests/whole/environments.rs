@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
+use factory_runtime::domain::id::SecretBindingId;
 use factory_runtime::domain::promotion::{Missing, PromotionPolicy, Upstreams};
 use factory_runtime::domain::refusal::Rule;
+use factory_runtime::domain::secrets::{KeyVaultReference, RotationSchedule};
 use factory_runtime::ports::infrastructure::ResourceCondition;
 use factory_runtime::ports::surface::ComputeSurface as _;
 use factory_runtime::prelude::*;
 use factory_runtime::services::promotion::Promotion;
+use factory_runtime::services::secrets::NewSecretBinding;
 
-use crate::bench::{Bench, release_of, until};
+use crate::bench::{Bench, WEB, release_of, until};
 use crate::tenancy::environment;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,6 +20,7 @@ async fn an_environment_whose_time_has_come_ends_by_itself_unless_it_is_protecte
     let bench = Bench::with_a_release().await;
     let (environments, scope) = (bench.runtime().environments(), bench.scope());
     let kept = environment(&bench, "kept", EnvironmentStage::Dev, IsolationModel::Silo).await;
+    let bound = bind(&bench).await;
     environments.protect(scope, kept, true).await.expect("protected");
     for id in [kept, bench.environment()] {
         environments.live_for(scope, id, Some(Span::from_millis(1))).await.expect("accepted");
@@ -29,14 +33,32 @@ async fn an_environment_whose_time_has_come_ends_by_itself_unless_it_is_protecte
     let left = bench.embedded().surface().list(scope.tenant(), bench.environment()).await.expect("listed");
     assert!(left.is_empty(), "{left:?}");
     assert!(environments.outputs(scope, bench.environment()).await.expect("told").is_none());
+    let bound = bench.runtime().secrets().binding(scope, bound).await.expect("there");
+    assert_eq!(bound.state().status().name(), "Unbound", "nothing is left of it");
     let kept_still = environments.environment(scope, kept).await.expect("there");
     assert_eq!(kept_still.provisioning_status().name(), "Provisioned");
     let refused = environments.decommission(scope, kept, "on purpose".to_owned()).await;
     assert_eq!(refused.expect_err("it is protected").rule(), Some(Rule::Lifecycle));
 }
 
-/// pulumi#11599: a create that was killed made a second resource; pulumi#8559: one that was killed needed surgery. Here what is there is
-/// adopted, and what is missing is made: `runtime-adapters/directory/src/engine/work.rs` dies at every step of it.
+/// Binds the component that serves to a secret.
+async fn bind(bench: &Bench) -> SecretBindingId {
+    let (secret, identity) = ("local://main/password", "local:web".parse().expect("an identity"));
+    let whole: KeyVaultReference = secret.parse().expect("a reference");
+    let vault = bench.embedded().vault();
+    vault.put(bench.scope().tenant(), &whole, &[identity], b"correct horse").await.expect("put in");
+    let wanted = NewSecretBinding {
+        environment: bench.environment(),
+        module: Name::new(WEB).expect("a name"),
+        secret: format!("{secret}/1").parse().expect("a version"),
+        identity: "local:web".parse().expect("an identity"),
+        delivery: "file:password".parse().expect("a delivery"),
+        rotation_schedule: RotationSchedule::new(None, Span::from_secs(1)).expect("a schedule"),
+    };
+    bench.runtime().secrets().bind(bench.scope(), wanted).await.expect("bound").aggregate.id()
+}
+
+/// Buried: pulumi#8559.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_removed_behind_the_engines_back_is_found_and_made_again() {
     let bench = Bench::with_a_release().await;

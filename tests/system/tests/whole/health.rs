@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use async_trait::async_trait;
+use factory_runtime::domain::environment::EnvironmentChange;
 use factory_runtime::domain::health::{
     HealthCheckResult, HealthStatus, ProductHealth, ProductStatus, ServiceHealth,
 };
@@ -13,6 +15,9 @@ use factory_runtime::ports::health_results::{HealthRecord, HealthResultQuery};
 use factory_runtime::ports::store::{AggregateKey, Query, Repository};
 use factory_runtime::prelude::*;
 use factory_runtime::services::{CommandError, Host, Ports, Services};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::bench::{Bench, WEB, get, says, until};
 
@@ -140,8 +145,15 @@ async fn a_readiness_that_flaps_leaves_the_verdict_and_one_that_stays_down_chang
 
     tell(&bench, WEB, "/fail").await;
     until_it_is(&bench, WEB, HealthStatus::Unhealthy).await;
-    let kept = results(&bench, WEB).await;
-    let in_a_row = kept.iter().take_while(|record| record.result.status() == HealthStatus::Unhealthy).count();
+    // Results are written together, a moment after the verdict that they made.
+    let (kept, in_a_row) = until("the results that made it worse are kept", async || {
+        let kept = results(&bench, WEB).await;
+        let ill = |record: &&HealthRecord| record.result.status() == HealthStatus::Unhealthy;
+        let in_a_row = kept.iter().take_while(ill).count();
+        let newest = kept.first()?;
+        (newest.result.verdict().status == HealthStatus::Unhealthy).then_some((kept, in_a_row))
+    })
+    .await;
     assert!(in_a_row >= FALL, "{in_a_row} in a row made it worse");
     assert!(kept.iter().take(in_a_row).all(|record| record.revision.as_ref() == Some(&serving)));
     tell(&bench, WEB, "/mend").await;
@@ -182,7 +194,74 @@ async fn who_depends_on_what_is_down_is_degraded_and_says_why_down_to_the_cause(
     .await;
 }
 
-/// argo-cd#6708: there the parent is Healthy for a moment while a child of it is not there yet. Here it is Unknown until the child is known.
+/// A service outside that answers with this status, until it is dropped.
+async fn outside(status: Arc<AtomicU16>) -> (u16, JoinHandle<()>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut question = [0; 1_024];
+            drop(stream.read(&mut question).await);
+            let status = status.load(Ordering::SeqCst);
+            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            drop(stream.write_all(answer.as_bytes()).await);
+        }
+    });
+    (port, serving)
+}
+
+/// Shows X-12.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_required_makes_ill_what_is_optional_degrades_and_a_service_outside_is_asked_where_it_may_be()
+{
+    let bench = Bench::with_a_release().await;
+    let status = Arc::new(AtomicU16::new(200));
+    let (port, serving) = outside(Arc::clone(&status)).await;
+    let needs = |required: bool| {
+        let http = format!("{{ url: \"http://127.0.0.1:{port}/ready\" }}");
+        format!("    dependencies: {{ db: {{}}, pay: {{ required: {required}, http: {http} }} }}\n")
+    };
+    let three = component("db", "") + &component(WEB, &needs(true)) + &component("cart", &needs(false));
+    deploy(&bench, "three", &three).await;
+    until_it_is(&bench, "db", HealthStatus::Healthy).await;
+    // Nobody has said that the environment may call it.
+    until_it_is(&bench, WEB, HealthStatus::Degraded).await;
+    let ServiceHealth::Known { reasons, .. } = health(&bench, WEB).await else { panic!("it is known") };
+    says(
+        &reasons.join("\n"),
+        &["pay (http://127.0.0.1:", "may not be asked", "egress allow-list: add it there"],
+    );
+    let granted = EnvironmentChange {
+        egress_allow_list: Some([format!("127.0.0.1:{port}")].into()),
+        ..EnvironmentChange::default()
+    };
+    bench
+        .runtime()
+        .environments()
+        .change(bench.scope(), bench.environment(), granted)
+        .await
+        .expect("changed");
+    for module in [WEB, "cart"] {
+        until_it_is(&bench, module, HealthStatus::Healthy).await;
+    }
+    status.store(503, Ordering::SeqCst);
+    until_it_is(&bench, WEB, HealthStatus::Unhealthy).await;
+    until_it_is(&bench, "cart", HealthStatus::Degraded).await;
+    let ServiceHealth::Known { reasons, .. } = health(&bench, "cart").await else { panic!("it is known") };
+    says(&reasons.join("\n"), &["depends on pay", "which is Unhealthy: status 503", "and is not required"]);
+    status.store(200, Ordering::SeqCst);
+    for module in [WEB, "cart"] {
+        until_it_is(&bench, module, HealthStatus::Healthy).await;
+    }
+    tell(&bench, "db", "/fail").await;
+    for module in [WEB, "cart"] {
+        until_it_is(&bench, module, HealthStatus::Unhealthy).await;
+    }
+    serving.abort();
+}
+
+/// Buried: argo-cd#6708. Theirs: a parent was Healthy for a moment while a child of it was not there yet. Ours: it is Unknown until the child is
+/// known.
 #[tokio::test(flavor = "multi_thread")]
 async fn argo_cd_6708_a_product_is_never_healthy_while_a_child_is_missing() {
     let bench = Bench::with_a_release().await;

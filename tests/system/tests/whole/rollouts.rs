@@ -1,10 +1,4 @@
-//! Rollouts that people end, and rollouts that nobody visits, on real processes: what others did, and what happens here.
-//!
-//! | | there | here |
-//! |---|---|---|
-//! | argo-rollouts#1292 | an abort before anything had moved scaled the stable revision to 0 | what serves goes on at full capacity |
-//! | argo-rollouts#4461 | an abort after all traffic had been promoted was ignored | it goes back, at full capacity |
-//! | flagger#1011 | without traffic a canary was advanced in silence, or failed for nothing | it waits for a person, and serves what it served |
+//! Rollouts that people end, and rollouts that nobody visits, on real processes.
 
 use factory_runtime::prelude::*;
 
@@ -53,6 +47,8 @@ async fn abort(bench: &Bench, id: DeploymentId) -> RuntimeDeployment {
     bench.ended(id).await
 }
 
+/// Buried: argo-rollouts#1292. Theirs: an abort before anything had moved scaled the stable revision to 0. Ours: what serves goes on at full
+/// capacity.
 #[tokio::test(flavor = "multi_thread")]
 async fn argo_rollouts_1292_an_abort_with_nothing_in_flight_leaves_what_serves_at_full_capacity() {
     let bench = serving().await;
@@ -67,6 +63,7 @@ async fn argo_rollouts_1292_an_abort_with_nothing_in_flight_leaves_what_serves_a
     assert_eq!((capacity(&bench).await, bench.answer().await.as_str()), (REPLICAS, "2.0.0"));
 }
 
+/// Buried: argo-rollouts#4461. Theirs: an abort after all traffic had been promoted was ignored. Ours: it goes back, at full capacity.
 #[tokio::test(flavor = "multi_thread")]
 async fn argo_rollouts_4461_an_abort_after_all_traffic_was_promoted_goes_back_at_full_capacity() {
     let bench = serving().await;
@@ -91,6 +88,8 @@ async fn argo_rollouts_4461_an_abort_after_all_traffic_was_promoted_goes_back_at
     assert_eq!((capacity(&bench).await, bench.answer().await.as_str()), (REPLICAS, "2.0.0"));
 }
 
+/// Buried: flagger#1011. Theirs: without traffic a canary was advanced in silence, or failed for nothing. Ours: it waits for a person, and serves
+/// what it served.
 #[tokio::test(flavor = "multi_thread")]
 async fn flagger_1011_a_canary_without_traffic_is_neither_promoted_nor_failed() {
     let bench = serving().await;

@@ -6,6 +6,7 @@ use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
 use runtime_domain::id::TenantId;
 use runtime_ports::store::{AggregateWrite, CommitError};
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::prepared::Prepared;
 use super::{OPERATION, Present};
@@ -94,18 +95,25 @@ impl Change {
     fn later(connection: &Connection, tenant: TenantId, write: &AggregateWrite) -> rusqlite::Result<Self> {
         let address = Address::new(tenant, write.key);
         let held = held_claims(connection, address)?;
-        let sql = "SELECT module FROM aggregate_modules WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
-        let modules: BTreeSet<String> =
-            rows(&mut *statement(connection, sql)?, &address.and([]), |row| row.get(0))?
-                .into_iter()
-                .collect();
-        let wanted: BTreeSet<String> =
-            write.facets.modules.iter().map(|module| module.as_str().to_owned()).collect();
+        let sql =
+            "SELECT module, environment FROM aggregate_modules WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
+        let modules: BTreeSet<(String, Uuid)> =
+            rows(&mut *statement(connection, sql)?, &address.and([]), |row| {
+                Ok((row.get(0)?, row::uuid(row, 1)?))
+            })?
+            .into_iter()
+            .collect();
+        let environment = write.facets.environment.uuid();
+        let wanted: BTreeSet<(String, Uuid)> =
+            write.facets.modules.iter().map(|module| (module.as_str().to_owned(), environment)).collect();
+        let names = |of: &BTreeSet<(String, Uuid)>, without: &BTreeSet<(String, Uuid)>| {
+            of.difference(without).map(|(module, _)| module.clone()).collect()
+        };
         Ok(Self {
             taken: write.claims.difference(&held).cloned().collect(),
             given_up: held.difference(&write.claims).cloned().collect(),
-            modules_gained: wanted.difference(&modules).cloned().collect(),
-            modules_lost: modules.difference(&wanted).cloned().collect(),
+            modules_gained: names(&wanted, &modules),
+            modules_lost: names(&modules, &wanted),
         })
     }
 }
@@ -120,7 +128,7 @@ fn held_claims(connection: &Connection, address: Address) -> rusqlite::Result<BT
     Ok(claims.into_iter().collect())
 }
 
-/// Gives up first what any of the writes no longer claims, so that another of them may take it.
+/// Gives up first what any of the writes no longer claims, so that another of them may take it. The aggregates are there already.
 pub(super) fn put(
     connection: &Connection,
     tenant: TenantId,
@@ -140,7 +148,9 @@ pub(super) fn put(
             execute(connection, sql, &address.and([module]))?;
         }
         for module in &change.modules_gained {
-            let sql = "INSERT INTO aggregate_modules (tenant, kind, id, module) VALUES (?1, ?2, ?3, ?4)";
+            let sql = "INSERT INTO aggregate_modules (tenant, kind, id, module, environment, created)
+                 SELECT tenant, kind, id, ?4, environment, created FROM aggregates
+                 WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
             execute(connection, sql, &address.and([module]))?;
         }
     }

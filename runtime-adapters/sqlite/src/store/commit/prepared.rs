@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(super) commit: Commit,
-    /// Of each write: the digest of its modules and claims.
+    /// Of each write: the digest of its modules, where they are, and its claims.
     pub(super) held: Vec<[u8; 16]>,
     /// Of each write's history entries: their times.
     pub(super) times: Vec<Vec<String>>,
@@ -23,7 +23,7 @@ impl Prepared {
     }
 }
 
-/// Where two are equal, so are modules and claims.
+/// Where two are equal, so are environment, modules and claims.
 fn digest(write: &AggregateWrite) -> [u8; 16] {
     let mut hash = Sha256::new();
     let mut part = |mark: &[u8; 1], text: &str| {
@@ -31,6 +31,7 @@ fn digest(write: &AggregateWrite) -> [u8; 16] {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     };
+    part(b"n", &write.facets.environment.to_string());
     for module in &write.facets.modules {
         part(b"m", module.as_str());
     }

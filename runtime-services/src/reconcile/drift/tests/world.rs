@@ -1,18 +1,19 @@
-//! A world in memory: hosts that can be killed at every commit and every effect, a surface that shows what was done to it, and time that is driven.
+//! A world in memory: two hosts, a surface that shows what was done to it, and time that is driven.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use runtime_domain::component::{ConfigurationVersionRef, ImageDigest, RevisionId};
 use runtime_domain::configuration::DeliveredConfiguration;
+use runtime_domain::deployment::Release;
 use runtime_domain::drift::watch::{DriftWatch, Outlook, WatchTerms};
 use runtime_domain::drift::{Authoritative, DriftKind, RemediationMode, RuntimeDriftFinding};
 use runtime_domain::environment::{
     ComputeTarget, EnvironmentStage, IsolationModel, NetworkBoundary, ProvisionedResources,
 };
-use runtime_domain::id::{AggregateKind, DeploymentId, EnvironmentId, ProjectId, TenantId};
+use runtime_domain::id::{AggregateKind, ConfigurationId, DeploymentId, EnvironmentId, ProjectId, TenantId};
 use runtime_domain::scope::{Actor, OperatorScope, TenantScope};
 use runtime_domain::surface::{
     ComponentKey, ComponentObservation, EffectClass, FencingToken, InstanceObservation, InstanceState,
@@ -38,7 +39,6 @@ use runtime_ports::surface::{ComputeSurface, EffectContext};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_system::UuidV7Generator;
 use runtime_testkit::sample;
-use tokio::sync::Notify;
 
 use crate::environments::NewEnvironment;
 use crate::host::{Host, HostOptions, Ports};
@@ -56,81 +56,23 @@ pub(super) fn digest(number: u8) -> ImageDigest {
     ImageDigest::new(&format!("sha256:{number:064x}")).unwrap()
 }
 
-/// Where a host is stopped: at which action, and on which side of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stop {
-    pub(super) at: u64,
-    pub(super) is_after: bool,
-}
-
-/// Counts the actions of a host, and stops it at one of them until it is let go, which a killed one never is.
-#[derive(Default)]
-pub(super) struct Fate {
-    stop: Mutex<Option<Stop>>,
-    actions: AtomicU64,
-    stopped: Notify,
-    is_let_go: AtomicBool,
-    let_go: Notify,
-}
-
-impl Fate {
-    pub(super) fn set(&self, stop: Option<Stop>) {
-        *lock(&self.stop) = stop;
-        self.actions.store(0, Ordering::SeqCst);
-        self.is_let_go.store(false, Ordering::SeqCst);
-    }
-
-    pub(super) fn let_go(&self) {
-        self.is_let_go.store(true, Ordering::SeqCst);
-        self.let_go.notify_waiters();
-    }
-
-    /// Does an action, unless it is stopped before it; one that wakes up does it then.
-    async fn late<T, F: Future<Output = T>>(&self, action: impl Fn() -> F) -> T {
-        let number = self.actions.fetch_add(1, Ordering::SeqCst);
-        let stop = lock(&self.stop).filter(|stop| stop.at == number);
-        match stop {
-            None => action().await,
-            Some(Stop { is_after: true, .. }) => {
-                let done = action().await;
-                self.sleep().await;
-                done
-            }
-            Some(Stop { is_after: false, .. }) => {
-                self.sleep().await;
-                action().await
-            }
-        }
-    }
-
-    async fn sleep(&self) {
-        let let_go = self.let_go.notified();
-        self.stopped.notify_one();
-        if !self.is_let_go.load(Ordering::SeqCst) {
-            let_go.await;
-        }
-    }
-}
-
-/// A store whose commits a fate may stop.
+/// A store whose commits are counted.
 #[derive(Clone)]
-struct FatefulStore {
+struct CountedStore {
     memory: MemoryStore,
-    fate: Arc<Fate>,
     commits: Arc<AtomicU64>,
 }
 
-struct FatefulTenantStore {
+struct CountedTenantStore {
     inner: Box<dyn TenantStore>,
-    fate: Arc<Fate>,
     commits: Arc<AtomicU64>,
 }
 
 #[async_trait]
-impl Store for FatefulStore {
+impl Store for CountedStore {
     fn for_tenant(&self, scope: &TenantScope) -> Box<dyn TenantStore> {
-        let (fate, commits) = (Arc::clone(&self.fate), Arc::clone(&self.commits));
-        Box::new(FatefulTenantStore { inner: self.memory.for_tenant(scope), fate, commits })
+        let commits = Arc::clone(&self.commits);
+        Box::new(CountedTenantStore { inner: self.memory.for_tenant(scope), commits })
     }
     fn for_operator(&self, scope: &OperatorScope) -> Box<dyn OperatorStore> {
         self.memory.for_operator(scope)
@@ -141,13 +83,13 @@ impl Store for FatefulStore {
 }
 
 #[async_trait]
-impl TenantStore for FatefulTenantStore {
+impl TenantStore for CountedTenantStore {
     fn scope(&self) -> &TenantScope {
         self.inner.scope()
     }
     async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError> {
         self.commits.fetch_add(1, Ordering::SeqCst);
-        self.fate.late(|| self.inner.commit(commit.clone())).await
+        self.inner.commit(commit).await
     }
     async fn load(&self, key: &AggregateKey) -> PortResult<Option<StoredAggregate>> {
         self.inner.load(key).await
@@ -182,10 +124,9 @@ pub(super) struct Shown {
     fence: u64,
 }
 
-/// A surface that a host reaches, as its fate will have it.
-struct FatefulSurface {
+/// A surface that a host reaches.
+struct StageSurface {
     stage: Arc<Mutex<Stage>>,
-    fate: Arc<Fate>,
     clock: DrivenClock,
 }
 
@@ -218,7 +159,7 @@ impl Stage {
 }
 
 #[async_trait]
-impl ComputeSurface for FatefulSurface {
+impl ComputeSurface for StageSurface {
     fn capabilities(&self) -> SurfaceCapabilities {
         SurfaceCapabilities {
             kind: SurfaceKind::Process,
@@ -230,15 +171,11 @@ impl ComputeSurface for FatefulSurface {
     }
 
     async fn apply(&self, context: EffectContext, spec: &RevisionSpec, replicas: u16) -> PortResult<()> {
-        self.fate
-            .late(async || {
-                let what = format!("apply {} {replicas}", spec.revision);
-                lock(&self.stage).perform(&spec.key, context.fence, what, |shown| {
-                    let before = shown.revisions.insert(spec.revision.clone(), (spec.clone(), replicas));
-                    Ok(before.is_none_or(|(_, wanted)| wanted != replicas))
-                })
-            })
-            .await
+        let what = format!("apply {} {replicas}", spec.revision);
+        lock(&self.stage).perform(&spec.key, context.fence, what, |shown| {
+            let before = shown.revisions.insert(spec.revision.clone(), (spec.clone(), replicas));
+            Ok(before.is_none_or(|(_, wanted)| wanted != replicas))
+        })
     }
 
     async fn scale(
@@ -248,16 +185,12 @@ impl ComputeSurface for FatefulSurface {
         revision: &RevisionId,
         replicas: u16,
     ) -> PortResult<()> {
-        self.fate
-            .late(async || {
-                let what = format!("scale {revision} {replicas}");
-                lock(&self.stage).perform(key, context.fence, what, |shown| {
-                    let found = shown.revisions.get_mut(revision);
-                    let (_, wanted) = found.ok_or_else(|| refused(PortErrorKind::NotFound))?;
-                    Ok(std::mem::replace(wanted, replicas) != replicas)
-                })
-            })
-            .await
+        let what = format!("scale {revision} {replicas}");
+        lock(&self.stage).perform(key, context.fence, what, |shown| {
+            let found = shown.revisions.get_mut(revision);
+            let (_, wanted) = found.ok_or_else(|| refused(PortErrorKind::NotFound))?;
+            Ok(std::mem::replace(wanted, replicas) != replicas)
+        })
     }
 
     async fn shift_traffic(
@@ -266,16 +199,12 @@ impl ComputeSurface for FatefulSurface {
         key: &ComponentKey,
         traffic: &Traffic,
     ) -> PortResult<()> {
-        self.fate
-            .late(async || {
-                lock(&self.stage).perform(key, context.fence, format!("shift {traffic:?}"), |shown| {
-                    if !traffic.revisions().into_iter().all(|it| shown.revisions.contains_key(it)) {
-                        return Err(refused(PortErrorKind::NotFound));
-                    }
-                    Ok(shown.traffic.replace(traffic.clone()).as_ref() != Some(traffic))
-                })
-            })
-            .await
+        lock(&self.stage).perform(key, context.fence, format!("shift {traffic:?}"), |shown| {
+            if !traffic.revisions().into_iter().all(|it| shown.revisions.contains_key(it)) {
+                return Err(refused(PortErrorKind::NotFound));
+            }
+            Ok(shown.traffic.replace(traffic.clone()).as_ref() != Some(traffic))
+        })
     }
 
     async fn deliver(
@@ -294,17 +223,13 @@ impl ComputeSurface for FatefulSurface {
         key: &ComponentKey,
         revision: &RevisionId,
     ) -> PortResult<()> {
-        self.fate
-            .late(async || {
-                lock(&self.stage).perform(key, context.fence, format!("retire {revision}"), |shown| {
-                    let routed = shown.traffic.as_ref().is_some_and(|it| it.revisions().contains(&revision));
-                    if routed {
-                        shown.traffic = None;
-                    }
-                    Ok(shown.revisions.remove(revision).is_some())
-                })
-            })
-            .await
+        lock(&self.stage).perform(key, context.fence, format!("retire {revision}"), |shown| {
+            let routed = shown.traffic.as_ref().is_some_and(|it| it.revisions().contains(&revision));
+            if routed {
+                shown.traffic = None;
+            }
+            Ok(shown.revisions.remove(revision).is_some())
+        })
     }
 
     async fn observe(&self, key: &ComponentKey) -> PortResult<ComponentObservation> {
@@ -374,11 +299,10 @@ impl DesiredStateSource for Said {
     }
 }
 
-/// One host, with the fate that it meets.
+/// One host.
 pub(super) struct OneHost {
     pub(super) host: Host,
     pub(super) services: Services,
-    pub(super) fate: Arc<Fate>,
 }
 
 /// Everything, with two hosts on one store and one surface.
@@ -452,6 +376,35 @@ impl World {
     pub(super) fn says(&self, commit: u8, release: ReleaseManifest) {
         let releases = DesiredReleases::new([("shop.yaml".to_owned(), release)].into()).unwrap();
         *lock(&self.said) = Ok((commit, Arc::new(releases)));
+    }
+
+    /// Publishes a configuration that nobody runs yet.
+    pub(super) async fn publishes(&self, greeting: &str) -> ConfigurationId {
+        let entries = serde_json::json!([
+            { "scope": "environment", "key": "greeting", "value": { "type": "text", "value": greeting } },
+        ]);
+        let entries = serde_json::from_value(entries).unwrap();
+        let published = self.one.services.configuration().publish(&self.scope, self.environment, entries);
+        published.await.unwrap().aggregate.id()
+    }
+
+    /// Deploys a release that carries a configuration.
+    pub(super) async fn deploys_carrying(&self, manifest: ReleaseManifest, carried: ConfigurationId) {
+        let images = manifest.images().into_iter();
+        let images = images.map(|(_, image)| (image.clone(), image.clone().try_into().unwrap())).collect();
+        let release = Release { configuration_id: Some(carried), ..manifest.release(&images).unwrap() };
+        let deployments = self.one.services.deployments();
+        deployments.request(&self.scope, self.environment, release).await.unwrap();
+        self.deploys().await;
+    }
+
+    /// The configuration that a component's newest revision was started with.
+    pub(super) fn configuration(&self, module: &str) -> Option<ConfigurationId> {
+        let stage = lock(&self.stage);
+        let shown = stage.components.get(&self.key(module))?;
+        let traffic = shown.traffic.as_ref()?;
+        let (spec, _) = shown.revisions.get(traffic.revisions().into_iter().next()?)?;
+        spec.component.tuple.configuration.as_ref().map(|named| named.configuration)
     }
 
     pub(super) fn says_nothing(&self, commit: u8) {
@@ -546,7 +499,8 @@ impl World {
 
     fn task_environment(&self, on: &OneHost) -> Arc<dyn Task> {
         let (deployments, tenancy) = (on.services.deployments().clone(), on.services.tenancy().clone());
-        Arc::new(EnvironmentReconciler::new(on.host.clone(), deployments, tenancy))
+        let secrets = on.services.secrets().clone();
+        Arc::new(EnvironmentReconciler::new(on.host.clone(), deployments, tenancy, secrets))
     }
 
     fn task_deployment(&self, on: &OneHost) -> Arc<dyn Task> {
@@ -622,32 +576,7 @@ impl World {
             self.turn(&self.one, &*self.task_deployment(&self.one)).await;
         }
     }
-
-    /// A pass that is stopped: `false` where it ended before it came to the place. What is given back wakes it up again.
-    pub(super) async fn pass_until_stopped(&self, stop: Stop) -> Option<tokio::task::JoinHandle<Woken>> {
-        self.clock.advance(Span::from_secs(16));
-        let task = self.task_drift(&self.one);
-        let leases = self.take(&self.one, &*task).await;
-        assert_eq!(leases.len(), 1, "the watch is due");
-        let lease = leases.into_iter().next().unwrap();
-        self.one.fate.set(Some(stop));
-        let (for_pass, of_pass) = (lease.clone(), Arc::clone(&task));
-        let mut pass = tokio::spawn(async move { (of_pass.pass(&for_pass).await, for_pass) });
-        tokio::select! {
-            biased;
-            () = self.one.fate.stopped.notified() => Some(pass),
-            ended = &mut pass => {
-                self.one.fate.set(None);
-                let (passed, lease) = ended.unwrap();
-                self.give_back(&self.one, &lease, passed).await;
-                None
-            }
-        }
-    }
 }
-
-/// How a pass ended that was stopped and let go.
-pub(super) type Woken = (Result<Passed, PassError>, Lease);
 
 fn one_host(
     memory: &MemoryStore,
@@ -656,9 +585,8 @@ fn one_host(
     commits: &Arc<AtomicU64>,
     said: &Word,
 ) -> OneHost {
-    let fate = Arc::<Fate>::default();
     let surface: Arc<dyn ComputeSurface> =
-        Arc::new(FatefulSurface { stage: Arc::clone(stage), fate: Arc::clone(&fate), clock: clock.clone() });
+        Arc::new(StageSurface { stage: Arc::clone(stage), clock: clock.clone() });
     let mut engine = MockInfrastructureEngine::new();
     engine.expect_up().returning(|_, blueprint| {
         Ok(ProvisionedResources {
@@ -673,11 +601,7 @@ fn one_host(
         })
     });
     let ports = Ports {
-        store: Arc::new(FatefulStore {
-            memory: memory.clone(),
-            fate: Arc::clone(&fate),
-            commits: Arc::clone(commits),
-        }),
+        store: Arc::new(CountedStore { memory: memory.clone(), commits: Arc::clone(commits) }),
         records: Records::default(),
         surfaces: [(SurfaceKind::Process, surface)].into(),
         infrastructure: Arc::new(engine),
@@ -695,5 +619,5 @@ fn one_host(
     };
     let host = Host::new(ports, HostOptions::default());
     let services = Services::new(host.clone(), Vec::new()).unwrap();
-    OneHost { host, services, fate }
+    OneHost { host, services }
 }

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use runtime_domain::component::{ImageDigest, RevisionId};
+use runtime_domain::aggregate::Decision;
+use runtime_domain::component::{ImageDigest, InstanceResources, RevisionId};
 use runtime_domain::environment::{EnvironmentStage, IsolationModel};
-use runtime_domain::id::{DeploymentId, EnvironmentId, ProjectId, TenantId};
+use runtime_domain::id::{DeploymentId, EnvironmentId, ProjectId, TenantBindingId, TenantId};
 use runtime_domain::scaling::{
     BurnReading, Cooldown, Fallback, PolicySpec, PolicyTerms, Reading, ReplicaBounds, ScalingMetric,
     ScalingRule, Stabilisation,
@@ -15,7 +16,10 @@ use runtime_domain::surface::{
     ComponentKey, ComponentObservation, EffectClass, EffectOwner, FencingToken, InstanceObservation,
     RevisionObservation, RevisionSpec, SurfaceCapabilities, SurfaceKind, Traffic, TrafficControl,
 };
-use runtime_domain::tenancy::ResourceQuota;
+use runtime_domain::tenancy::{
+    PartitionAssignment, ResourceQuota, RuntimeTenantBinding, TenancyEvent, TenantBound, TenantPlace,
+    WorkloadDemand,
+};
 use runtime_domain::value::{Measure, Name, Replicas};
 use runtime_memory::{InProcessBus, MemoryStore};
 use runtime_ports::clock::{Clock as _, MockIdGenerator};
@@ -25,7 +29,7 @@ use runtime_ports::metric::MockMetricSource;
 use runtime_ports::prober::MockHealthProber;
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::scaling_signals::{BurnQuery, ScalingSignals, SignalQuery};
-use runtime_ports::store::LeaseRequest;
+use runtime_ports::store::{LeaseRequest, Store as _};
 use runtime_ports::surface::ComputeSurface;
 use runtime_ports::{PortError, PortResult};
 use runtime_testkit::sample;
@@ -351,6 +355,51 @@ impl World {
         let policy = self.policy().await.id();
         let history = self.scaling().history(&self.scope, policy, 0, 1_000).await.expect("read");
         history.into_iter().map(|entry| entry.event).collect()
+    }
+
+    /// The tenant is bound, with a quota for so many replicas of which one is charged for; tells how many are.
+    pub(super) async fn is_bound(&self, replicas: u16) -> impl AsyncFn() -> u64 {
+        let (host, now) = (self.services.host(), self.clock.now());
+        let (each, deployment) = (InstanceResources::USUAL, revision().deployment);
+        let all = WorkloadDemand::each(each, replicas);
+        let quota = ResourceQuota::new(all.cpu_millicores, all.memory_bytes, 0, 1).expect("a quota");
+        let place = TenantPlace {
+            tenant_id: self.scope.tenant(),
+            environment_id: self.environment,
+            isolation_model: IsolationModel::Silo,
+            quota,
+            partitions: PartitionAssignment::derived(
+                self.scope.tenant(),
+                self.environment,
+                IsolationModel::Silo,
+            ),
+        };
+        let tenant_binding_id = TenantBindingId::from_uuid(Uuid::from_u128(77));
+        let bound = TenantBound {
+            tenant_binding_id,
+            tenant_id: place.tenant_id,
+            environment_id: place.environment_id,
+            isolation_model: place.isolation_model,
+            quota,
+            partitions: place.partitions.clone(),
+        };
+        let demands = [(name("cart"), WorkloadDemand::each(each, 1))].into();
+        let events = vec![
+            TenancyEvent::TenantBindingRequested { tenant_binding_id, place, until: now },
+            TenancyEvent::RuntimeTenantBound(bound),
+            TenancyEvent::WorkloadsAdmitted { deployment, demands },
+            TenancyEvent::WorkloadsSettled { deployment, is_kept: true },
+        ];
+        let decision = Decision::of(events, "the test begins here");
+        let store = self.store.for_tenant(&self.scope);
+        let bound = commit::<RuntimeTenantBinding>(host, &*store, None, &decision, Grounds::default(), now);
+        bound.await.expect("bound").expect("there");
+        async move || {
+            let store = self.store.for_tenant(&self.scope);
+            let bound = Repository::<RuntimeTenantBinding>::new(&*store).load(Uuid::from_u128(77)).await;
+            let bound = bound.expect("read").expect("there").aggregate;
+            bound.workloads().charged().cpu_millicores / each.cpu_millicores
+        }
     }
 
     /// What the policy is known to have brought about.

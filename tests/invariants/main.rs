@@ -2,16 +2,19 @@
 //! contexts' docs, and the tests that show it from the lines above them.
 //!
 //! `UPDATE_INVARIANTS=1 cargo test --test invariants` writes the page; without it, a page that is not what the code says is a failure.
+//! GRAVEYARD.md is made in the same way: see `graveyard.rs`.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 use factory_runtime::domain::refusal::Rule;
 
-const PAGE: &str = "INVARIANTS.md";
+use sources::{documented, documents, sources, written};
+
+mod graveyard;
+mod sources;
 
 const INTRODUCTION: &str = "# Invariants\n\n\
     Generated from the code by `UPDATE_INVARIANTS=1 cargo test --test invariants`; do not edit. Each rule of the specification: where it is kept, and\n\
@@ -35,51 +38,6 @@ struct Found {
     shown: BTreeMap<String, BTreeSet<(String, String)>>,
 }
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn sources() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = [
-        "runtime-domain",
-        "runtime-ports",
-        "runtime-services",
-        "runtime-adapters",
-        "runtime-testkit",
-        "tests",
-    ]
-    .map(|folder| root().join(folder))
-    .into();
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
-/// The text of a doc line, with the links taken out of it.
-fn documented(line: &str) -> Option<String> {
-    let line = line.trim_start();
-    let text = line.strip_prefix("//!").or_else(|| line.strip_prefix("///"))?;
-    let mut plain = String::new();
-    let mut rest = text.strip_prefix(' ').unwrap_or(text);
-    while let Some((before, after)) = rest.split_once("](") {
-        let Some((_, behind)) = after.split_once(')') else { break };
-        plain.push_str(&before.replace('[', ""));
-        rest = behind;
-    }
-    plain.push_str(&rest.replace("[`", "`").replace("`]", "`"));
-    Some(plain)
-}
-
 /// `**DEP-3** (claim, check): how` of a bullet's text.
 fn bullet(text: &str) -> Option<(String, BTreeSet<String>, String)> {
     let (number, rest) = text.strip_prefix("**")?.split_once("** (")?;
@@ -88,9 +46,7 @@ fn bullet(text: &str) -> Option<(String, BTreeSet<String>, String)> {
     Some((number.to_owned(), by, how.trim().to_owned()))
 }
 
-fn read(file: &Path, found: &mut Found) {
-    let text = std::fs::read_to_string(file).expect("a source file");
-    let name = file.strip_prefix(root()).expect("a file of ours").display().to_string();
+fn read(file: &str, text: &str, found: &mut Found) {
     let lines: Vec<&str> = text.lines().collect();
     for (index, line) in lines.iter().enumerate() {
         let Some(text) = documented(line) else { continue };
@@ -100,12 +56,12 @@ fn read(file: &Path, found: &mut Found) {
             });
             let whole = wrapped.fold(begun.to_owned(), |whole, line| whole + " " + &line);
             if let Some((number, by, how)) = bullet(&whole) {
-                found.kept.entry(number).or_default().push(Kept { by, how, file: name.clone() });
+                found.kept.entry(number).or_default().push(Kept { by, how, file: file.to_owned() });
             }
         } else if let Some(numbers) = shown(&text) {
-            let test = shown_by(&lines, index, file);
+            let test = documents(&lines, index, file);
             for number in numbers {
-                found.shown.entry(number).or_default().insert((test.clone(), name.clone()));
+                found.shown.entry(number).or_default().insert((test.to_owned(), file.to_owned()));
             }
         }
     }
@@ -121,27 +77,10 @@ fn shown(text: &str) -> Option<Vec<String>> {
     text.strip_prefix("Shows ")?.strip_suffix('.')?.split(", ").map(is_number).collect()
 }
 
-/// The function that the doc line stands above; for a compile-fail test, the file.
-fn shown_by(lines: &[&str], index: usize, file: &Path) -> String {
-    if lines.get(index).is_some_and(|line| line.starts_with("//!")) {
-        return file.file_stem().expect("a file's name").to_string_lossy().into_owned();
-    }
-    let after = lines.iter().skip(index + 1).take(4);
-    let function = after
-        .filter_map(|line| {
-            line.trim_start().strip_prefix("fn ").or_else(|| line.trim_start().strip_prefix("async fn "))
-        })
-        .next();
-    let Some((name, _)) = function.and_then(|rest| rest.split_once('(')) else {
-        panic!("{}:{}: no test stands below this line", file.display(), index + 1)
-    };
-    name.to_owned()
-}
-
 fn found() -> Found {
     let mut found = Found::default();
-    for file in sources() {
-        read(&file, &mut found);
+    for (file, text) in sources() {
+        read(&file, &text, &mut found);
     }
     found
 }
@@ -195,15 +134,5 @@ fn every_rule_says_where_it_is_kept_and_has_a_test_that_shows_it() {
 
 #[test]
 fn the_page_is_what_the_code_says() {
-    let page = page(&found());
-    let path = root().join(PAGE);
-    if std::env::var_os("UPDATE_INVARIANTS").is_some() {
-        std::fs::write(&path, page).expect("the page is written");
-        return;
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        committed == page,
-        "{PAGE} is not what the code says: run `UPDATE_INVARIANTS=1 cargo test --test invariants`"
-    );
+    written("INVARIANTS.md", &page(&found()), "UPDATE_INVARIANTS");
 }

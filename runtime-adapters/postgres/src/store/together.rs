@@ -1,0 +1,98 @@
+//! Giving leases back: what is given back at about the same time goes in one call.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use runtime_ports::PortResult;
+use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant};
+use tokio_postgres::Row;
+
+use crate::error::gave_way;
+use crate::link::{CallError, Link, Parameters};
+
+/// How often a call is made that the server gave up in favour of another's.
+const TRIES: usize = 3;
+
+/// What one call takes: several of a kind, which do not depend on one another, and may be done twice.
+#[async_trait]
+pub(super) trait Batch: Default + Send + Sync {
+    /// One of them.
+    type Item: Send;
+    /// How soon after a call the next one may come: those that are done meanwhile go with it. Whoever comes after a while waits for nothing.
+    const PACE: Duration;
+    /// Adds one.
+    fn push(&mut self, item: Self::Item);
+    /// Calls.
+    async fn call(&self, link: &Link) -> PortResult<()>;
+}
+
+/// Those that wait to go together.
+#[derive(Debug, Default)]
+pub(super) struct Together<B> {
+    waiting: Mutex<Waiting<B>>,
+    /// When the last call was made.
+    turn: futures::lock::Mutex<Option<Instant>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting<B> {
+    batch: B,
+    answers: Vec<oneshot::Sender<PortResult<()>>>,
+}
+
+impl<B: Batch> Together<B> {
+    /// Does one, with all that have come to wait meanwhile. Dropping the future leaves it done or not.
+    pub(super) async fn perform(&self, link: &Link, item: impl Fn() -> B::Item) -> PortResult<()> {
+        let (sender, mut answer) = oneshot::channel();
+        {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.batch.push(item());
+            waiting.answers.push(sender);
+        }
+        let mut turn = self.turn.lock().await;
+        // Whoever gives back several at once has then asked for all of them.
+        tokio::task::yield_now().await;
+        let answered = answer.try_recv();
+        if let (Err(oneshot::error::TryRecvError::Empty), Some(last)) = (&answered, *turn) {
+            // Nothing is ever ready here: it is the time that is waited for.
+            let _elapsed = tokio::time::timeout_at(last + B::PACE, std::future::pending::<()>()).await;
+        }
+        match answered {
+            Ok(answered) => return answered,
+            // Whoever had taken it up was dropped.
+            Err(oneshot::error::TryRecvError::Closed) => {
+                let mut alone = B::default();
+                alone.push(item());
+                return alone.call(link).await;
+            }
+            Err(oneshot::error::TryRecvError::Empty) => {}
+        }
+        let taken_up = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        *turn = Some(Instant::now());
+        let answered = taken_up.batch.call(link).await;
+        for answer in taken_up.answers {
+            // Nobody waits any more where the future was dropped.
+            let _ = answer.send(answered.clone());
+        }
+        drop(turn);
+        answered
+    }
+}
+
+/// Calls what may be done twice: again where the server gave it up in favour of another.
+pub(super) async fn insistently(
+    link: &Link,
+    operation: &'static str,
+    sql: &'static str,
+    parameters: Parameters<'_>,
+) -> PortResult<Vec<Row>> {
+    let mut tries = 1..=TRIES;
+    loop {
+        tries.next();
+        match link.call(operation, sql, parameters).await {
+            Err(CallError::Refused(error)) if gave_way(&error) && !tries.is_empty() => {}
+            called => return called.map_err(|error| error.into_port(operation)),
+        }
+    }
+}

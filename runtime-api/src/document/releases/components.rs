@@ -1,0 +1,261 @@
+//! The components of a release.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use runtime_domain::component::{
+    ComponentSpec, ComponentType, ConfigurationDelivery, ConfigurationReload, DependencySpec, HttpPath,
+    HttpProbeSpec, ImageReference, InstanceResources, OutsideService, ServiceUrl, VariableName, Version,
+};
+use runtime_domain::surface::SurfaceKind;
+use runtime_domain::time::Span;
+use runtime_domain::value::{ModuleId, Name, Replicas};
+use runtime_ports::manifest::ComponentManifest;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pinned;
+use crate::document::millis;
+
+/// A component as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Component {
+    /// The image. In an answer it names the digest, too.
+    pub image: ImageReference,
+    /// The version that people know it by.
+    pub version: Version,
+    /// The part that it plays.
+    #[serde(default = "microservice")]
+    pub component_type: ComponentType,
+    /// The surface that runs it.
+    #[serde(default = "process")]
+    pub surface: SurfaceKind,
+    /// How many replicas serve.
+    #[serde(default = "one_replica")]
+    pub replicas: Replicas,
+    /// What each instance needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Arguments after the image's entry point.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// Plain environment variables, never a secret.
+    #[serde(default)]
+    pub variables: BTreeMap<VariableName, String>,
+    /// How it gets its configuration, and how it takes a later version.
+    #[serde(default)]
+    pub configuration: ConfigurationTaking,
+    /// Tells whether an instance may be sent requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<HttpProbe>,
+    /// Tells whether an instance must be replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<HttpProbe>,
+    /// How long an instance may take to finish its requests, in milliseconds.
+    #[serde(default = "grace")]
+    pub termination_grace_millis: u64,
+    /// Modules that must be rolled out before.
+    #[serde(default)]
+    pub depends_on: BTreeSet<ModuleId>,
+    /// What it needs to be well: components of its environment, by their modules' names, and services outside.
+    #[serde(default)]
+    pub dependencies: BTreeMap<Name, Dependency>,
+}
+
+/// Something that a component needs to be well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Dependency {
+    /// Whether it cannot do without; while something required is Unhealthy, so is the component.
+    #[serde(default = "yes")]
+    pub required: bool,
+    /// The service outside that is meant, which answers with 200 to 299 while it is well; without it, the component of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<ServiceUrl>,
+    /// How long the service outside may take to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_millis: Option<u64>,
+}
+
+impl Dependency {
+    fn spec(&self) -> DependencySpec {
+        let http = self.url.clone().map(|url| {
+            let usual = OutsideService::at(url);
+            let timeout = self.timeout_millis.map_or(usual.timeout, Span::from_millis);
+            OutsideService { timeout, ..usual }
+        });
+        DependencySpec { required: self.required, http }
+    }
+
+    fn of(spec: &DependencySpec) -> Self {
+        let http = spec.http.as_ref();
+        Self {
+            required: spec.required,
+            url: http.map(|http| http.url.clone()),
+            timeout_millis: http.map(|http| millis(http.timeout)),
+        }
+    }
+}
+
+const fn microservice() -> ComponentType {
+    ComponentType::Microservice
+}
+const fn process() -> SurfaceKind {
+    SurfaceKind::Process
+}
+const fn one_replica() -> Replicas {
+    Replicas::ONE
+}
+const fn grace() -> u64 {
+    10_000
+}
+
+/// What each instance needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resources {
+    /// Thousandths of a core.
+    pub cpu_millicores: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Bytes of storage.
+    #[serde(default)]
+    pub storage_bytes: u64,
+    /// Requests in a second.
+    #[serde(default)]
+    pub requests_per_second: u64,
+}
+
+/// How a component gets its configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigurationTaking {
+    /// As environment variables, too.
+    #[serde(default = "yes")]
+    pub variables: bool,
+    /// How it takes a later version.
+    #[serde(default)]
+    pub reload: ConfigurationReload,
+    /// Where it tells which version it runs with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<HttpPath>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Default for ConfigurationTaking {
+    fn default() -> Self {
+        Self::of(&ConfigurationDelivery::default())
+    }
+}
+
+impl ConfigurationTaking {
+    fn of(delivery: &ConfigurationDelivery) -> Self {
+        let ConfigurationDelivery { variables, reload, report } = delivery.clone();
+        Self { variables, reload, report }
+    }
+}
+
+/// An HTTP probe of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpProbe {
+    /// The path.
+    pub path: HttpPath,
+    /// How often, in milliseconds.
+    #[serde(default = "second")]
+    pub period_millis: u64,
+    /// How long an answer may take, in milliseconds.
+    #[serde(default = "second")]
+    pub timeout_millis: u64,
+    /// How many failures in a row count.
+    #[serde(default = "three")]
+    pub failure_threshold: u16,
+}
+
+const fn second() -> u64 {
+    1_000
+}
+const fn three() -> u16 {
+    3
+}
+
+impl HttpProbe {
+    fn spec(&self) -> HttpProbeSpec {
+        HttpProbeSpec {
+            path: self.path.clone(),
+            period: Span::from_millis(self.period_millis),
+            timeout: Span::from_millis(self.timeout_millis),
+            failure_threshold: self.failure_threshold,
+        }
+    }
+
+    fn of(spec: &HttpProbeSpec) -> Self {
+        Self {
+            path: spec.path.clone(),
+            period_millis: millis(spec.period),
+            timeout_millis: millis(spec.timeout),
+            failure_threshold: spec.failure_threshold,
+        }
+    }
+}
+
+impl Component {
+    pub(super) fn manifest(&self) -> ComponentManifest {
+        ComponentManifest {
+            image: self.image.clone(),
+            version: self.version.clone(),
+            component_type: self.component_type,
+            surface: self.surface,
+            replicas: self.replicas,
+            resources: self.resources.map(|each| InstanceResources {
+                cpu_millicores: each.cpu_millicores,
+                memory_bytes: each.memory_bytes,
+                storage_bytes: each.storage_bytes,
+                requests_per_second: each.requests_per_second,
+            }),
+            arguments: self.arguments.clone(),
+            variables: self.variables.clone(),
+            configuration: ConfigurationDelivery {
+                variables: self.configuration.variables,
+                reload: self.configuration.reload,
+                report: self.configuration.report.clone(),
+            },
+            readiness: self.readiness.as_ref().map(HttpProbe::spec),
+            liveness: self.liveness.as_ref().map(HttpProbe::spec),
+            termination_grace: Span::from_millis(self.termination_grace_millis),
+            depends_on: self.depends_on.clone(),
+            dependencies: self.dependencies.iter().map(|(name, it)| (name.clone(), it.spec())).collect(),
+        }
+    }
+
+    pub(super) fn of(spec: &ComponentSpec) -> Self {
+        Self {
+            image: pinned(&spec.tuple.image),
+            version: spec.version.clone(),
+            component_type: spec.component_type,
+            surface: spec.surface,
+            replicas: spec.replicas,
+            resources: spec.resources.map(|each| Resources {
+                cpu_millicores: each.cpu_millicores,
+                memory_bytes: each.memory_bytes,
+                storage_bytes: each.storage_bytes,
+                requests_per_second: each.requests_per_second,
+            }),
+            arguments: spec.arguments.clone(),
+            variables: spec.variables.clone(),
+            configuration: ConfigurationTaking::of(&spec.configuration),
+            readiness: spec.readiness.as_ref().map(HttpProbe::of),
+            liveness: spec.liveness.as_ref().map(HttpProbe::of),
+            termination_grace_millis: millis(spec.termination_grace),
+            depends_on: spec.depends_on.clone(),
+            dependencies: spec
+                .dependencies
+                .iter()
+                .map(|(name, it)| (name.clone(), Dependency::of(it)))
+                .collect(),
+        }
+    }
+}

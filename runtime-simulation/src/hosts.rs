@@ -1,0 +1,218 @@
+//! Hosts that come and go, each with its troubles.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use runtime_domain::time::Span;
+use runtime_ports::PortErrorKind;
+use runtime_ports::clock::Clock as _;
+use runtime_ports::store::Store;
+use runtime_ports::surface::ComputeSurface;
+use runtime_services::Services;
+use runtime_testkit::faults::{Call, Fault, Faults};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::coverage;
+use crate::random::Random;
+use crate::story::Trouble;
+use crate::trace::Trace;
+use crate::world::{World, lock};
+
+/// What hosts are made of.
+pub(crate) struct Yard {
+    pub(crate) world: World,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) surface: Arc<dyn ComputeSurface>,
+    pub(crate) trace: Trace,
+    /// How long calls take.
+    latencies: Arc<Mutex<Random>>,
+    slots: Vec<Slot>,
+}
+
+/// A place for a host.
+struct Slot {
+    number: u8,
+    troubles: Arc<Mutex<Troubles>>,
+    running: Option<Running>,
+}
+
+struct Running {
+    faults: Faults,
+    services: Services,
+    /// Everything that the process does. Where it is dropped, nothing of that goes on.
+    tasks: JoinSet<()>,
+}
+
+/// What a host's calls are to meet.
+#[derive(Debug, Default)]
+struct Troubles {
+    faults: BTreeMap<&'static str, Vec<(u8, Fault)>>,
+    partition: Option<&'static str>,
+    /// At which action of which reconciler it is killed, and whether that is done.
+    deaths: Vec<(&'static str, u8, bool)>,
+    is_dead: bool,
+}
+
+impl Troubles {
+    fn meets(&mut self, method: &'static str) -> Option<Fault> {
+        let waiting = self.faults.get_mut(method)?;
+        let now = waiting.iter().position(|(skipped, _)| *skipped == 0);
+        let met = now.map(|at| waiting.remove(at).1);
+        waiting.iter_mut().for_each(|(skipped, _)| *skipped = skipped.saturating_sub(1));
+        met
+    }
+
+    /// Where it is killed at this action of a reconciler.
+    fn dies(&mut self, reconciler: &str) -> Option<Fault> {
+        let mut own = self.deaths.iter_mut().enumerate().filter(|(_, (of, ..))| *of == reconciler);
+        let (at, (_, skipped, is_done)) = own.next()?;
+        if *skipped > 0 {
+            *skipped -= 1;
+            return None;
+        }
+        // Until it is buried it stands still, which for others is the same.
+        let fault = if *is_done { Fault::FreezeAfter } else { Fault::FreezeBefore };
+        self.deaths.remove(at);
+        self.is_dead = true;
+        Some(fault)
+    }
+
+    fn is_cut_off(&self, method: &str) -> bool {
+        self.partition.is_some_and(|port| method.split('.').next() == Some(port))
+    }
+}
+
+impl Yard {
+    pub(crate) fn new(
+        world: World,
+        store: Arc<dyn Store>,
+        surface: Arc<dyn ComputeSurface>,
+        seed: u64,
+        hosts: u8,
+    ) -> Self {
+        let slot = |number| Slot { number, troubles: Arc::default(), running: None };
+        Self {
+            world,
+            store,
+            surface,
+            trace: Trace::default(),
+            latencies: Arc::new(Mutex::new(Random::of(seed, 2))),
+            slots: (1..=hosts).map(slot).collect(),
+        }
+    }
+
+    /// A host without faults that does nothing by itself.
+    pub(crate) fn onlooker(&self) -> Option<Services> {
+        self.world.services(&self.store, &self.surface, &Faults::none())
+    }
+
+    /// What a host may be asked, and where that goes on; `None` where it is gone.
+    pub(crate) fn host(&mut self, number: u8) -> Option<(Services, &mut JoinSet<()>)> {
+        let slot = self.slots.iter_mut().find(|slot| slot.number == number)?;
+        let running = slot.running.as_mut()?;
+        while running.tasks.try_join_next().is_some() {}
+        Some((running.services.clone(), &mut running.tasks))
+    }
+
+    pub(crate) fn start_all(&mut self) {
+        let numbers: Vec<u8> = self.slots.iter().map(|slot| slot.number).collect();
+        numbers.into_iter().for_each(|number| self.meet(number, &Trouble::Start));
+    }
+
+    /// From now on no call fails: what was frozen or late goes on, who is gone comes back.
+    pub(crate) fn recover(&mut self) {
+        let numbers: Vec<u8> = self.slots.iter().map(|slot| slot.number).collect();
+        for number in numbers {
+            if let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) {
+                *lock(&slot.troubles) = Troubles::default();
+            }
+            for trouble in [Trouble::ClockJump(0), Trouble::Thaw, Trouble::Release, Trouble::Start] {
+                self.meet(number, &trouble);
+            }
+        }
+    }
+
+    /// Takes away those who were killed at an action.
+    pub(crate) fn bury(&mut self) {
+        for slot in &mut self.slots {
+            let is_dead = std::mem::take(&mut lock(&slot.troubles).is_dead);
+            if is_dead {
+                slot.running = None;
+            }
+        }
+    }
+
+    /// A host gets into trouble, or out of it.
+    pub(crate) fn meet(&mut self, number: u8, trouble: &Trouble) {
+        let started = match trouble {
+            Trouble::Start => self.started(number),
+            _ => None,
+        };
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) else { return };
+        let faults = slot.running.as_ref().map(|running| running.faults.clone());
+        match trouble {
+            Trouble::Fault { method, skipped, fault } => {
+                lock(&slot.troubles).faults.entry(method).or_default().push((*skipped, *fault));
+            }
+            Trouble::Crash => slot.running = None,
+            Trouble::Die { reconciler, skipped, is_done } => {
+                lock(&slot.troubles).deaths.push((reconciler, *skipped, *is_done));
+            }
+            Trouble::Start => slot.running = started.or(slot.running.take()),
+            Trouble::Freeze => faults.iter().for_each(Faults::freeze),
+            Trouble::Thaw => faults.iter().for_each(Faults::thaw),
+            Trouble::ClockJump(by) => faults.iter().for_each(|faults| faults.jump_clock(*by)),
+            Trouble::Partition(port) => lock(&slot.troubles).partition = Some(port),
+            Trouble::Heal => lock(&slot.troubles).partition = None,
+            Trouble::Release => faults.iter().for_each(Faults::release),
+        }
+    }
+
+    /// A host at work, where there is none.
+    fn started(&self, number: u8) -> Option<Running> {
+        let slot = self.slots.iter().find(|slot| slot.number == number)?;
+        if slot.running.is_some() {
+            return None;
+        }
+        let faults = self.faults(slot);
+        let services = self.world.services(&self.store, &self.surface, &faults)?;
+        let (work, mut tasks) = (services.clone(), JoinSet::new());
+        tasks.spawn(async move { work.run(CancellationToken::new()).await });
+        Some(Running { faults, services, tasks })
+    }
+
+    fn faults(&self, slot: &Slot) -> Faults {
+        let (number, troubles) = (slot.number, Arc::clone(&slot.troubles));
+        let (trace, latencies) = (self.trace.clone(), Arc::clone(&self.latencies));
+        let clock = Arc::clone(&self.world.clock);
+        Faults::new(move |call: &Call| {
+            let now = clock.now().timestamp_millis();
+            trace.call(call.method, format_args!("{number} {} {} {now};", call.method, call.about));
+            if lock(&troubles).is_cut_off(call.method) {
+                return Some(Fault::Before(PortErrorKind::Unavailable));
+            }
+            let whose = coverage::reconciler(call);
+            let death = whose.and_then(|whose| lock(&troubles).dies(whose));
+            let fault = death.or_else(|| lock(&troubles).meets(call.method));
+            if let Some(whose) = whose {
+                trace.acted(whose, call, fault, death.is_some());
+            }
+            if let Some(fault) = fault {
+                trace.hit(call.method, fault);
+            }
+            fault.or_else(|| latency(&mut lock(&latencies)))
+        })
+    }
+}
+
+/// Most calls take no time; some take a little, and now and then one takes long.
+fn latency(random: &mut Random) -> Option<Fault> {
+    let most = match random.below(64) {
+        0..8 => Span::from_millis(20),
+        8..10 => Span::from_millis(400),
+        10 => Span::from_secs(3),
+        _ => return None,
+    };
+    Some(Fault::Slow { there: random.span(most), back: random.span(most) })
+}

@@ -1,0 +1,158 @@
+//! Operators: each asks one thing of one host, and is told something, or nothing.
+
+use std::sync::Arc;
+
+use runtime_domain::environment::{EnvironmentStage, IsolationModel};
+use runtime_domain::id::{EnvironmentId, ProjectId};
+use runtime_domain::refusal::Refusal;
+use runtime_domain::scope::TenantScope;
+use runtime_domain::tenancy::ResourceQuota;
+use runtime_domain::value::Name;
+use runtime_ports::store::Store;
+use runtime_services::environments::NewEnvironment;
+use runtime_services::{CommandError, Services};
+use runtime_testkit::sample;
+use runtime_testkit::world::MemoryVault;
+
+use crate::records::{self, told};
+use crate::story::{Operation, Place};
+
+mod change;
+mod govern;
+mod release;
+
+pub(crate) use release::{APPROVAL, desired};
+
+/// What an operator knows: where things are, which may be read past all faults, as a person looks around.
+#[derive(Clone)]
+pub(crate) struct Operator {
+    pub(crate) services: Services,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) vault: MemoryVault,
+    pub(crate) place: Place,
+}
+
+/// What came of asking.
+pub(crate) type Answer = Result<(), No>;
+
+/// Why not.
+#[derive(Debug)]
+pub(crate) struct No {
+    /// In words.
+    pub(crate) text: String,
+    /// The refusal's type and variant, where a rule refused it: `DeploymentRefusal::InFlight`.
+    pub(crate) refusal: Option<String>,
+}
+
+impl From<String> for No {
+    fn from(text: String) -> Self {
+        Self { text, refusal: None }
+    }
+}
+
+impl From<&str> for No {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+/// The name of a refusal's type and of its variant, as they are in the code.
+fn named<R: Refusal>(refusal: &R) -> String {
+    let whole = std::any::type_name::<R>();
+    let own = whole.rsplit("::").next().unwrap_or(whole);
+    let debug = format!("{refusal:?}");
+    let variant = debug.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+    format!("{own}::{variant}")
+}
+
+fn answer<A, R: Refusal + 'static>(done: Result<A, CommandError<R>>) -> Answer {
+    done.map(drop).map_err(|error| {
+        let refusal = match &error {
+            CommandError::Refused(refusal) => Some(named(refusal)),
+            _ => None,
+        };
+        No { refusal, text: told(error) }
+    })
+}
+
+/// How the tenants of a place are kept apart: in the first of its tenant's environments as in a pool, in the others alone.
+fn isolation(place: Place) -> IsolationModel {
+    if place.environment == 1 { IsolationModel::Pool } else { IsolationModel::Silo }
+}
+
+impl Operator {
+    /// Asks for it.
+    ///
+    /// # Errors
+    /// It was refused, it failed, or there is nothing that it could be done to.
+    pub(crate) async fn ask(&self, operation: &Operation) -> Answer {
+        let scope = records::scope(self.place.tenant);
+        if *operation == Operation::Provision {
+            return self.provision(&scope).await;
+        }
+        let environment =
+            records::environment(&*self.store, self.place).await.ok_or("there is no environment")?;
+        let at = Asking { operator: self, scope, environment: environment.id() };
+        match operation {
+            Operation::Deploy { version, components, strategy } => {
+                at.deploy(*version, components, *strategy).await
+            }
+            Operation::BringOn => at.bring_on().await,
+            Operation::Publish { .. }
+            | Operation::PublishSecret
+            | Operation::Synchronise
+            | Operation::Withdraw => at.configure(operation).await,
+            Operation::BindSecret { component } => at.bind(*component).await,
+            Operation::Rotate { component } => at.rotate(*component).await,
+            Operation::Secret { component, ask } => at.secret(*component, *ask).await,
+            Operation::Scale { component } => at.scale(*component).await,
+            Operation::Scaling { component, ask } => at.scaling(*component, *ask).await,
+            Operation::Watch | Operation::StopWatching => at.watch(operation).await,
+            Operation::Drift { ask } => at.drift(*ask).await,
+            Operation::Tenancy { ask } => at.tenancy(*ask).await,
+            Operation::Environment { ask } => at.environment(*ask).await,
+            Operation::StopTheLine | Operation::ResumeTheLine | Operation::Decommission => {
+                at.govern(operation).await
+            }
+            Operation::Unpark => at.unpark().await,
+            _ => at.steer(operation).await,
+        }
+    }
+
+    async fn provision(&self, scope: &TenantScope) -> Answer {
+        let project = ProjectId::from_uuid(sample::host(u64::from(self.place.tenant)).uuid());
+        let name = Name::new(&records::name(self.place)).map_err(told)?;
+        let region = Name::new("local").map_err(told)?;
+        // Of the second tenant's environments, all but the first are what its customers use.
+        let stage = match self.place {
+            Place { environment: 1, .. } => EnvironmentStage::Dev,
+            Place { tenant: 2, .. } => EnvironmentStage::Prod,
+            _ => EnvironmentStage::Staging,
+        };
+        let mut wanted = NewEnvironment::new(project, name, stage, region);
+        wanted.isolation_model = isolation(self.place);
+        wanted.capacity = quota(100)?;
+        answer(self.services.environments().provision(scope, wanted).await)
+    }
+}
+
+/// So many units of everything; an environment has 100.
+fn quota(units: u64) -> Result<ResourceQuota, String> {
+    ResourceQuota::new(1_000 * units, units << 32, units << 32, 100 * units).map_err(told)
+}
+
+/// One operator at an environment that there is.
+struct Asking<'o> {
+    operator: &'o Operator,
+    scope: TenantScope,
+    environment: EnvironmentId,
+}
+
+impl Asking<'_> {
+    fn services(&self) -> &Services {
+        &self.operator.services
+    }
+}
+
+/// Why everything is asked for.
+const REASON: &str = "an operator wishes it";

@@ -1,0 +1,148 @@
+//! Releases, and what is asked of the deployments of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use runtime_domain::deployment::{DeploymentStatus, Release, RuntimeDeployment};
+use runtime_domain::value::Name;
+use runtime_ports::desired_state::DesiredReleases;
+use runtime_ports::manifest::ReleaseManifest;
+use runtime_services::promotion::Promotion;
+use serde_json::{Value, json};
+
+use super::{Answer, Asking, REASON, answer};
+use crate::records::{self, told};
+use crate::story::{Operation, Place, Strategy, component};
+use crate::world::digest;
+
+/// The gate by which people agree to a release.
+pub(crate) const APPROVAL: &str = "agreed";
+
+impl Asking<'_> {
+    pub(super) async fn steer(&self, operation: &Operation) -> Answer {
+        let all = records::deployments(&*self.operator.store, &self.scope, self.environment).await;
+        let newest = all.first().ok_or("there is no deployment")?.id();
+        let (deployments, scope) = (self.services().deployments(), &self.scope);
+        let reason = || REASON.to_owned();
+        match operation {
+            Operation::Pause => answer(deployments.pause(scope, newest, reason()).await),
+            Operation::Resume => answer(deployments.resume(scope, newest).await),
+            Operation::Promote => answer(deployments.promote_now(scope, newest).await),
+            Operation::Abort => answer(deployments.abort(scope, newest, reason()).await),
+            Operation::Approve { agrees } => {
+                let gate = Name::new(APPROVAL).map_err(told)?;
+                if *agrees {
+                    answer(deployments.approve(scope, newest, gate).await)
+                } else {
+                    answer(deployments.reject(scope, newest, gate, reason()).await)
+                }
+            }
+            Operation::ReleaseQuarantine => {
+                answer(deployments.release_quarantine(scope, newest, reason()).await)
+            }
+            _ => {
+                let completed = |it: &&RuntimeDeployment| it.status() == DeploymentStatus::Completed;
+                // Where nothing else has completed, what cannot be gone back to is asked for.
+                let before = all.iter().filter(completed).nth(1).or(all.last());
+                let before = before.ok_or("there is nothing to go back to")?;
+                answer(deployments.roll_back(scope, self.environment, before.id()).await)
+            }
+        }
+    }
+
+    pub(super) async fn deploy(&self, version: u8, components: &[u8], strategy: Strategy) -> Answer {
+        let mut wanted = release(version, components, strategy);
+        if version.is_multiple_of(2) {
+            let newest = self.services().configuration().newest(&self.scope, self.environment).await;
+            if let Some(newest) = newest.map_err(told)? {
+                wanted["configuration_id"] = json!(newest.id());
+            }
+        }
+        let release: Release = serde_json::from_value(wanted).map_err(told)?;
+        answer(self.services().deployments().request(&self.scope, self.environment, release).await)
+    }
+
+    /// What serves in the environment before comes to this one.
+    pub(super) async fn bring_on(&self) -> Answer {
+        let Place { tenant, environment } = self.operator.place;
+        let before = Place { tenant, environment: environment.saturating_sub(1) };
+        let before = records::environment(&*self.operator.store, before).await;
+        let from = before.ok_or("there is no environment before")?.id();
+        let asked = Promotion { from, to: self.environment, modules: BTreeSet::new() };
+        answer(self.services().promotion().promote(&self.scope, &asked).await)
+    }
+}
+
+fn image(module: &str, version: u8) -> String {
+    format!("shop/{module}@{}", digest(version))
+}
+
+/// A version of some components. What is in the version decides what it is judged by.
+fn release(version: u8, components: &[u8], strategy: Strategy) -> Value {
+    let names: BTreeSet<&str> = components.iter().map(|number| component(*number)).collect();
+    let of = |module: &&str| {
+        // One of them needs another.
+        let depends_on: Vec<&str> =
+            if *module == "web" { names.get("cart").into_iter().copied().collect() } else { Vec::new() };
+        let component = json!({
+            "module": module,
+            "component_type": "microservice",
+            "version": format!("{version}.0.0"),
+            "tuple": { "image": image(module, version) },
+            "surface": "process",
+            "replicas": 1 + version % 3,
+            "depends_on": depends_on,
+        });
+        ((*module).to_owned(), component)
+    };
+    let components: serde_json::Map<String, Value> = names.iter().map(of).collect();
+    let mut gates = Vec::new();
+    if version.is_multiple_of(7) {
+        let check = json!({ "approval": { "required": 1 } });
+        gates.push(json!({ "name": APPROVAL, "at": "before-rollout", "check": check }));
+    }
+    if version.is_multiple_of(3) {
+        let job = json!({ "name": "migrate", "image": image("web", version), "timeout": "60s" });
+        gates.push(json!({ "name": "migrated", "at": "before-rollout", "check": { "job": job } }));
+        let probe = json!({ "path": "/" });
+        gates.push(json!({ "name": "answers", "at": "during-traffic", "check": { "probe": probe } }));
+    }
+    json!({
+        "reference": format!("shop-{version}"),
+        "strategy": strategy_of(strategy),
+        "components": components,
+        "gates": gates,
+        "limits": { "deadline": "600s", "progress_deadline": "60s", "rollback_deadline": "120s" },
+    })
+}
+
+fn strategy_of(strategy: Strategy) -> Value {
+    match strategy {
+        Strategy::Rolling => json!({ "rolling-health-gated": {} }),
+        Strategy::BlueGreen => json!({ "blue-green": { "bake": "2s", "retirement_delay": "2s" } }),
+        Strategy::Canary => json!({ "canary": {
+            "steps": [{ "weight": 20, "hold": { "for": "2s" } }, { "weight": 60, "hold": { "for": "2s" } }],
+            "bake": "2s",
+        } }),
+    }
+}
+
+/// What is desired where a version is, of so many components.
+///
+/// # Errors
+/// The version makes no release.
+pub(crate) fn desired(version: u8, components: u8) -> Result<DesiredReleases, String> {
+    let of = |number: u8| {
+        let module = component(number);
+        let component =
+            json!({ "image": image(module, version), "version": version.to_string(), "replicas": 2 });
+        (module.to_owned(), component)
+    };
+    let components: serde_json::Map<String, Value> = (0..components).map(of).collect();
+    let manifest: ReleaseManifest = serde_json::from_value(json!({
+        "release": format!("shop-{version}"),
+        "strategy": strategy_of(Strategy::Rolling),
+        "components": components,
+    }))
+    .map_err(told)?;
+    DesiredReleases::new(BTreeMap::from([("shop.yaml".to_owned(), manifest)])).map_err(told)
+}
