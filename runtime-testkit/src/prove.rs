@@ -10,6 +10,7 @@
 //! A case is a story: commands in any order, from any clock, with hostile texts among them, and ways to spoil what was stored. For each
 //! story the suite shows every [`Property`]. A story that breaks one is shrunk, told line by line, and printed with the seed that plays it
 //! again: set `RUNTIME_TESTKIT_SEED` to it. `RUNTIME_TESTKIT_CASES` sets the number of cases for every suite.
+//! Each run tells other stories, unless `RUNTIME_TESTKIT_FIRST` says where to begin: a check of a change then fails for that change alone.
 //!
 //! A thousand cases of any aggregate take seconds in a debug build. For many more, build with optimisation and with overflow checks; this
 //! workspace has a profile for it:

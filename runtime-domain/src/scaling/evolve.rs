@@ -195,8 +195,10 @@ impl Watch {
         self.history = core::mem::take(&mut self.history).evaluated(spec, findings, at);
         self.activated_at = None;
         let Findings { current, desired, .. } = *findings;
-        // A change that is not all there yet counts from where it began, whichever count is wanted by now.
-        let begun = self.wanted.map(|wanted| wanted.from).filter(|from| *from != desired);
+        // A change that is not all there yet counts from where it began, whichever count is wanted by now; where replicas come and go by
+        // themselves until the other way leads there, another change begins.
+        let begun =
+            self.wanted.map(|wanted| wanted.from).filter(|from| from.cmp(&desired) == current.cmp(&desired));
         let from = begun.unwrap_or(current);
         self.wanted = (desired != current).then_some(Wanted { from, to: desired });
     }

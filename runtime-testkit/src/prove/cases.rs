@@ -15,9 +15,11 @@ pub struct Cases {
 const CASES: &str = "RUNTIME_TESTKIT_CASES";
 /// Plays one case alone: the seed that a failure printed, in hexadecimal.
 const SEED: &str = "RUNTIME_TESTKIT_SEED";
+/// Where every suite begins that does not say it itself, in hexadecimal: the same cases in every run.
+const FIRST: &str = "RUNTIME_TESTKIT_FIRST";
 
 impl Default for Cases {
-    /// 256 cases, or as many as `RUNTIME_TESTKIT_CASES` says; a fresh seed, or the one case that `RUNTIME_TESTKIT_SEED` names.
+    /// 256 cases, or as many as `RUNTIME_TESTKIT_CASES` says; where they begin is as for [`Cases::of`].
     fn default() -> Self {
         let number = std::env::var(CASES).ok().and_then(|text| text.trim().parse().ok());
         Self::of(number.unwrap_or(256))
@@ -25,9 +27,11 @@ impl Default for Cases {
 }
 
 impl Cases {
-    /// So many cases, whatever the environment variable says; a fresh seed, or the one case that `RUNTIME_TESTKIT_SEED` names.
+    /// So many cases, whatever the environment variable says. They begin with a fresh seed, or with the one that `RUNTIME_TESTKIT_FIRST` names;
+    /// `RUNTIME_TESTKIT_SEED` names one case alone.
     pub fn of(count: u64) -> Self {
-        Self { count, seed: None, only: std::env::var(SEED).ok().and_then(|text| parse(&text)) }
+        let named = |variable| std::env::var(variable).ok().and_then(|text| parse(&text));
+        Self { count, seed: named(FIRST), only: named(SEED) }
     }
 
     /// The same cases every time.

@@ -131,6 +131,24 @@ fn a_policy_that_wants_fewer_than_its_least_for_want_of_room_can_be_stored() {
 }
 
 #[test]
+fn a_change_the_other_way_counts_from_what_is_there() {
+    let mut told = applied(bare());
+    told.evaluate(cpu(4, 25, 15), 15);
+    assert_eq!(told.now().wanted(), Some(Wanted { from: 4, to: 2 }));
+    told.evaluate(Input { room: Some(1), ..Input::of(0) }, 30);
+    assert_eq!(told.now().wanted(), Some(Wanted { from: 0, to: 1 }), "all were lost: none is taken away");
+    told.check_replay_and_record();
+    told.evaluate(cpu(3, 100, 45), 45);
+    told.evaluate(cpu(9, 40, 60), 60);
+    assert_eq!(
+        told.now().wanted(),
+        Some(Wanted { from: 9, to: 8 }),
+        "three were there, and six came by themselves"
+    );
+    told.check_replay_and_record();
+}
+
+#[test]
 fn a_rollout_may_run_more_than_the_bounds_allow() {
     let mut told = applied(bare());
     let rollout = Some(RolloutInFlight { floor: 12, most: None });

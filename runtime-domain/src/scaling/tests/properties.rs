@@ -185,8 +185,10 @@ fn any_input() -> impl Strategy<Value = Input> {
     let readings = proptest::collection::vec(any_reading(), 4);
     let burn = proptest::option::of((any_reading(), any_reading()));
     let room = proptest::option::weighted(0.2, 0..15u16);
-    (0..15u16, 0..15u16, readings, burn, proptest::option::of(0..15u16), any::<bool>(), room).prop_map(
-        |(current, ready, readings, burn, floor, is_open, room)| Input {
+    let rollout = (0..15u16, proptest::option::of(0..15u16))
+        .prop_map(|(floor, more)| RolloutInFlight { floor, most: more.map(|more| floor + more) });
+    (0..15u16, 0..15u16, readings, burn, proptest::option::of(rollout), any::<bool>(), room).prop_map(
+        |(current, ready, readings, burn, rollout, is_open, room)| Input {
             current,
             ready,
             readings: ScalingMetric::ALL
@@ -195,7 +197,7 @@ fn any_input() -> impl Strategy<Value = Input> {
                 .filter_map(|(metric, reading)| Some((metric, reading?)))
                 .collect(),
             burn: burn.and_then(|(short, long)| Some(BurnReading { short: short?, long: long? })),
-            rollout: floor.map(|floor| RolloutInFlight { floor, most: None }),
+            rollout,
             open_circuits: if is_open { BTreeSet::from([name("stock")]) } else { BTreeSet::new() },
             room,
         },
@@ -289,7 +291,8 @@ proptest! {
         let decided = evaluate(&spec, &history, &input, at(10_000));
         let floor = input.rollout.map_or(0, |rollout| rollout.floor.min(input.current));
         let (least, most) = (terms.bounds.least(), terms.bounds.most().get());
-        let room = input.room.map_or(u16::MAX, |room| room.max(input.current));
+        let held = input.rollout.and_then(|rollout| rollout.most);
+        let room = input.room.into_iter().chain(held).map(|room| room.max(input.current)).min().unwrap_or(u16::MAX);
         prop_assert!((least.min(room)..=most.max(floor).min(room)).contains(&decided.desired));
         prop_assert!(decided.desired >= floor, "{}", decided.explanation);
         prop_assert!(decided.explanation.len() > 10);
