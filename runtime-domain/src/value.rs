@@ -252,27 +252,36 @@ impl fmt::Display for Percent {
 
 /// A measured or wanted quantity with six decimal places, exact: no rounding differs between machines.
 ///
-/// Written in decimal: `0.05`, `250`, `-1.5`. The unit is the metric's.
+/// Written in decimal, with twelve digits before the point at most: `0.05`, `250`, `-1.5`. The unit is the metric's.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Measure {
     micros: i64,
 }
 
 impl Measure {
-    /// From millionths of a unit.
+    /// The greatest, in millionths: a million millions less one millionth. The least is as far below zero.
+    const MOST: i64 = 999_999_999_999_999_999;
+
+    /// From millionths of a unit; beyond the range it is taken as the nearest end.
     pub const fn from_micros(micros: i64) -> Self {
-        Self { micros }
+        if micros > Self::MOST {
+            Self { micros: Self::MOST }
+        } else if micros < -Self::MOST {
+            Self { micros: -Self::MOST }
+        } else {
+            Self { micros }
+        }
     }
 
-    /// From whole units; beyond about 9·10¹² it is taken as the nearest end of the range.
+    /// From whole units; beyond the range it is taken as the nearest end.
     pub const fn from_units(units: i64) -> Self {
-        Self { micros: units.saturating_mul(1_000_000) }
+        Self::from_micros(units.saturating_mul(1_000_000))
     }
 
     /// `part` of `whole`, and `None` where the whole is nothing: no data is not zero.
     pub fn ratio(part: u64, whole: u64) -> Option<Self> {
         let micros = u128::from(part).checked_mul(1_000_000)?.checked_div(u128::from(whole))?;
-        i64::try_from(micros).ok().map(|micros| Self { micros })
+        i64::try_from(micros).ok().filter(|micros| *micros <= Self::MOST).map(Self::from_micros)
     }
 
     /// The quantity in millionths.
@@ -309,7 +318,7 @@ impl FromStr for Measure {
             TextError::new(
                 text,
                 "a quantity",
-                "a decimal number with at most six decimal places, such as 0.05",
+                "a decimal number with at most twelve digits and six decimal places, such as 0.05",
             )
         };
         let (negative, size) = match text.strip_prefix('-') {
@@ -324,7 +333,8 @@ impl FromStr for Measure {
         }
         let decimals = decimals.unwrap_or("");
         let joined = format!("{}{units}{decimals:0<6}", if negative { "-" } else { "" });
-        joined.parse().map(|micros| Self { micros }).map_err(|_| refused())
+        let micros: i64 = joined.parse().map_err(|_| refused())?;
+        if (-Self::MOST..=Self::MOST).contains(&micros) { Ok(Self { micros }) } else { Err(refused()) }
     }
 }
 
@@ -435,13 +445,13 @@ mod tests {
             assert_eq!(serde_json::to_value(measure).unwrap(), text);
             assert_eq!(serde_json::from_value::<Measure>(text.into()).unwrap(), measure);
         }
-        for text in
-            ["", "-", ".5", "1.", "1.0000001", "+1", "1e3", "1,5", "0x1", "9223372036854.775808", "--1"]
-        {
+        for text in ["", "-", ".5", "1.", "1.0000001", "+1", "1e3", "1,5", "0x1", "1000000000000", "--1"] {
             assert!(text.parse::<Measure>().is_err(), "{text}");
         }
-        assert_eq!("9223372036854.775807".parse(), Ok(Measure::from_micros(i64::MAX)));
         assert_eq!(Measure::from_units(3).micros(), 3_000_000);
-        assert_eq!(Measure::from_units(i64::MIN).micros(), i64::MIN);
+        for most in [Measure::from_micros(i64::MAX), Measure::from_units(i64::MAX)] {
+            assert_eq!("999999999999.999999".parse(), Ok(most), "what is beyond is the nearest end");
+        }
+        assert_eq!("-999999999999.999999".parse(), Ok(Measure::from_units(i64::MIN)));
     }
 }

@@ -18,8 +18,8 @@ const APPLICATION: i32 = 0x4652_756e;
 const MIGRATIONS: [&str; 2] =
     [include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_records.sql")];
 
-/// Holds the inner pages of every index where there are millions of aggregates.
-const WRITER_CACHE_KIB: i64 = 32_000;
+/// The least that a connection keeps of the database, in KiB: with less, a deep index is read anew at every step.
+const LEAST_CACHE_KIB: u64 = 64;
 
 const OPERATION: &str = "store.open";
 
@@ -46,7 +46,7 @@ pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> PortResult<Co
     connection.pragma_update(None, "recursive_triggers", true).during(OPERATION)?;
     // A commit judges what its rows refer to before it writes them; `check_integrity` looks for any that refer to nothing.
     connection.pragma_update(None, "foreign_keys", false).during(OPERATION)?;
-    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).during(OPERATION)?;
+    keep(&connection, options.page_cache / 5 * 4)?;
     migrate(&mut connection)?;
     let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).during(OPERATION)?;
     let pages = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
@@ -65,7 +65,15 @@ pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> PortResult<Co
 pub(crate) fn open_reader(path: &Path, options: &SqliteOptions) -> PortResult<Connection> {
     let connection = open(path, options)?;
     connection.pragma_update(None, "query_only", true).during(OPERATION)?;
+    keep(&connection, options.page_cache / 5 / u64::from(options.reader_count()))?;
     Ok(connection)
+}
+
+/// Lets a connection keep so many bytes of the database.
+fn keep(connection: &Connection, bytes: u64) -> PortResult<()> {
+    let kib = i32::try_from((bytes / 1_024).max(LEAST_CACHE_KIB)).unwrap_or(i32::MAX);
+    // A negative number is one of KiB, and not of pages.
+    connection.pragma_update(None, "cache_size", -kib).during(OPERATION)
 }
 
 fn open(path: &Path, options: &SqliteOptions) -> PortResult<Connection> {
@@ -157,6 +165,25 @@ mod tests {
             assert_eq!(number("PRAGMA synchronous"), wanted);
             let mode: String = writer.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
             assert_eq!(mode, "wal");
+        }
+    }
+
+    #[test]
+    fn the_writer_keeps_four_fifths_of_the_page_cache_and_the_readers_share_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite");
+        std::fs::File::create(&path).unwrap();
+        let kib = |connection: &Connection| {
+            connection.query_row("PRAGMA cache_size", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        for (bytes, readers, of_writer, of_reader) in [
+            (10 << 20, 4, 8_192, 512),
+            (0, 4, 64, 64),
+            (u64::MAX, 1, i64::from(i32::MAX), i64::from(i32::MAX)),
+        ] {
+            let options = SqliteOptions::default().page_cache(bytes).readers(readers);
+            assert_eq!(kib(&open_writer(&path, &options).unwrap()), -of_writer);
+            assert_eq!(kib(&open_reader(&path, &options).unwrap()), -of_reader);
         }
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new(path: PathBuf, options: SqliteOptions) -> Self {
-        let permits = Semaphore::new(count(&options) as usize);
+        let permits = Semaphore::new(options.reader_count() as usize);
         Self { path, options, permits: Arc::new(permits), idle: Arc::default() }
     }
 
@@ -50,13 +50,9 @@ impl Readers {
 
     /// Waits for the reads that have begun, refuses later ones, and closes the connections.
     pub(crate) async fn close(&self) {
-        let all = self.permits.acquire_many(count(&self.options)).await;
+        let all = self.permits.acquire_many(self.options.reader_count()).await;
         self.permits.close();
         drop(all);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
-}
-
-fn count(options: &SqliteOptions) -> u32 {
-    options.readers.clamp(1, 64)
 }

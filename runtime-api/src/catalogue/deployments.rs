@@ -17,7 +17,7 @@ use crate::document::deployments::{
 };
 use crate::document::page::{History, Page, paged, size};
 use crate::operation::{Descriptor, Operation};
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::Problem;
 
 const SERVICE: &str = "DeploymentService";
 const ADMISSION: &[Rule] = &[
@@ -178,9 +178,7 @@ fn begun(call: &Call, done: Done<RuntimeDeployment>) -> Changed {
 }
 
 async fn request(call: Call, asked: RequestDeployment) -> Changed {
-    let manifest = asked.release.manifest();
-    let manifest = manifest
-        .map_err(|error| Problem::new(ProblemKind::Unprocessable, format!("release.gates: {error}")))?;
+    let manifest = asked.release.manifest()?;
     let deployments = call.deployments();
     // Asked for before anything is resolved, so that what is another's is not there.
     call.services.environments().stored(&call.scope, asked.environment_id).await?;

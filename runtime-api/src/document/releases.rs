@@ -1,6 +1,7 @@
 //! Releases: what is rolled out, how, and what it is judged by.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use runtime_domain::component::{ImageReference, ReleaseReference};
 use runtime_domain::deployment::Release;
@@ -14,12 +15,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::document::millis;
+use crate::problem::{Problem, ProblemKind};
 
 mod components;
 mod gates;
 
 pub use components::{Component, ConfigurationTaking, Dependency, HttpProbe, Resources};
-pub(crate) use gates::OneBound;
 pub use gates::{Check, Gate};
 
 /// A release as it is written down: images by reference, which are resolved when it is asked for.
@@ -198,16 +199,26 @@ pub(crate) fn pinned(image: &runtime_domain::component::PinnedImage) -> ImageRef
 }
 
 impl ReleaseDocument {
-    pub(crate) fn manifest(&self) -> Result<ReleaseManifest, OneBound> {
+    pub(crate) fn manifest(&self) -> Result<ReleaseManifest, Problem> {
+        let unprocessable = |what: String, why: &dyn Display| {
+            Problem::new(ProblemKind::Unprocessable, format!("release.{what}: {why}"))
+        };
         let gates = self.gates.iter().map(|(name, gate)| {
-            let check = gate.check.manifest()?;
+            let check =
+                gate.check.manifest().map_err(|error| unprocessable(format!("gates.{name}"), &error))?;
             Ok((name.clone(), GateManifest { at: gate.at, modules: gate.modules.clone(), check }))
+        });
+        let components = self.components.iter().map(|(id, component)| {
+            let manifest = component.manifest();
+            let manifest =
+                manifest.map_err(|why| unprocessable(format!("components.{id}.{}", why.at), &why))?;
+            Ok((id.clone(), manifest))
         });
         Ok(ReleaseManifest {
             release: self.reference.clone(),
             strategy: self.strategy.strategy(),
-            components: self.components.iter().map(|(id, it)| (id.clone(), it.manifest())).collect(),
-            gates: gates.collect::<Result<_, _>>()?,
+            components: components.collect::<Result<_, Problem>>()?,
+            gates: gates.collect::<Result<_, Problem>>()?,
             limits: RolloutLimits {
                 deadline: Span::from_millis(self.limits.deadline_millis),
                 progress_deadline: Span::from_millis(self.limits.progress_deadline_millis),

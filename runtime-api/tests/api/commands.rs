@@ -204,6 +204,27 @@ async fn a_field_that_is_not_known_is_refused_by_its_name() {
     assert!(problem.detail().starts_with("capacity.cpuMillicores"), "{}", problem.detail());
 }
 
+/// What fits its schema is never malformed: that no service outside can be asked there is a rule's word.
+#[tokio::test]
+async fn a_dependency_that_no_url_names_is_refused_by_its_place_and_not_repeated() {
+    let (api, ada) = (in_memory(), administrator(1));
+    let id = provisioned(&api, &ada, "shop").await;
+    for url in ["", "https://pay.example", "http://ada:hunter2@pay.example", "http://pay.example:0/", "/pay"]
+    {
+        let component = json!({ "image": "shop/cart:1.0", "version": "1.0.0", "dependencies": { "pay": { "url": url } } });
+        let release = json!({ "reference": "r1", "strategy": { "rollingHealthGated": {} }, "components": { "cart": component } });
+        let request = json!({ "environmentId": id, "release": release });
+        let problem = call(&api, &ada, "DeploymentService.RequestDeployment", request).await.unwrap_err();
+        assert_eq!(problem.kind(), ProblemKind::Unprocessable, "{}", problem.detail());
+        assert!(
+            problem.detail().starts_with("release.components.cart.dependencies.pay.url: "),
+            "{problem:?}"
+        );
+        assert!(problem.detail().contains("http://host:port/path"), "{problem:?}");
+        assert!(!problem.detail().contains("hunter2"), "{problem:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_list_is_given_page_by_page_and_a_foreign_cursor_is_refused() {
     let (api, ada) = (in_memory(), administrator(1));

@@ -51,11 +51,15 @@ impl OutsideService {
     }
 }
 
+/// What a pattern can say of it: an address in brackets may be none, and a part of the path may be a secret.
+#[cfg(feature = "schema")]
+const URL: &str = r#"^http://(\[[0-9A-Fa-f:.]{2,45}\]|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,63})(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/([!-"$-.0->@-\[\]-~][!-"$->@-\[\]-~]*)?)?$"#;
+
 /// Where a service outside is asked: `http://host:port/path`, the port 80 where none is said.
 ///
 /// It has no user, no password and no query, and no part of its path looks like a secret (X-11).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^http://[a-z0-9]+([.-][a-z0-9]+)*(:[1-9][0-9]{0,3})?(/[A-Za-z0-9._~-]*)*$", "maxLength" = 512)))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = URL, "maxLength" = 512)))]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceUrl(String);
 
@@ -128,7 +132,8 @@ fn is_authority(text: &str) -> bool {
     let is_port = |port: &str| {
         (1..=5).contains(&port.len())
             && port.bytes().all(|byte| byte.is_ascii_digit())
-            && port.parse::<u16>().is_ok_and(|port| port > 0)
+            && !port.starts_with('0')
+            && port.parse::<u16>().is_ok()
     };
     let port = port_of(text);
     let host = port.map_or(text, |port| text.get(..text.len() - port.len() - 1).unwrap_or_default());

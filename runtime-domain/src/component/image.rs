@@ -8,6 +8,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::value::{TextError, parsed_text};
 
+/// What a pattern says of a repository.
+#[cfg(feature = "schema")]
+macro_rules! repository {
+    () => {
+        "[a-z0-9]+([._-][a-z0-9]+)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])/[a-z0-9]+([._-][a-z0-9]+)*)?(/[a-z0-9]+([._-][a-z0-9]+)*)*"
+    };
+}
+#[cfg(feature = "schema")]
+const REFERENCE: &str = concat!(
+    "^",
+    repository!(),
+    "(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?@sha256:[0-9a-f]{64})$"
+);
+#[cfg(feature = "schema")]
+const PINNED: &str =
+    concat!("^", repository!(), "(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?@sha256:[0-9a-f]{64}$");
+
 /// The digest of an image: `sha256:` and 64 lower-case hexadecimal digits. It names exactly one content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^sha256:[0-9a-f]{64}$")))]
@@ -72,7 +89,7 @@ impl fmt::Display for ImageDigest {
 ///
 /// A tag can move; a deployment resolves it to an [`ImageDigest`] once, when it is requested.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[a-z0-9]+([._-][a-z0-9]+)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])/[a-z0-9]+([._-][a-z0-9]+)*)?(/[a-z0-9]+([._-][a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?@sha256:[0-9a-f]{64})$", "maxLength" = 255)))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = REFERENCE, "maxLength" = 255)))]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageReference {
     repository: String,
@@ -193,7 +210,7 @@ impl From<ImageReference> for String {
 
 /// An image whose content is known: a reference that carries its digest. What runs is always one of these.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = PINNED)))]
 #[serde(try_from = "ImageReference", into = "ImageReference")]
 pub struct PinnedImage {
     reference: ImageReference,

@@ -117,6 +117,7 @@ fn a_service_outside_is_asked_over_http_and_its_url_holds_nothing_that_may_be_a_
         "http://pay.example?token=hunter2",
         "http://pay.example/#a",
         "http://pay.example:0/",
+        "http://pay.example:080/",
         "http://pay.example:65536/",
         "http://pay.example:/",
         "http://pay..example/",

@@ -32,8 +32,9 @@ impl JsonSchema for Span {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "A span of time with units, largest first: `1h30m`, `45s`, `250ms`.",
-            "pattern": "^([0-9]+(d|h|ms|m|s))+$",
+            "description": "A span of time with units, largest first: `1h30m`, `45s`, `250ms`. At most 36500 days.",
+            "pattern": "^([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?$",
+            "minLength": 2,
         })
     }
 }

@@ -129,7 +129,7 @@ pub fn valid_configuration_delivery() -> BoxedStrategy<ConfigurationDelivery> {
 
 /// Where a service outside is asked.
 pub fn valid_service_url() -> BoxedStrategy<ServiceUrl> {
-    let url = "http://([a-z][a-z0-9]{0,8}(\\.[a-z]{1,5}){0,2}|192\\.0\\.2\\.[1-9]|\\[2001:db8::[1-9]\\])(:[1-9][0-9]{0,3})?(/[a-z]{1,8}){0,3}";
+    let url = "http://([a-z][a-z0-9]{0,8}(\\.[a-z]{1,5}){0,2}|192\\.0\\.2\\.[1-9]|\\[2001:db8::[1-9]\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}))?(/[a-z%:@]{1,8}){0,3}";
     made(url, |text| ServiceUrl::new(text).ok())
 }
 

@@ -8,6 +8,7 @@
 
 mod play;
 mod published;
+mod texts;
 
 use std::collections::BTreeSet;
 

@@ -8,7 +8,7 @@ use runtime_domain::component::{
 };
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::time::Span;
-use runtime_domain::value::{ModuleId, Name, Replicas};
+use runtime_domain::value::{ModuleId, Name, Replicas, TextError};
 use runtime_ports::manifest::ComponentManifest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,29 +69,42 @@ pub struct Dependency {
     /// Whether it cannot do without; while something required is Unhealthy, so is the component.
     #[serde(default = "yes")]
     pub required: bool,
-    /// The service outside that is meant, which answers with 200 to 299 while it is well; without it, the component of that name.
+    /// The service outside that is meant, which answers with 200 to 299 while it is well; without it, the component of that name. It is
+    /// `http://host:port/path`, in small letters, without user, query, fragment or anything secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<ServiceUrl>,
+    #[schemars(length(max = 512))]
+    pub url: Option<String>,
     /// How long the service outside may take to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_millis: Option<u64>,
 }
 
+/// A dependency outside that no URL names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub(super) struct NoUrl {
+    /// Where it is said, from the component on.
+    pub(super) at: String,
+    why: TextError,
+}
+
 impl Dependency {
-    fn spec(&self) -> DependencySpec {
-        let http = self.url.clone().map(|url| {
-            let usual = OutsideService::at(url);
+    fn spec(&self, name: &Name) -> Result<DependencySpec, NoUrl> {
+        let http = self.url.as_deref().map(|url| {
+            let url = ServiceUrl::new(url);
+            let usual =
+                OutsideService::at(url.map_err(|why| NoUrl { at: format!("dependencies.{name}.url"), why })?);
             let timeout = self.timeout_millis.map_or(usual.timeout, Span::from_millis);
-            OutsideService { timeout, ..usual }
+            Ok(OutsideService { timeout, ..usual })
         });
-        DependencySpec { required: self.required, http }
+        Ok(DependencySpec { required: self.required, http: http.transpose()? })
     }
 
     fn of(spec: &DependencySpec) -> Self {
         let http = spec.http.as_ref();
         Self {
             required: spec.required,
-            url: http.map(|http| http.url.clone()),
+            url: http.map(|http| http.url.as_str().to_owned()),
             timeout_millis: http.map(|http| millis(http.timeout)),
         }
     }
@@ -203,8 +216,10 @@ impl HttpProbe {
 }
 
 impl Component {
-    pub(super) fn manifest(&self) -> ComponentManifest {
-        ComponentManifest {
+    pub(super) fn manifest(&self) -> Result<ComponentManifest, NoUrl> {
+        let dependencies =
+            self.dependencies.iter().map(|(name, needed)| Ok((name.clone(), needed.spec(name)?)));
+        Ok(ComponentManifest {
             image: self.image.clone(),
             version: self.version.clone(),
             component_type: self.component_type,
@@ -227,8 +242,8 @@ impl Component {
             liveness: self.liveness.as_ref().map(HttpProbe::spec),
             termination_grace: Span::from_millis(self.termination_grace_millis),
             depends_on: self.depends_on.clone(),
-            dependencies: self.dependencies.iter().map(|(name, it)| (name.clone(), it.spec())).collect(),
-        }
+            dependencies: dependencies.collect::<Result<_, NoUrl>>()?,
+        })
     }
 
     pub(super) fn of(spec: &ComponentSpec) -> Self {

@@ -121,7 +121,7 @@ const fn one_sample() -> u64 {
 /// A gate that says two bounds, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a metric gate says one bound: write `atMost` or `atLeast`")]
-pub(crate) struct OneBound;
+pub(super) struct OneBound;
 
 fn metric_named(name: &Name) -> MetricName {
     let known =

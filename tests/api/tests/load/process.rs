@@ -16,10 +16,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(store: &str) -> Self {
+    /// A host on SQLite that keeps so many bytes of the database.
+    pub(crate) fn on_sqlite(page_cache: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_api-host"));
-        command.arg(store).arg(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg("sqlite").arg(folder.path()).arg(page_cache.to_string()).stdin(Stdio::piped());
+        command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

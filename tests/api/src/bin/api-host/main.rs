@@ -1,8 +1,10 @@
 //! A host to be loaded from another process: the operations, and beside them a bare handler on the same store, each on a port of its own.
 //!
 //! ```text
-//! api-host memory | sqlite FOLDER        prints a line of JSON that says where it serves and what there is, and serves until its input ends
+//! api-host memory | sqlite FOLDER [BYTES]        prints a line of JSON that says where it serves and what there is, and serves until its input ends
 //! ```
+//!
+//! BYTES is the page cache of SQLite, where it is not to be the usual one.
 //!
 //! The bare handler is what somebody would write by hand for a few operations: it knows its caller, has no limits, no description, no conditions, no
 //! telemetry. It loads the same aggregates with their rules checked, decides by the domain, and commits what the host commits.
@@ -25,19 +27,27 @@ use runtime_grpc::{GrpcApi, GrpcOptions};
 use runtime_http::{HttpApi, HttpOptions, Server, ServerOptions};
 use runtime_memory::MemoryStore;
 use runtime_ports::store::Store;
-use runtime_sqlite::SqliteStore;
+use runtime_sqlite::{SqliteOptions, SqliteStore};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+const USAGE: &str = "api-host memory | sqlite FOLDER [BYTES]";
+
 fn store(arguments: &[String]) -> Arc<dyn Store> {
     match arguments {
         [kind] if kind == "memory" => Arc::new(MemoryStore::new()),
-        [kind, folder] if kind == "sqlite" => {
-            Arc::new(SqliteStore::open(Path::new(folder).join("store.db")).unwrap())
+        [kind, folder, bytes @ ..] if kind == "sqlite" => {
+            let options = SqliteOptions::default();
+            let options = match bytes {
+                [] => options,
+                [bytes] => options.page_cache(bytes.parse().unwrap()),
+                _ => panic!("{USAGE}"),
+            };
+            Arc::new(SqliteStore::open_with(Path::new(folder).join("store.db"), options).unwrap())
         }
-        _ => panic!("api-host memory | sqlite FOLDER"),
+        _ => panic!("{USAGE}"),
     }
 }
 
