@@ -17,6 +17,7 @@ pub mod artifacts;
 pub mod authenticator;
 pub mod health_results;
 pub mod infrastructure;
+pub mod registry;
 pub mod secret_store;
 pub mod snapshots;
 pub mod store;
@@ -27,6 +28,7 @@ pub use artifacts::artifacts;
 pub use authenticator::{Caller, CredentialsIssuer, authenticator};
 pub use health_results::health_results;
 pub use infrastructure::{EngineFactory, infrastructure};
+pub use registry::{RegistryCapabilities, RegistryFactory, registry};
 pub use secret_store::{VaultCapabilities, VaultFactory, secret_store};
 pub use snapshots::snapshots;
 pub use store::{StoreCapabilities, StoreFactory, store};
@@ -156,8 +158,16 @@ const LONGEST_TRIAL: Duration = Duration::from_secs(120);
 
 /// Runs one trial as a task of its own, so that a panic in the adapter is a failure of this trial only.
 pub(crate) async fn run(running: Running) -> Verdict {
-    match tokio::spawn(tokio::time::timeout(LONGEST_TRIAL, running)).await {
-        Ok(Ok(Ok(()))) => Verdict::Passed,
+    settle(Box::pin(async { running.await.map(|()| Verdict::Passed) })).await
+}
+
+/// A trial that may find, once it has begun, that it does not apply.
+pub(crate) type Attempt = Pin<Box<dyn Future<Output = Result<Verdict, Failure>> + Send>>;
+
+/// Runs one trial as [`run`] does.
+pub(crate) async fn settle(attempt: Attempt) -> Verdict {
+    match tokio::spawn(tokio::time::timeout(LONGEST_TRIAL, attempt)).await {
+        Ok(Ok(Ok(verdict))) => verdict,
         Ok(Ok(Err(Failure(how)))) => Verdict::Failed(how),
         Ok(Err(_elapsed)) => Verdict::Failed(format!("it did not end within {LONGEST_TRIAL:?}")),
         Err(panicked) => Verdict::Failed(format!("the adapter panicked: {panicked}")),
