@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a test calls is a test too")]
 
 mod desired_states;
+mod probers;
 mod publishers;
 mod registries;
 
