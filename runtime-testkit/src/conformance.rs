@@ -15,8 +15,12 @@ use runtime_ports::store::{CommitError, LeaseError};
 mod adapter;
 pub mod artifacts;
 pub mod authenticator;
+pub mod desired_state;
 pub mod health_results;
 pub mod infrastructure;
+pub mod prober;
+pub mod publisher;
+pub mod registry;
 pub mod secret_store;
 pub mod snapshots;
 pub mod store;
@@ -25,8 +29,12 @@ pub mod surface;
 pub use adapter::{AdapterFactory, Persistence};
 pub use artifacts::artifacts;
 pub use authenticator::{Caller, CredentialsIssuer, authenticator};
+pub use desired_state::{DesiredStateCapabilities, DesiredStateFactory, desired_state};
 pub use health_results::health_results;
 pub use infrastructure::{EngineFactory, infrastructure};
+pub use prober::{ProberFactory, prober};
+pub use publisher::{PublisherFactory, publisher};
+pub use registry::{RegistryCapabilities, RegistryFactory, registry};
 pub use secret_store::{VaultCapabilities, VaultFactory, secret_store};
 pub use snapshots::snapshots;
 pub use store::{StoreCapabilities, StoreFactory, store};
@@ -156,8 +164,16 @@ const LONGEST_TRIAL: Duration = Duration::from_secs(120);
 
 /// Runs one trial as a task of its own, so that a panic in the adapter is a failure of this trial only.
 pub(crate) async fn run(running: Running) -> Verdict {
-    match tokio::spawn(tokio::time::timeout(LONGEST_TRIAL, running)).await {
-        Ok(Ok(Ok(()))) => Verdict::Passed,
+    settle(Box::pin(async { running.await.map(|()| Verdict::Passed) })).await
+}
+
+/// A trial that may find, once it has begun, that it does not apply.
+pub(crate) type Attempt = Pin<Box<dyn Future<Output = Result<Verdict, Failure>> + Send>>;
+
+/// Runs one trial as [`run`] does.
+pub(crate) async fn settle(attempt: Attempt) -> Verdict {
+    match tokio::spawn(tokio::time::timeout(LONGEST_TRIAL, attempt)).await {
+        Ok(Ok(Ok(verdict))) => verdict,
         Ok(Ok(Err(Failure(how)))) => Verdict::Failed(how),
         Ok(Err(_elapsed)) => Verdict::Failed(format!("it did not end within {LONGEST_TRIAL:?}")),
         Err(panicked) => Verdict::Failed(format!("the adapter panicked: {panicked}")),

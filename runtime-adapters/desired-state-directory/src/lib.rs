@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | what is read | the tree of the commit that is checked out | the files |
 //! | revision | `git:<commit>` | `directory:<SHA-256 of names and contents>` |
-//! | not authoritative | while anything is not committed, or the commit changes | while files change |
+//! | not authoritative | while anything is not committed, or the commit changes | while files change, or another folder takes the place |
 //!
 //! # Guarantees
 //! - Everything that [`DesiredStateSource`](runtime_ports::desired_state::DesiredStateSource) promises. A folder that is not there is an error;

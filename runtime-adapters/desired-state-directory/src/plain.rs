@@ -22,10 +22,25 @@ pub(crate) fn read(
     folder: &[String],
     path: &DesiredStatePath,
 ) -> PortResult<(String, BTreeMap<String, Vec<u8>>)> {
+    read_opened(open(root, folder, path)?, root, folder, path)
+}
+
+/// Opens a folder, part by part, so that no link is followed.
+fn open(root: &Path, folder: &[String], path: &DesiredStatePath) -> PortResult<OwnedFd> {
     let mut at = open_folder(openat(CWD, root, FOLDER, Mode::empty()), path)?;
     for part in folder {
         at = open_folder(openat(at.as_fd(), part.as_str(), FOLDER, Mode::empty()), path)?;
     }
+    Ok(at)
+}
+
+/// Reads a folder that was opened a moment ago, if it is still the one that is there.
+fn read_opened(
+    at: OwnedFd,
+    root: &Path,
+    folder: &[String],
+    path: &DesiredStatePath,
+) -> PortResult<(String, BTreeMap<String, Vec<u8>>)> {
     let mut allowance = Allowance::default();
     let mut documents = BTreeMap::new();
     let mut stamps = BTreeMap::new();
@@ -40,7 +55,9 @@ pub(crate) fn read(
         let file = open_document(&at, &name)?;
         again.insert(name.clone(), stamp_of(&file, &name)?.0);
     }
-    if again != stamps {
+    // Whoever puts another folder in its place may be removing this one's files, one after the other.
+    let is_there_still = same_folder(&at, &open(root, folder, path)?, path)?;
+    if again != stamps || !is_there_still {
         return Err(unavailable(format!("`{path}` is being changed: it is read again when it rests")));
     }
     Ok((digest(&documents), documents))
@@ -55,6 +72,12 @@ fn open_folder(opened: rustix::io::Result<OwnedFd>, path: &DesiredStatePath) -> 
         )),
         error => failed(format!("the folder `{path}` could not be opened"), error),
     })
+}
+
+fn same_folder(one: &OwnedFd, other: &OwnedFd, path: &DesiredStatePath) -> PortResult<bool> {
+    let stat = |folder| fstat(folder).map_err(|error| failed(format!("`{path}` could not be read"), error));
+    let (one, other) = (stat(one)?, stat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 /// The names of the manifests in a folder.
@@ -132,4 +155,30 @@ fn digest(documents: &BTreeMap<String, Vec<u8>>) -> String {
 
 fn failed(message: impl Into<String>, error: impl std::error::Error + Send + Sync + 'static) -> PortError {
     PortError::new(PortErrorKind::Unavailable, READ, message).caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_replaced_while_it_is_read_is_not_read_as_a_smaller_one() {
+        let (root, path) = (tempfile::tempdir().unwrap(), DesiredStatePath::new("shop").unwrap());
+        let (shop, folder) = (root.path().join("shop"), ["shop".to_owned()]);
+        let said = |folder: &Path| {
+            std::fs::create_dir(folder).unwrap();
+            for name in ["cart.yaml", "web.yaml"] {
+                std::fs::write(folder.join(name), "{}").unwrap();
+            }
+        };
+        said(&shop);
+        let opened = open(root.path(), &folder, &path).unwrap();
+        std::fs::rename(&shop, root.path().join("before")).unwrap();
+        said(&shop);
+        std::fs::remove_file(root.path().join("before/cart.yaml")).unwrap();
+        let read = read_opened(opened, root.path(), &folder, &path);
+        assert_eq!(read.unwrap_err().kind(), PortErrorKind::Unavailable);
+        let (_, documents) = super::read(root.path(), &folder, &path).unwrap();
+        assert_eq!(documents.len(), 2);
+    }
 }

@@ -1,8 +1,16 @@
-//! The store keeps every promise of its port.
+//! The store and the bus keep every promise of their ports.
 
-use runtime_memory::MemoryStore;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use runtime_memory::{InProcessBus, MemoryStore, Observation, Observed};
 use runtime_ports::PortResult;
-use runtime_testkit::conformance::{self, StoreCapabilities, StoreFactory};
+use runtime_ports::publisher::PublishedEvent;
+use runtime_testkit::conformance::{
+    self, AdapterFactory, Persistence, PublisherFactory, StoreCapabilities, StoreFactory,
+};
 
 struct Memory;
 
@@ -27,4 +35,60 @@ impl StoreFactory for Memory {
 async fn the_store_keeps_every_promise_of_its_port() {
     // It ends with its process: there is nothing to survive a kill, and no other host to race.
     conformance::store(Memory, StoreCapabilities::new()).await.assert_passed();
+}
+
+/// Observes the bus that was made last, from its beginning.
+#[derive(Default)]
+struct Observer {
+    seen: Mutex<(Option<Observation>, Vec<PublishedEvent>)>,
+}
+
+#[async_trait::async_trait]
+impl AdapterFactory for Observer {
+    type Adapter = InProcessBus;
+
+    fn persistence(&self) -> Persistence {
+        Persistence::Volatile
+    }
+
+    async fn fresh(&self) -> PortResult<InProcessBus> {
+        let bus = InProcessBus::new();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = (Some(bus.observe()), Vec::new());
+        Ok(bus)
+    }
+
+    async fn reopen(&self, bus: InProcessBus) -> PortResult<InProcessBus> {
+        Ok(bus)
+    }
+}
+
+#[async_trait::async_trait]
+impl PublisherFactory for Observer {
+    async fn delivered(&self, _bus: &InProcessBus) -> PortResult<Vec<PublishedEvent>> {
+        let taken = self.seen.lock().unwrap_or_else(PoisonError::into_inner).0.take();
+        let (mut observation, mut shown) = (taken.unwrap(), Vec::new());
+        // Publishing shows at once, so whatever is there is there now.
+        while let Ok(Some(Observed::Event(event))) =
+            tokio::time::timeout(Duration::ZERO, observation.next()).await
+        {
+            shown.push(PublishedEvent::clone(&event));
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.0 = Some(observation);
+        seen.1.extend(shown);
+        Ok(seen.1.clone())
+    }
+
+    async fn take_away(&self, _bus: &InProcessBus, _is_away: bool) -> PortResult<bool> {
+        Ok(false)
+    }
+
+    fn impossible(&self, _event: PublishedEvent) -> Option<PublishedEvent> {
+        None
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bus_keeps_every_promise_of_its_port() {
+    conformance::publisher(Observer::default()).await.assert_passed();
 }

@@ -33,7 +33,7 @@ where
         equal("what is listed", listed(&*tenant, &query()).await?, vec![artifact(&log("a"), 1, b"kept")])?;
         equal("its content", read(&*tenant, &log("a")).await?, Some(b"kept".to_vec()))
     };
-    trials.push(try_reopening(factory, name, before, after).await);
+    trials.push(try_reopening(&factory, name, before, after).await);
     Report { suite: "artifacts", trials }
 }
 

@@ -36,7 +36,7 @@ where
             records(1, [at(2 * DAY), at(DAY)]),
         )
     };
-    trials.push(try_reopening(factory, name, before, after).await);
+    trials.push(try_reopening(&factory, name, before, after).await);
     Report { suite: "health results", trials }
 }
 

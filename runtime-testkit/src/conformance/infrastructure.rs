@@ -52,7 +52,7 @@ where
         let late = engine.destroy(by(0), blueprint.tenant, blueprint.environment).await;
         is_fenced(late, "an older token, after reopening,")
     };
-    trials.push(try_reopening(factory, "what was made survives reopening", before, after).await);
+    trials.push(try_reopening(&factory, "what was made survives reopening", before, after).await);
     Report { suite: "infrastructure", trials }
 }
 

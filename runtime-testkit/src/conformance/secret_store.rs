@@ -512,7 +512,7 @@ where
         }
         Ok(())
     };
-    try_reopening(of, "what was put in made and retired survives reopening", before, after).await
+    try_reopening(&of, "what was put in made and retired survives reopening", before, after).await
 }
 
 /// A factory whose vaults are shared, as trials hold them.

@@ -30,7 +30,7 @@ where
         let found = tenant(store, 1).latest(&cart()).await?;
         equal("the newest", found, Some(snapshot(&cart(), 1, 100, "one")?))
     };
-    trials.push(try_reopening(factory, name, before, after).await);
+    trials.push(try_reopening(&factory, name, before, after).await);
     Report { suite: "snapshots", trials }
 }
 
