@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use runtime_domain::deployment::{DeploymentStatus, Release};
 use runtime_domain::environment::{
-    ComputeTarget, EnvironmentBlueprint, EnvironmentStage, IsolationModel, NetworkBoundary,
-    ProvisionedResources,
+    ComputeTarget, EnvironmentBlueprint, EnvironmentRefusal, EnvironmentStage, IsolationModel,
+    NetworkBoundary, ProvisionedResources, ProvisioningStatus,
 };
 use runtime_domain::id::{EnvironmentId, ProjectId, TenantBindingId};
 use runtime_domain::metric::MetricReading;
@@ -27,6 +27,7 @@ use runtime_ports::metric::MockMetricSource;
 use runtime_ports::prober::MockHealthProber;
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::surface::ComputeSurface;
+use runtime_services::CommandError;
 use runtime_services::environments::NewEnvironment;
 use runtime_services::tenancy::NewBinding;
 use runtime_services::{Host, HostOptions, Ports, Records, Services, TenancyPorts};
@@ -150,14 +151,16 @@ impl Stage {
     async fn serving(&self) -> (EnvironmentId, EnvironmentId, TenantBindingId) {
         let pool = self.environment("pool", IsolationModel::Pool).await;
         let silo = self.environment("silo", IsolationModel::Silo).await;
-        let services = self.services();
-        let quota = ResourceQuota::new(10_000, 1 << 40, 1 << 40, 1_000).unwrap();
-        let isolation_model = IsolationModel::Pool;
-        let partitions = PartitionAssignment::derived(self.scope.tenant(), pool, isolation_model);
-        let wanted = NewBinding { environment: pool, isolation_model, quota, partitions };
-        let place = services.tenancy().bind(&self.scope, wanted).await.unwrap().aggregate.id();
+        let place = self.bound(pool, IsolationModel::Pool).await;
         self.deployed(pool).await;
         (pool, silo, place)
+    }
+
+    async fn bound(&self, environment: EnvironmentId, isolation_model: IsolationModel) -> TenantBindingId {
+        let quota = ResourceQuota::new(10_000, 1 << 40, 1 << 40, 1_000).unwrap();
+        let partitions = PartitionAssignment::derived(self.scope.tenant(), environment, isolation_model);
+        let wanted = NewBinding { environment, isolation_model, quota, partitions };
+        self.services().tenancy().bind(&self.scope, wanted).await.unwrap().aggregate.id()
     }
 
     async fn deployed(&self, environment: EnvironmentId) {
@@ -266,13 +269,53 @@ async fn a_move_whose_target_does_not_become_ready_any_more_is_given_up_and_says
     assert!(stage.services().environments().admit(&stage.scope, pool).await.is_ok());
 }
 
+/// What is taken down already when the move begins does not come back.
 #[tokio::test(start_paused = true)]
 async fn a_move_into_an_environment_that_is_taken_down_is_given_up_and_says_so() {
     let stage = Stage::new();
-    let (_, silo, place) = stage.moving().await;
+    let (_, silo, place) = stage.serving().await;
     let services = stage.services();
-    let reason = "it is not needed".to_owned();
-    services.environments().decommission(&stage.scope, silo, reason).await.unwrap();
+    stage.bound(silo, IsolationModel::Silo).await;
+    services.environments().decommission(&stage.scope, silo, "it is not needed".to_owned()).await.unwrap();
+    stage.begin(place, silo).await;
     let why = stage.until_it_stayed(place).await;
     assert!(why.contains("Decommission"), "{why}");
+}
+
+/// Once the source is drained, the target is the only home that the tenant has.
+#[tokio::test(start_paused = true)]
+async fn neither_end_of_a_move_can_be_taken_down() {
+    let stage = Stage::new();
+    let (pool, silo, place) = stage.moving().await;
+    for environment in [pool, silo] {
+        let services = stage.services();
+        let asked =
+            services.environments().decommission(&stage.scope, environment, "why not".to_owned()).await;
+        let is_refused = matches!(asked, Err(CommandError::Refused(EnvironmentRefusal::TenantStays)));
+        assert!(is_refused, "{environment}: {asked:?}");
+    }
+    stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
+    stage.services().environments().decommission(&stage.scope, silo, "it is over".to_owned()).await.unwrap();
+}
+
+/// What would be refused when somebody asks for it does not happen by itself.
+#[tokio::test(start_paused = true)]
+async fn an_environment_does_not_end_by_itself_while_its_tenants_place_is_protected() {
+    let stage = Stage::new();
+    let silo = stage.environment("silo", IsolationModel::Silo).await;
+    let place = stage.bound(silo, IsolationModel::Silo).await;
+    let services = stage.services();
+    services.tenancy().protect(&stage.scope, place, true).await.unwrap();
+    services.environments().live_for(&stage.scope, silo, Some(Span::from_secs(1))).await.unwrap();
+    let later = Span::from_secs(60).after(services.host().now());
+    stage.until("a minute later", async |services| services.host().now() > later).await;
+    let status = services.environments().environment(&stage.scope, silo).await.unwrap().provisioning_status();
+    assert_eq!(status, ProvisioningStatus::Provisioned);
+    services.tenancy().protect(&stage.scope, place, false).await.unwrap();
+    stage
+        .until("it has ended", async |services| {
+            let silo = services.environments().environment(&stage.scope, silo).await.unwrap();
+            silo.provisioning_status() == ProvisioningStatus::Decommissioned
+        })
+        .await;
 }
