@@ -13,7 +13,7 @@ use runtime_domain::id::{AggregateKind, EnvironmentId, ProjectId};
 use runtime_domain::promotion::PromotionPolicy;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::SurfaceKind;
-use runtime_domain::tenancy::{ResourceQuota, RuntimeTenantBinding};
+use runtime_domain::tenancy::ResourceQuota;
 use runtime_domain::time::Span;
 use runtime_domain::value::{Name, Region};
 use runtime_ports::infrastructure::{ResourceCondition, ResourceFinding, ResourcePreview};
@@ -27,6 +27,7 @@ use crate::error::{CommandError, Refused, sort};
 use crate::existing::{self, TRIES};
 use crate::host::Host;
 use crate::observed::{self, decided};
+use crate::relocation;
 use crate::request;
 use crate::terms::Terms;
 use crate::unit::{Done, Grounds, commit};
@@ -378,7 +379,7 @@ impl EnvironmentService {
     /// what runs is drained and retired, then its tenant is released, and then the engine removes what it made.
     ///
     /// # Errors
-    /// It is not there, it or its tenant's binding is protected, or its tenant is moving.
+    /// It is not there, it or its tenant's binding is protected, or its tenant is moving, out of it or into it.
     pub async fn decommission(
         &self,
         scope: &TenantScope,
@@ -386,9 +387,7 @@ impl EnvironmentService {
         reason: String,
     ) -> Result<Done<RuntimeEnvironment>, EnvironmentError> {
         let store = self.host.ports().store.for_tenant(scope);
-        let binding = RuntimeTenantBindingRepository::new(&*store).current(environment).await?;
-        let stays = |binding: &RuntimeTenantBinding| binding.is_protected() || binding.relocation().is_some();
-        if binding.is_some_and(|binding| stays(&binding.aggregate)) {
+        if relocation::tenant_stays(&*store, environment).await? {
             return Err(CommandError::Refused(EnvironmentRefusal::TenantStays));
         }
         self.command(scope, environment, &EnvironmentCommand::DecommissionRuntimeEnvironment { reason }).await

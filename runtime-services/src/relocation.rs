@@ -14,9 +14,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use runtime_domain::aggregate::Aggregate as _;
+use runtime_domain::id::EnvironmentId;
 use runtime_domain::surface::SurfaceKind;
+use runtime_domain::tenancy::{BindingStatus, RuntimeTenantBinding};
 use runtime_ports::handover::EndpointHandover;
 use runtime_ports::isolation::WorkloadIsolation;
+use runtime_ports::store::{LoadError, Query, Repository, RuntimeTenantBindingRepository, TenantStore};
 
 mod steps;
 
@@ -39,4 +43,21 @@ impl std::fmt::Debug for TenancyPorts {
             .field("isolation", &self.isolation.keys())
             .finish()
     }
+}
+
+/// Whether an environment is its tenant's home, and is to stay so: its place there is protected, or it moves out of it or into it. Once the
+/// source of a move is drained, the target is the only home that the tenant has.
+pub(crate) async fn tenant_stays(
+    store: &dyn TenantStore,
+    environment: EnvironmentId,
+) -> Result<bool, LoadError> {
+    let place = RuntimeTenantBindingRepository::new(store).current(environment).await?;
+    let is_kept = |place: &RuntimeTenantBinding| place.is_protected() || place.relocation().is_some();
+    if place.is_some_and(|place| is_kept(&place.aggregate)) {
+        return Ok(true);
+    }
+    let query = Query::all(RuntimeTenantBinding::KIND).with_status(&[BindingStatus::Moving.name()]);
+    let moving = Repository::<RuntimeTenantBinding>::new(store).every(query).await?;
+    let mut moves = moving.iter().filter_map(|loaded| loaded.aggregate.relocation());
+    Ok(moves.any(|relocation| relocation.target_environment == environment))
 }

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use runtime_domain::environment::{EnvironmentStage, IsolationModel};
-use runtime_domain::id::EnvironmentId;
+use runtime_domain::id::{AggregateKind, EnvironmentId};
 use runtime_domain::scope::{OperatorScope, TenantScope};
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::tenancy::ResourceQuota;
+use runtime_domain::time::Span;
 use runtime_domain::value::Name;
 use runtime_memory::MemoryStore;
 use runtime_ports::clock::MockClock;
@@ -114,10 +115,14 @@ impl TenantStore for SlowTenantStore {
 }
 
 fn service(store: &SlowStore) -> EnvironmentService {
+    service_on(Arc::new(store.clone()))
+}
+
+fn service_on(store: Arc<dyn Store>) -> EnvironmentService {
     let mut clock = MockClock::new();
     clock.expect_now().returning(|| sample::at(1_800_000_000));
     let ports = Ports {
-        store: Arc::new(store.clone()),
+        store,
         records: Records::default(),
         surfaces: BTreeMap::new(),
         infrastructure: Arc::new(MockInfrastructureEngine::new()),
@@ -243,5 +248,30 @@ async fn a_caller_who_gives_up_leaves_the_lane_usable() {
         drop(futures::poll!(Box::pin(asked)));
         let done = service.protect(&scope, environment, round % 3 == 0).await.unwrap();
         assert_eq!(done.aggregate.is_protected(), round % 3 == 0);
+    }
+}
+
+/// Another host's commit gives the aggregate the very revision that what waits was built upon.
+#[tokio::test]
+async fn what_was_built_upon_a_commit_that_another_host_was_quicker_than_is_decided_again() {
+    let store = SlowStore::failing_every(None);
+    let scope = sample::scope(1);
+    let (service, other) = (service(&store), service_on(Arc::new(store.memory.clone())));
+    let environment = provisioned(&service, &scope).await;
+    let mut first = Box::pin(service.protect(&scope, environment, true));
+    assert!(futures::poll!(&mut first).is_pending(), "it waits to be written");
+    let mut second = Box::pin(service.stop_the_line(&scope, environment, "a leak"));
+    assert!(futures::poll!(&mut second).is_pending(), "it waits behind the first");
+    other.live_for(&scope, environment, Some(Span::from_secs(60))).await.unwrap();
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
+    let history = service.history(&scope, environment, 1, 100).await.unwrap();
+    let events: BTreeSet<&str> = history.iter().map(|entry| entry.event.as_str()).collect();
+    assert_eq!(events, ["EnvironmentExpiryChanged", "EnvironmentProtected", "LineStopped"].into());
+    let mut digest = service.history(&scope, environment, 0, 1).await.unwrap()[0].digest;
+    let key = AggregateKey { kind: AggregateKind::RuntimeEnvironment, id: environment.uuid() };
+    for entry in &history {
+        digest = digest.then(scope.tenant(), key, entry);
+        assert_eq!(entry.digest, digest, "entry {} follows another than the one before it", entry.sequence);
     }
 }

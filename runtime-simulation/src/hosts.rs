@@ -1,6 +1,6 @@
 //! Hosts that come and go, each with its troubles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use runtime_domain::time::Span;
@@ -13,7 +13,7 @@ use runtime_testkit::faults::{Call, Fault, Faults};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::coverage;
+use crate::coverage::{self, CrashPoint};
 use crate::random::Random;
 use crate::story::Trouble;
 use crate::trace::Trace;
@@ -51,7 +51,34 @@ struct Troubles {
     partition: Option<&'static str>,
     /// At which action of which reconciler it is killed, and whether that is done.
     deaths: Vec<(&'static str, u8, bool)>,
+    /// Where it is to come to at an action at which nobody has yet.
+    stops: Vec<Stop>,
     is_dead: bool,
+}
+
+/// To which point of which reconciler a host is to come, after how many different new actions, and those that it has passed.
+#[derive(Debug)]
+struct Stop {
+    reconciler: &'static str,
+    point: CrashPoint,
+    skipped: u8,
+    passed: BTreeSet<String>,
+}
+
+impl Stop {
+    /// Whether it is at this action, which is each of these.
+    fn is_at(&mut self, new: Vec<String>) -> bool {
+        let mut new = new.into_iter().filter(|action| !self.passed.contains(action)).peekable();
+        if new.peek().is_none() {
+            return false;
+        }
+        if self.passed.len() >= usize::from(self.skipped) {
+            return true;
+        }
+        let passed: Vec<String> = new.collect();
+        self.passed.extend(passed);
+        false
+    }
 }
 
 impl Troubles {
@@ -64,18 +91,26 @@ impl Troubles {
     }
 
     /// Where it is killed at this action of a reconciler.
-    fn dies(&mut self, reconciler: &str) -> Option<Fault> {
+    fn dies(&mut self, reconciler: &str) -> Option<CrashPoint> {
         let mut own = self.deaths.iter_mut().enumerate().filter(|(_, (of, ..))| *of == reconciler);
         let (at, (_, skipped, is_done)) = own.next()?;
         if *skipped > 0 {
             *skipped -= 1;
             return None;
         }
-        // Until it is buried it stands still, which for others is the same.
-        let fault = if *is_done { Fault::FreezeAfter } else { Fault::FreezeBefore };
+        let point = if *is_done { CrashPoint::KilledAfter } else { CrashPoint::KilledBefore };
         self.deaths.remove(at);
         self.is_dead = true;
-        Some(fault)
+        Some(point)
+    }
+
+    /// The point that it is to come to at this action of a reconciler, where that is among the new ones.
+    fn comes_to(&mut self, reconciler: &str, new: impl Fn(CrashPoint) -> Vec<String>) -> Option<CrashPoint> {
+        let is_now = |stop: &mut Stop| stop.reconciler == reconciler && stop.is_at(new(stop.point));
+        let at = self.stops.iter_mut().position(is_now)?;
+        let point = self.stops.remove(at).point;
+        self.is_dead |= point.is_death();
+        Some(point)
     }
 
     fn is_cut_off(&self, method: &str) -> bool {
@@ -107,10 +142,12 @@ impl Yard {
         self.world.services(&self.store, &self.surface, &Faults::none())
     }
 
-    /// What a host may be asked, and where that goes on; `None` where it is gone.
+    /// What a host may be asked, and where that goes on. Where it is gone, it is the next one that is there; `None` where nobody is.
     pub(crate) fn host(&mut self, number: u8) -> Option<(Services, &mut JoinSet<()>)> {
-        let slot = self.slots.iter_mut().find(|slot| slot.number == number)?;
-        let running = slot.running.as_mut()?;
+        let at = usize::from(number.saturating_sub(1)).min(self.slots.len());
+        let (before, from) = self.slots.split_at_mut(at);
+        let mut there = from.iter_mut().chain(before).filter_map(|slot| slot.running.as_mut());
+        let running = there.next()?;
         while running.tasks.try_join_next().is_some() {}
         Some((running.services.clone(), &mut running.tasks))
     }
@@ -159,6 +196,10 @@ impl Yard {
             Trouble::Die { reconciler, skipped, is_done } => {
                 lock(&slot.troubles).deaths.push((reconciler, *skipped, *is_done));
             }
+            Trouble::Stop { reconciler, skipped, point } => {
+                let stop = Stop { reconciler, point: *point, skipped: *skipped, passed: BTreeSet::new() };
+                lock(&slot.troubles).stops.push(stop);
+            }
             Trouble::Start => slot.running = started.or(slot.running.take()),
             Trouble::Freeze => faults.iter().for_each(Faults::freeze),
             Trouble::Thaw => faults.iter().for_each(Faults::thaw),
@@ -193,10 +234,14 @@ impl Yard {
                 return Some(Fault::Before(PortErrorKind::Unavailable));
             }
             let whose = coverage::reconciler(call);
-            let death = whose.and_then(|whose| lock(&troubles).dies(whose));
-            let fault = death.or_else(|| lock(&troubles).meets(call.method));
+            let stops = whose.and_then(|whose| {
+                let mut troubles = lock(&troubles);
+                let new = |point| trace.new_actions(whose, call, point);
+                troubles.dies(whose).or_else(|| troubles.comes_to(whose, new))
+            });
+            let fault = stops.map(CrashPoint::fault).or_else(|| lock(&troubles).meets(call.method));
             if let Some(whose) = whose {
-                trace.acted(whose, call, fault, death.is_some());
+                trace.acted(whose, call, stops.or_else(|| fault.and_then(CrashPoint::of)));
             }
             if let Some(fault) = fault {
                 trace.hit(call.method, fault);
@@ -215,4 +260,25 @@ fn latency(random: &mut Random) -> Option<Fault> {
         _ => return None,
     };
     Some(Fault::Slow { there: random.span(most), back: random.span(most) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_to_stop_later_passes_each_action_once_and_stops_at_the_next_new_one() {
+        let stop = |point| Stop { reconciler: "drift", point, skipped: 1, passed: BTreeSet::new() };
+        let mut troubles = Troubles { stops: vec![stop(CrashPoint::KilledAfter)], ..Troubles::default() };
+        let mut at = |reconciler, new: &[&str]| {
+            troubles.comes_to(reconciler, |_| new.iter().map(|action| (*action).to_owned()).collect())
+        };
+        assert_eq!(at("drift", &["commits"]), None);
+        assert_eq!(at("drift", &["commits"]), None, "it has passed that one");
+        assert_eq!(at("drift", &[]), None, "where somebody has been, nothing is new");
+        assert_eq!(at("secrets", &["rotates"]), None, "another reconciler");
+        assert_eq!(at("drift", &["commits", "repairs"]), Some(CrashPoint::KilledAfter));
+        assert_eq!(at("drift", &["prunes"]), None, "once is enough");
+        assert!(troubles.is_dead);
+    }
 }

@@ -16,9 +16,9 @@
 //! | to find | look in |
 //! |---|---|
 //! | what a user calls | [`Simulation`], [`Outcome`], [`Failure`] |
-//! | what happens, as plain data | [`Story`], `story/generate.rs` |
+//! | what happens, as plain data | [`Story`], `story/generate.rs`; which seed has more of what: `story/emphasis.rs` |
 //! | how it is told | `telling.rs`, `hosts.rs`, `operator.rs`, `world.rs` |
-//! | what was reached, and what was not | [`Coverage`] |
+//! | what was reached, what was not, and what cannot be | [`Coverage`], [`NEVER_CALLED`] |
 //! | what must hold | [`Law`], `laws/`, `witness.rs` |
 //! | how a story is made shorter | `shrink.rs` |
 //!
@@ -40,13 +40,13 @@ mod trace;
 mod witness;
 mod world;
 
-pub use coverage::{Cells, Coverage, CrashPoints};
+pub use coverage::{Cells, Coverage, CrashPoint, CrashPoints, NEVER_CALLED};
 pub use laws::{Broken, Law};
 pub use outcome::{Failure, Outcome, Told};
 pub use simulation::{Mode, Simulation, Size};
 pub use story::{
     DriftAsk, EnvironmentAsk, Event, Hand, Operation, Place, ScalingAsk, SecretAsk, Step, Story, Strategy,
-    TenancyAsk, Trouble,
+    TenancyAsk, Trouble, Wrong,
 };
 pub use trace::Calls;
 pub use world::World;

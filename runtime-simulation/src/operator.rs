@@ -20,6 +20,7 @@ use crate::story::{Operation, Place};
 mod change;
 mod govern;
 mod release;
+mod wrong;
 
 pub(crate) use release::{APPROVAL, desired};
 
@@ -40,13 +41,20 @@ pub(crate) type Answer = Result<(), No>;
 pub(crate) struct No {
     /// In words.
     pub(crate) text: String,
-    /// The refusal's type and variant, where a rule refused it: `DeploymentRefusal::InFlight`.
-    pub(crate) refusal: Option<String>,
+    /// The refusal's type and variant, where a rule refused it: `DeploymentRefusal::InFlight`; and of which other context's it is.
+    pub(crate) refusals: Vec<String>,
+}
+
+impl No {
+    /// A rule refused it.
+    fn refused<R: Refusal>(refusal: &R) -> Self {
+        Self { text: refusal.to_string(), refusals: named(refusal) }
+    }
 }
 
 impl From<String> for No {
     fn from(text: String) -> Self {
-        Self { text, refusal: None }
+        Self { text, refusals: Vec::new() }
     }
 }
 
@@ -56,22 +64,32 @@ impl From<&str> for No {
     }
 }
 
-/// The name of a refusal's type and of its variant, as they are in the code.
-fn named<R: Refusal>(refusal: &R) -> String {
+/// The name of a refusal's type and of its variant, as they are in the code; and those of the refusal of another context that it stands for.
+fn named<R: Refusal>(refusal: &R) -> Vec<String> {
     let whole = std::any::type_name::<R>();
-    let own = whole.rsplit("::").next().unwrap_or(whole);
+    let mut own = whole.rsplit("::").next().unwrap_or(whole);
     let debug = format!("{refusal:?}");
-    let variant = debug.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
-    format!("{own}::{variant}")
+    let mut names = Vec::new();
+    for variant in debug.split('(') {
+        let variant = variant.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+        names.push(format!("{own}::{variant}"));
+        own = match (own, variant) {
+            (_, "NotAdmitted" | "NotHosted" | "NotCleared" | "Environment") => "EnvironmentRefusal",
+            ("DeploymentRefusal", "NoRoom") => "TenancyRefusal",
+            ("DeploymentRefusal", "Configuration") => "ConfigurationRefusal",
+            _ => break,
+        };
+    }
+    names
 }
 
 fn answer<A, R: Refusal + 'static>(done: Result<A, CommandError<R>>) -> Answer {
     done.map(drop).map_err(|error| {
-        let refusal = match &error {
-            CommandError::Refused(refusal) => Some(named(refusal)),
-            _ => None,
+        let refusals = match &error {
+            CommandError::Refused(refusal) => named(refusal),
+            _ => Vec::new(),
         };
-        No { refusal, text: told(error) }
+        No { refusals, text: told(error) }
     })
 }
 
@@ -115,11 +133,18 @@ impl Operator {
                 at.govern(operation).await
             }
             Operation::Unpark => at.unpark().await,
+            Operation::Look => at.look().await,
+            Operation::Wrong { wrong } => at.wrong(*wrong).await,
             _ => at.steer(operation).await,
         }
     }
 
     async fn provision(&self, scope: &TenantScope) -> Answer {
+        answer(self.services.environments().provision(scope, self.wanted()?).await)
+    }
+
+    /// The environment of this place.
+    fn wanted(&self) -> Result<NewEnvironment, String> {
         let project = ProjectId::from_uuid(sample::host(u64::from(self.place.tenant)).uuid());
         let name = Name::new(&records::name(self.place)).map_err(told)?;
         let region = Name::new("local").map_err(told)?;
@@ -132,7 +157,7 @@ impl Operator {
         let mut wanted = NewEnvironment::new(project, name, stage, region);
         wanted.isolation_model = isolation(self.place);
         wanted.capacity = quota(100)?;
-        answer(self.services.environments().provision(scope, wanted).await)
+        Ok(wanted)
     }
 }
 
@@ -156,3 +181,19 @@ impl Asking<'_> {
 
 /// Why everything is asked for.
 const REASON: &str = "an operator wishes it";
+
+#[cfg(test)]
+mod tests {
+    use runtime_domain::deployment::DeploymentRefusal;
+    use runtime_domain::environment::{EnvironmentRefusal, ProvisioningStatus};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_stands_for_another_contexts_is_named_with_it() {
+        let status = ProvisioningStatus::Decommissioned;
+        let refusal = DeploymentRefusal::NotAdmitted(EnvironmentRefusal::NotProvisioned { status });
+        assert_eq!(named(&refusal), ["DeploymentRefusal::NotAdmitted", "EnvironmentRefusal::NotProvisioned"]);
+        assert_eq!(named(&EnvironmentRefusal::Protected), ["EnvironmentRefusal::Protected"]);
+    }
+}

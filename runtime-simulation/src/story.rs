@@ -6,11 +6,16 @@ use std::fmt;
 use runtime_domain::time::Span;
 use runtime_testkit::faults::Fault;
 
+use crate::coverage::CrashPoint;
+
+mod emphasis;
 mod generate;
 mod operation;
+mod wrong;
 
 pub(crate) use generate::story;
 pub use operation::{DriftAsk, EnvironmentAsk, Operation, ScalingAsk, SecretAsk, TenancyAsk};
+pub use wrong::Wrong;
 
 /// What happens, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +153,16 @@ pub enum Trouble {
         /// Whether that is done, and nobody learns it.
         is_done: bool,
     },
+    /// It comes to this point at an action of one of its reconcilers at which no host has come to it in this story, so that rare actions are
+    /// as likely as those that happen all the time.
+    Stop {
+        /// Whose, as its leases and commits name it.
+        reconciler: &'static str,
+        /// After how many different such actions.
+        skipped: u8,
+        /// Where at the action, and whether it goes on later.
+        point: CrashPoint,
+    },
     /// Nothing that it asks of this port arrives.
     Partition(&'static str),
     /// It reaches everything again.
@@ -246,6 +261,10 @@ impl fmt::Display for Trouble {
             Self::Die { reconciler, skipped, is_done } => {
                 let side = if *is_done { "after" } else { "before" };
                 write!(formatter, "is killed {side} action {skipped} from now of its reconciler {reconciler}")
+            }
+            Self::Stop { reconciler, skipped, point } => {
+                let point = point.name();
+                write!(formatter, "is {point} new action {skipped} from now of its reconciler {reconciler}")
             }
             Self::Start => formatter.write_str("is started where it is gone"),
             Self::Freeze => formatter.write_str("stands still"),

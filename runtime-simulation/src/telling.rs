@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use runtime_domain::deployment::{DeploymentStatus, RuntimeDeployment};
+use runtime_domain::environment::{ProvisioningStatus, RuntimeEnvironment};
 use runtime_domain::time::Span;
 use runtime_domain::value::{Measure, Name};
+use runtime_ports::store::RuntimeTenantBindingRepository;
 use runtime_services::Services;
 use tokio::time::Instant;
 
@@ -176,6 +178,20 @@ impl Teller {
                 }
                 if let Ok(gate) = Name::new(APPROVAL) {
                     drop(self.onlooker.deployments().approve(&scope, deployment.id(), gate).await);
+                }
+            }
+            // What is taken down while its tenant's place is protected waits until somebody takes that away.
+            let store = self.yard.store.for_tenant(&scope);
+            let places = RuntimeTenantBindingRepository::new(&*store);
+            let environments = records::all::<RuntimeEnvironment>(&*self.yard.store, &scope).await;
+            let ending = environments.into_iter().flatten().map(|loaded| loaded.aggregate);
+            for environment in
+                ending.filter(|it| it.provisioning_status() == ProvisioningStatus::Decommissioning)
+            {
+                if let Ok(Some(place)) = places.current(environment.id()).await
+                    && place.aggregate.is_protected()
+                {
+                    drop(self.onlooker.tenancy().protect(&scope, place.aggregate.id(), false).await);
                 }
             }
         }

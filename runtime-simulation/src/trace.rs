@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runtime_testkit::faults::{Call, Fault};
 
-use crate::coverage::{self, Coverage};
+use crate::coverage::{self, Coverage, CrashPoint};
 use crate::operator::Answer;
 
 /// How often each method of a port was called.
@@ -73,21 +73,24 @@ impl Trace {
         *self.told().coverage.cells.entry((method, fault.kind())).or_default() += 1;
     }
 
-    /// A reconciler's action, and where the host is killed at it or stands still.
-    pub(crate) fn acted(&self, reconciler: &str, call: &Call, fault: Option<Fault>, is_killed: bool) {
+    /// A reconciler's action, and the point at it that its host has come to, where it goes no further.
+    pub(crate) fn acted(&self, reconciler: &str, call: &Call, point: Option<CrashPoint>) {
         let mut told = self.told();
         for action in coverage::actions(reconciler, call) {
             let points = told.coverage.actions.entry(action).or_default();
             points.made += 1;
-            let point = match (fault, is_killed) {
-                (Some(Fault::FreezeBefore), true) => &mut points.killed_before,
-                (Some(Fault::FreezeAfter), true) => &mut points.killed_after,
-                (Some(Fault::FreezeBefore), false) => &mut points.frozen_before,
-                (Some(Fault::FreezeAfter), false) => &mut points.frozen_after,
-                _ => continue,
-            };
-            *point += 1;
+            if let Some(point) = point {
+                points.come_to(point);
+            }
         }
+    }
+
+    /// The actions that a call is at which no host has come to this point yet.
+    pub(crate) fn new_actions(&self, reconciler: &str, call: &Call, point: CrashPoint) -> Vec<String> {
+        let told = self.told();
+        let known =
+            |action: &String| told.coverage.actions.get(action).map_or(0, |points| points.count(point));
+        coverage::actions(reconciler, call).into_iter().filter(|action| known(action) == 0).collect()
     }
 
     /// An operator was told something.
@@ -96,7 +99,7 @@ impl Trace {
         self.note(format_args!("{operation}: {text};"));
         let mut told = self.told();
         let is_accepted = answer.is_ok();
-        if let Some(refusal) = answer.as_ref().err().and_then(|no| no.refusal.clone()) {
+        for refusal in answer.as_ref().err().into_iter().flat_map(|no| no.refusals.clone()) {
             *told.coverage.refusals.entry(refusal).or_default() += 1;
         }
         let (accepted, others) = told.answers.entry(operation).or_default();

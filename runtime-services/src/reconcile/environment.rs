@@ -16,6 +16,7 @@ use runtime_ports::{PortError, PortErrorKind, Retry};
 use crate::deployments::DeploymentService;
 use crate::host::Host;
 use crate::observed::decided;
+use crate::relocation;
 use crate::secrets::SecretService;
 use crate::tenancy::{TenancyError, TenancyService};
 use crate::unit::{Grounds, commit};
@@ -221,13 +222,20 @@ impl Task for EnvironmentReconciler {
                 self.expire(&*store, lease, loaded).await?;
                 continue;
             }
-            if loaded.aggregate.ends_at().is_some_and(|ends| ends <= now) {
+            let is_over = loaded.aggregate.ends_at().is_some_and(|ends| ends <= now);
+            let stays = is_over
+                && relocation::tenant_stays(&*store, loaded.aggregate.id())
+                    .await
+                    .map_err(PassError::failed)?;
+            if is_over && !stays {
                 self.record(&*store, lease, loaded, &EnvironmentCommand::Expire).await?;
                 continue;
             }
             // A reservation may have woken it before the engine has anything to do.
             if loaded.aggregate.provisioning_due_at().is_none_or(|due| now < due) {
-                return Ok(Passed::AsStored);
+                // It ends when its tenant may go, which is nobody's event here.
+                let again = Passed::Until { seen: loaded.revision, at: self.later() };
+                return Ok(if stays { again } else { Passed::AsStored });
             }
             let command = match loaded.aggregate.provisioning_status() {
                 ProvisioningStatus::Requested => EnvironmentCommand::RecordProvisioningStarted,

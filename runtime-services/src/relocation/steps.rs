@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use runtime_domain::component::{ComponentSpec, RevisionId};
-use runtime_domain::deployment::{DeploymentStatus, Release, RuntimeDeployment};
+use runtime_domain::deployment::{DeploymentRefusal, DeploymentStatus, Release, RuntimeDeployment};
+use runtime_domain::environment::{EnvironmentRefusal, ProvisioningStatus};
 use runtime_domain::id::EnvironmentId;
 use runtime_domain::metric::{MetricName, MetricQuery};
 use runtime_domain::refusal::{Refusal, Rule};
@@ -29,6 +30,10 @@ use crate::worker::PassError;
 const ERRORS_ALLOWED: Measure = Measure::from_micros(50_000);
 /// Of how few requests a share says nothing.
 const FEWEST_SAMPLES: u64 = 20;
+
+/// For how long what was brought to the target may be without a ready instance before the move is given up. An instance that ended is back
+/// within that; what somebody has taken away comes back by nobody's doing, and the source takes no deployments meanwhile.
+const READY_WITHIN: Span = Span::from_secs(120);
 
 /// What came of asking a step.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,6 +102,7 @@ impl Relocation<'_> {
             Err(error) => return self.refused(error),
         };
         let mut progress = Progress::Done;
+        let mut brought_at = self.relocation.since;
         for mut release in releases(&serving) {
             let is_configured = release.configuration_id.is_some();
             if is_configured && configuration.is_none() {
@@ -106,7 +112,9 @@ impl Relocation<'_> {
             own_nothing(&mut release);
             release.configuration_id = configuration.filter(|_| is_configured);
             match self.deployments.request(self.scope, target, release).await {
-                Ok(done) if done.aggregate.status() == DeploymentStatus::Completed => {}
+                Ok(done) if done.aggregate.status() == DeploymentStatus::Completed => {
+                    brought_at = brought_at.max(done.aggregate.completed_at().unwrap_or(brought_at));
+                }
                 Ok(done) if done.aggregate.status().is_final() => {
                     let (deployment, status) = (done.aggregate.id(), done.aggregate.status());
                     return Ok(Progress::Failed(format!("{deployment} ended as {}", status.name())));
@@ -122,9 +130,16 @@ impl Relocation<'_> {
             return Ok(progress);
         }
         for module in serving.keys() {
-            if !self.is_serving(module).await? {
+            if self.is_serving(module).await? {
+                continue;
+            }
+            if self.host.now() < READY_WITHIN.after(brought_at) {
                 return Ok(Progress::NotYet);
             }
+            let why = format!(
+                "{module} has no ready instance in the target, {READY_WITHIN} after it was brought there"
+            );
+            return Ok(Progress::Failed(why));
         }
         Ok(Progress::Done)
     }
@@ -135,7 +150,7 @@ impl Relocation<'_> {
             CommandError::Contended | CommandError::Changed { .. } | CommandError::KeyReused => {
                 Ok(Progress::NotYet)
             }
-            CommandError::Refused(refusal) if matches!(refusal.rule(), Rule::Dep3 | Rule::Env1) => {
+            CommandError::Refused(refusal) if refusal.rule() == Rule::Dep3 || is_coming(&refusal) => {
                 Ok(Progress::NotYet)
             }
             CommandError::Refused(refusal) => {
@@ -311,6 +326,14 @@ enum StepError {
     Port(#[from] PortError),
     #[error(transparent)]
     Load(#[from] runtime_ports::store::LoadError),
+}
+
+/// Refused because the target is not there yet. One that is taken down does not come back.
+fn is_coming(refusal: &DeploymentRefusal) -> bool {
+    let DeploymentRefusal::NotAdmitted(EnvironmentRefusal::NotProvisioned { status }) = refusal else {
+        return false;
+    };
+    matches!(status, ProvisioningStatus::Requested | ProvisioningStatus::Provisioning)
 }
 
 /// Asking again brings the same.

@@ -1,34 +1,41 @@
 //! Configuration, secrets, scaling and drift.
 
 use runtime_domain::aggregate::Aggregate;
+use runtime_domain::configuration::ConfigurationEntries;
 use runtime_domain::drift::watch::WatchTerms;
 use runtime_domain::drift::{DriftKind, RemediationMode, RuntimeDriftFinding};
 use runtime_domain::scaling::{
     PolicySpec, PolicyTerms, ReplicaBounds, ScalingMetric, ScalingPolicy, ScalingRule,
 };
-use runtime_domain::secrets::{RotationSchedule, SecretBinding, SecretReference};
+use runtime_domain::secrets::{RotationSchedule, SecretBinding};
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::time::Span;
 use runtime_domain::value::{Measure, Name, Replicas};
 use runtime_services::configuration::Synchronise;
 use runtime_services::scaling::NewScalingPolicy;
 use runtime_services::secrets::{NewSecretBinding, RotationRequest};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Answer, Asking, REASON, answer};
+use super::{Answer, Asking, No, REASON, answer};
 use crate::records::{self, told};
 use crate::story::{DriftAsk, Operation, Place, ScalingAsk, SecretAsk, component};
 
-fn policy(most: u8) -> Result<PolicySpec, String> {
+fn policy(target: SurfaceKind, most: u8) -> Result<PolicySpec, String> {
     let most = Replicas::new(u16::from(most)).map_err(told)?;
-    let bounds = ReplicaBounds::new(SurfaceKind::Process, 1, most).map_err(told)?;
+    let bounds = ReplicaBounds::new(target, 1, most).map_err(told)?;
     let rule = ScalingRule::new(ScalingMetric::QueueLength, Measure::from_units(10));
     PolicySpec::new(PolicyTerms::new(bounds, [rule])).map_err(told)
 }
 
+/// Entries, as they are checked where they are read.
+pub(super) fn checked(entries: Value) -> Result<ConfigurationEntries, No> {
+    let entries = serde_json::from_value(entries).map_err(told)?;
+    ConfigurationEntries::new(entries).map_err(|refusal| No::refused(&refusal))
+}
+
 impl Asking<'_> {
     /// The newest of a kind that is as wanted, in this environment.
-    async fn newest<A: Aggregate>(&self, is_it: impl Fn(&A) -> bool) -> Result<Option<A>, String> {
+    pub(super) async fn newest<A: Aggregate>(&self, is_it: impl Fn(&A) -> bool) -> Result<Option<A>, String> {
         let all = records::all::<A>(&*self.operator.store, &self.scope).await?;
         let mut all = all.into_iter().map(|loaded| loaded.aggregate);
         Ok(all.find(|found| found.environment() == self.environment && is_it(found)))
@@ -44,8 +51,7 @@ impl Asking<'_> {
         if let Some((key, value)) = entry {
             let value = json!({ "type": "text", "value": value });
             let entries = json!([{ "scope": "environment", "key": key, "value": value }]);
-            let entries = serde_json::from_value(entries).map_err(told)?;
-            return answer(service.publish(scope, self.environment, entries).await);
+            return answer(service.publish(scope, self.environment, checked(entries)?).await);
         }
         let newest = service.newest(scope, self.environment).await.map_err(told)?;
         let newest = newest.ok_or("nothing is published")?.id();
@@ -56,25 +62,29 @@ impl Asking<'_> {
     }
 
     pub(super) async fn bind(&self, number: u8) -> Answer {
-        let Place { tenant, environment } = self.operator.place;
-        let module = component(number);
-        let secret = format!("local://main/tenant-{tenant}-shop-{environment}-{module}/1");
-        let secret: SecretReference = secret.parse().map_err(told)?;
-        if self.operator.vault.all(secret.key_vault_ref()).is_empty() {
-            self.operator.vault.keep(&secret);
+        let wanted = self.wanted_binding(number)?;
+        if self.operator.vault.all(wanted.secret.key_vault_ref()).is_empty() {
+            self.operator.vault.keep(&wanted.secret);
         }
-        let wanted = NewSecretBinding {
-            environment: self.environment,
-            module: Name::new(module).map_err(told)?,
-            secret,
-            identity: "local:shop".parse().map_err(told)?,
-            delivery: "file:password".parse().map_err(told)?,
-            rotation_schedule: RotationSchedule::new(None, Span::from_secs(10)).map_err(told)?,
-        };
         answer(self.services().secrets().bind(&self.scope, wanted).await)
     }
 
-    async fn bound(&self, number: u8) -> Result<SecretBinding, String> {
+    /// The secret of a component.
+    pub(super) fn wanted_binding(&self, number: u8) -> Result<NewSecretBinding, String> {
+        let Place { tenant, environment } = self.operator.place;
+        let module = component(number);
+        let secret = format!("local://main/tenant-{tenant}-shop-{environment}-{module}/1");
+        Ok(NewSecretBinding {
+            environment: self.environment,
+            module: Name::new(module).map_err(told)?,
+            secret: secret.parse().map_err(told)?,
+            identity: "local:shop".parse().map_err(told)?,
+            delivery: "file:password".parse().map_err(told)?,
+            rotation_schedule: RotationSchedule::new(None, Span::from_secs(10)).map_err(told)?,
+        })
+    }
+
+    pub(super) async fn bound(&self, number: u8) -> Result<SecretBinding, String> {
         let module = Name::new(component(number)).map_err(told)?;
         let found = self.newest(|it: &SecretBinding| *it.module() == module).await?;
         found.ok_or_else(|| "it has no secret".to_owned())
@@ -108,12 +118,19 @@ impl Asking<'_> {
     }
 
     pub(super) async fn scale(&self, number: u8) -> Answer {
-        let wanted = NewScalingPolicy {
-            environment: self.environment,
-            module: Name::new(component(number)).map_err(told)?,
-            policy: policy(6)?,
-        };
+        let wanted = self.wanted_policy(number, SurfaceKind::Process, 6)?;
         answer(self.services().scaling().apply(&self.scope, wanted).await)
+    }
+
+    /// How a component is to scale.
+    pub(super) fn wanted_policy(
+        &self,
+        number: u8,
+        target: SurfaceKind,
+        most: u8,
+    ) -> Result<NewScalingPolicy, String> {
+        let module = Name::new(component(number)).map_err(told)?;
+        Ok(NewScalingPolicy { environment: self.environment, module, policy: policy(target, most)? })
     }
 
     pub(super) async fn scaling(&self, number: u8, ask: ScalingAsk) -> Answer {
@@ -122,7 +139,9 @@ impl Asking<'_> {
         let found = found.ok_or("it has no policy")?.id();
         let (scaling, scope, reason) = (self.services().scaling(), &self.scope, REASON.to_owned());
         match ask {
-            ScalingAsk::Change { most } => answer(scaling.change(scope, found, policy(most)?).await),
+            ScalingAsk::Change { most } => {
+                answer(scaling.change(scope, found, policy(SurfaceKind::Process, most)?).await)
+            }
             ScalingAsk::Suspend => answer(scaling.suspend(scope, found, reason).await),
             ScalingAsk::Resume => answer(scaling.resume(scope, found).await),
             ScalingAsk::Retire => answer(scaling.retire(scope, found, reason).await),

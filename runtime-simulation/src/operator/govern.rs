@@ -8,7 +8,8 @@ use runtime_domain::id::EnvironmentId;
 use runtime_domain::promotion::{PromotionPolicy, Upstreams};
 use runtime_domain::tenancy::PartitionAssignment;
 use runtime_domain::time::Span;
-use runtime_ports::store::{RuntimeTenantBindingRepository, Unpark};
+use runtime_ports::health_results::HealthResultQuery;
+use runtime_ports::store::{ParkedQuery, RuntimeTenantBindingRepository, Unpark};
 use runtime_services::tenancy::NewBinding;
 use runtime_testkit::sample;
 use serde_json::json;
@@ -110,6 +111,22 @@ impl Asking<'_> {
             TenancyAsk::AbortMove => answer(tenancy.abort_move(scope, found, reason).await),
             _ => answer(tenancy.release(scope, found, reason).await),
         }
+    }
+
+    /// All that a person looks at: nothing of it changes anything.
+    pub(super) async fn look(&self) -> Answer {
+        let (services, scope, at) = (self.services(), &self.scope, self.environment);
+        let wanted = self.operator.wanted()?;
+        let looked = [
+            services.health().product_health(scope, at).await.map(drop).map_err(told),
+            services.health().results(scope, &HealthResultQuery::of(at)).await.map(drop).map_err(told),
+            services.environments().outputs(scope, at).await.map(drop).map_err(told),
+            services.environments().preview(scope, wanted).await.map(drop).map_err(told),
+            services.relay().parked(&sample::operator(), &ParkedQuery::all()).await.map(drop).map_err(told),
+        ];
+        let readiness = services.readiness().await;
+        let failed = looked.into_iter().find_map(Result::err);
+        failed.map_or(Ok(()), |text| Err(format!("{text}; readiness: {readiness:?}").into()))
     }
 
     pub(super) async fn unpark(&self) -> Answer {

@@ -77,7 +77,7 @@ fn image(module: &str, version: u8) -> String {
 }
 
 /// A version of some components. What is in the version decides what it is judged by.
-fn release(version: u8, components: &[u8], strategy: Strategy) -> Value {
+pub(super) fn release(version: u8, components: &[u8], strategy: Strategy) -> Value {
     let names: BTreeSet<&str> = components.iter().map(|number| component(*number)).collect();
     let of = |module: &&str| {
         // One of them needs another.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Strategy, component};
+use super::{Strategy, Wrong, component};
 
 /// What operators ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +105,13 @@ pub enum Operation {
     },
     /// That every parked stream of events goes on.
     Unpark,
+    /// How everything is.
+    Look,
+    /// What is to be refused.
+    Wrong {
+        /// What is wrong with it.
+        wrong: Wrong,
+    },
 }
 
 impl Operation {
@@ -139,6 +146,8 @@ impl Operation {
             Self::Tenancy { ask, .. } => ask.name(),
             Self::Environment { ask, .. } => ask.name(),
             Self::Unpark => "Unpark",
+            Self::Look => "Look",
+            Self::Wrong { .. } => "Wrong",
         }
     }
 }
@@ -177,6 +186,8 @@ impl fmt::Display for Operation {
             Self::Tenancy { ask } => write!(formatter, "{ask}"),
             Self::Environment { ask } => write!(formatter, "{ask}"),
             Self::Unpark => formatter.write_str("unpark every stream"),
+            Self::Look => formatter.write_str("look at everything"),
+            Self::Wrong { wrong } => write!(formatter, "{wrong}"),
         }
     }
 }

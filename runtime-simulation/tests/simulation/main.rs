@@ -12,6 +12,7 @@ mod report;
 mod stranger_stores;
 mod stranger_surfaces;
 mod strangers;
+mod unreachable;
 
 use runtime_simulation::{Mode, Simulation, Size};
 

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use runtime_simulation::{Coverage, Outcome};
+use runtime_simulation::{Coverage, NEVER_CALLED, Outcome};
 use serde_json::{Value, json};
+
+use crate::unreachable;
 
 /// The domain's contexts, and the aggregate of each.
 const CONTEXTS: [(&str, &str); 10] = [
@@ -69,10 +71,28 @@ fn all_refusals() -> BTreeSet<String> {
     all("refusal", "Refusal", |_, (own, variant)| format!("{own}::{variant}"))
 }
 
-/// How many of all were reached, and which were not.
+/// How many of all that can be were reached, and which were not.
 fn part(reached: &BTreeMap<String, u64>, all: &BTreeSet<String>) -> Value {
-    let left: Vec<&String> = all.iter().filter(|one| !reached.contains_key(*one)).collect();
-    json!({ "reached": all.len() - left.len(), "of": all.len(), "left": left })
+    let can_be: Vec<&String> = all.iter().filter(|one| unreachable::why(one).is_none()).collect();
+    let left: Vec<&&String> = can_be.iter().filter(|one| !reached.contains_key(**one)).collect();
+    json!({ "reached": can_be.len() - left.len(), "of": can_be.len(), "left": left })
+}
+
+/// What no story comes to, each with its reason.
+fn never() -> Value {
+    let methods = NEVER_CALLED.iter().map(|(method, why)| format!("faults of {method}: {why}"));
+    let others = unreachable::all().map(|(one, why)| format!("{one}: {why}"));
+    methods.chain(others).collect()
+}
+
+/// What was reached though there is a reason why it cannot be.
+fn wrongly_excused(outcome: &Outcome) -> Vec<String> {
+    // What is waited for is called, and meets no fault.
+    let waited_for = ["scaling_signals.waiting", "store.work_arrived"];
+    let never = NEVER_CALLED.iter().map(|(method, _)| *method).filter(|method| !waited_for.contains(method));
+    let called = never.filter(|method| outcome.calls.contains_key(method)).map(str::to_owned);
+    let reached = outcome.coverage.refusals.keys().chain(outcome.coverage.events.keys());
+    called.chain(reached.filter(|one| unreachable::why(one).is_some()).cloned()).collect()
 }
 
 pub(crate) fn of(outcome: &Outcome) -> Value {
@@ -106,6 +126,7 @@ pub(crate) fn of(outcome: &Outcome) -> Value {
         "states": part(&coverage.states, &all_states()),
         "events": part(&coverage.events, &all_events()),
         "refusals": part(&coverage.refusals, &all_refusals()),
+        "never": never(),
     })
 }
 
@@ -125,6 +146,11 @@ pub(crate) fn tell(outcome: &Outcome) {
         let text = format!("{}\n", serde_json::to_string_pretty(&report).unwrap());
         std::fs::write(&path, text).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
+    let wrongly = wrongly_excused(outcome);
+    assert!(
+        wrongly.is_empty(),
+        "a story came to what unreachable.rs or NEVER_CALLED says it cannot: {wrongly:?}"
+    );
 }
 
 #[test]
@@ -133,6 +159,9 @@ fn what_there_is_to_be_reached_is_found_in_the_code() {
     assert!(states.contains("RuntimeDeployment RolledBack") && states.contains("DriftWatch Stopped"));
     assert!(events.contains("RuntimeEnvironment LineStopped") && events.len() > 100, "{events:?}");
     assert!(refusals.contains("TenancyRefusal::OverQuota") && refusals.len() > 60, "{refusals:?}");
+    for (one, _) in unreachable::all() {
+        assert!(refusals.contains(one) || events.contains(one), "there is no {one}");
+    }
     let contexts: BTreeSet<&str> = refusals.iter().filter_map(|one| one.split("::").next()).collect();
     assert_eq!(contexts.len(), CONTEXTS.len(), "{contexts:?}");
 }

@@ -1,0 +1,321 @@
+//! A tenant's move, with a host that dies at every effect: before it and after it. Whoever comes next carries it to the same end.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so")]
+
+mod surface;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use runtime_domain::deployment::{DeploymentStatus, Release};
+use runtime_domain::environment::{
+    ComputeTarget, EnvironmentBlueprint, EnvironmentRefusal, EnvironmentStage, IsolationModel,
+    NetworkBoundary, ProvisionedResources, ProvisioningStatus,
+};
+use runtime_domain::id::{EnvironmentId, ProjectId, TenantBindingId};
+use runtime_domain::metric::MetricReading;
+use runtime_domain::scope::TenantScope;
+use runtime_domain::surface::SurfaceKind;
+use runtime_domain::tenancy::{BindingStatus, PartitionAssignment, ResourceQuota};
+use runtime_domain::time::Span;
+use runtime_domain::value::Name;
+use runtime_memory::{InProcessBus, MemoryStore};
+use runtime_ports::handover::EndpointHandover;
+use runtime_ports::infrastructure::MockInfrastructureEngine;
+use runtime_ports::job::MockJobRunner;
+use runtime_ports::metric::MockMetricSource;
+use runtime_ports::prober::MockHealthProber;
+use runtime_ports::registry::MockImageRegistry;
+use runtime_ports::surface::ComputeSurface;
+use runtime_services::CommandError;
+use runtime_services::environments::NewEnvironment;
+use runtime_services::tenancy::NewBinding;
+use runtime_services::{Host, HostOptions, Ports, Records, Services, TenancyPorts};
+use runtime_system::UuidV7Generator;
+use runtime_testkit::sample;
+use surface::{Surface, TestClock, When};
+use tokio_util::sync::CancellationToken;
+
+fn made(blueprint: &EnvironmentBlueprint) -> ProvisionedResources {
+    let target = |surface: &SurfaceKind| ComputeTarget { surface: *surface, resource_ids: Vec::new() };
+    ProvisionedResources {
+        stack_ref: "test".to_owned(),
+        compute_targets: blueprint.surfaces.iter().map(target).collect(),
+        network_boundary: NetworkBoundary {
+            egress_allow_list: blueprint.egress_allow_list.clone(),
+            resource_ids: Vec::new(),
+        },
+        outputs: BTreeMap::new(),
+    }
+}
+
+/// One store and one world, and hosts that come and go.
+struct Stage {
+    store: MemoryStore,
+    surface: Surface,
+    clock: Arc<TestClock>,
+    scope: TenantScope,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let clock = Arc::new(TestClock(tokio::time::Instant::now()));
+        let surface = Surface(Arc::default(), Arc::clone(&clock));
+        Self { store: MemoryStore::new(), surface, clock, scope: sample::scope(1) }
+    }
+
+    fn services(&self) -> Services {
+        let mut engine = MockInfrastructureEngine::new();
+        engine.expect_up().returning(|_, blueprint| Ok(made(blueprint)));
+        engine.expect_destroy().returning(|_, _, _| Ok(()));
+        let mut metrics = MockMetricSource::new();
+        metrics.expect_read().returning(|_| Ok(MetricReading { value: None, samples: 0, newest: None }));
+        let surface: Arc<dyn ComputeSurface> = Arc::new(self.surface.clone());
+        let handover: Arc<dyn EndpointHandover> = Arc::new(self.surface.clone());
+        let ports = Ports {
+            store: Arc::new(self.store.clone()),
+            records: Records::default(),
+            surfaces: BTreeMap::from([(SurfaceKind::Process, surface)]),
+            infrastructure: Arc::new(engine),
+            tenancy: TenancyPorts {
+                handover: BTreeMap::from([(SurfaceKind::Process, handover)]),
+                ..TenancyPorts::default()
+            },
+            registry: Arc::new(MockImageRegistry::new()),
+            desired_state: None,
+            prober: Arc::new(MockHealthProber::new()),
+            metrics: Arc::new(metrics),
+            scaling_signals: Vec::new(),
+            jobs: Arc::new(MockJobRunner::new()),
+            secret_stores: Default::default(),
+            publisher: Arc::new(InProcessBus::new()),
+            clock: Arc::<TestClock>::clone(&self.clock),
+            ids: Arc::new(UuidV7Generator::default()),
+        };
+        Services::new(Host::new(ports, HostOptions::default()), Vec::new()).unwrap()
+    }
+
+    /// Runs a host until something is so, or it has died.
+    async fn until(&self, what: &str, is_so: impl AsyncFn(&Services) -> bool) {
+        let services = self.services();
+        let running = services.run(CancellationToken::new());
+        let looking = async {
+            loop {
+                if self.surface.has_died() || is_so(&services).await {
+                    return;
+                }
+                tokio::time::sleep_until(tokio::time::Instant::now() + std::time::Duration::from_millis(50))
+                    .await;
+            }
+        };
+        let looking = tokio::time::timeout(std::time::Duration::from_secs(600), looking);
+        tokio::select! {
+            () = running => panic!("the host ended by itself"),
+            ended = looking => assert!(ended.is_ok(), "not in time: {what}"),
+        }
+    }
+
+    async fn environment(&self, name: &str, isolation_model: IsolationModel) -> EnvironmentId {
+        let wanted = NewEnvironment {
+            project_id: ProjectId::from_uuid(sample::host(1).uuid()),
+            name: Name::new(name).unwrap(),
+            stage: EnvironmentStage::Dev,
+            region: Name::new("local").unwrap(),
+            isolation_model,
+            surfaces: BTreeSet::from([SurfaceKind::Process]),
+            egress_allow_list: BTreeSet::new(),
+            capacity: ResourceQuota::LARGEST,
+        };
+        let services = self.services();
+        let id = services.environments().provision(&self.scope, wanted).await.unwrap().aggregate.id();
+        self.until("it is provisioned", async |services| {
+            services.environments().admit(&self.scope, id).await.is_ok()
+        })
+        .await;
+        id
+    }
+
+    /// A component serves in a pool, and the tenant's move has begun.
+    async fn moving(&self) -> (EnvironmentId, EnvironmentId, TenantBindingId) {
+        let (pool, silo, place) = self.serving().await;
+        self.begin(place, silo).await;
+        (pool, silo, place)
+    }
+
+    async fn begin(&self, place: TenantBindingId, silo: EnvironmentId) {
+        let services = self.services();
+        services.tenancy().move_to_silo(&self.scope, place, silo, Span::from_secs(5)).await.unwrap();
+    }
+
+    /// A component serves in a pool, and there is a silo.
+    async fn serving(&self) -> (EnvironmentId, EnvironmentId, TenantBindingId) {
+        let pool = self.environment("pool", IsolationModel::Pool).await;
+        let silo = self.environment("silo", IsolationModel::Silo).await;
+        let place = self.bound(pool, IsolationModel::Pool).await;
+        self.deployed(pool).await;
+        (pool, silo, place)
+    }
+
+    async fn bound(&self, environment: EnvironmentId, isolation_model: IsolationModel) -> TenantBindingId {
+        let quota = ResourceQuota::new(10_000, 1 << 40, 1 << 40, 1_000).unwrap();
+        let partitions = PartitionAssignment::derived(self.scope.tenant(), environment, isolation_model);
+        let wanted = NewBinding { environment, isolation_model, quota, partitions };
+        self.services().tenancy().bind(&self.scope, wanted).await.unwrap().aggregate.id()
+    }
+
+    async fn deployed(&self, environment: EnvironmentId) {
+        let services = self.services();
+        let asked = services.deployments().request(&self.scope, environment, release()).await.unwrap();
+        let asked = asked.aggregate.id();
+        self.until("it serves", async |services| {
+            let deployment = services.deployments().deployment(&self.scope, asked).await.unwrap();
+            deployment.status() == DeploymentStatus::Completed
+        })
+        .await;
+    }
+
+    /// The move has been given up, and why.
+    async fn until_it_stayed(&self, place: TenantBindingId) -> String {
+        self.until("the tenant stays", async |services| {
+            let binding = services.tenancy().tenant_binding(&self.scope, place).await.unwrap();
+            binding.state().status() == BindingStatus::Bound
+        })
+        .await;
+        let history = self.services().tenancy().history(&self.scope, place, 0, 1_000).await.unwrap();
+        let aborted = history.iter().find(|entry| entry.event == "TenantMoveAborted");
+        aborted.unwrap_or_else(|| panic!("{history:#?}")).body.clone()
+    }
+
+    async fn has_moved(&self, services: &Services, place: TenantBindingId) -> bool {
+        let binding = services.tenancy().tenant_binding(&self.scope, place).await.unwrap();
+        assert_ne!(binding.state().status(), BindingStatus::Bound, "the tenant stayed");
+        binding.state().status() == BindingStatus::Released && binding.is_settled()
+    }
+
+    fn check(&self, pool: EnvironmentId, silo: EnvironmentId) {
+        let world = self.surface.0.lock().unwrap();
+        assert!(world.homeless.is_empty(), "{:#?}", world.homeless);
+        let of = |environment| {
+            let all = world.components.iter().filter(move |(key, _)| key.environment == environment);
+            all.map(|(_, component)| component.revisions.values().map(|(_, replicas)| *replicas).sum::<u16>())
+                .sum::<u16>()
+        };
+        assert_eq!((of(pool), of(silo)), (0, 2));
+    }
+}
+
+fn release() -> Release {
+    serde_json::from_value(serde_json::json!({
+        "reference": "one",
+        "strategy": { "rolling-health-gated": {} },
+        "components": { "cart": {
+            "module": "cart",
+            "component_type": "microservice",
+            "version": "1.0.0",
+            "tuple": { "image": format!("shop/cart@sha256:{}", "a".repeat(64)) },
+            "surface": "process",
+            "replicas": 2,
+        } },
+    }))
+    .unwrap()
+}
+
+/// Shows X-7.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_dies_at_any_effect_of_a_move_is_followed_by_one_that_ends_it() {
+    let stage = Stage::new();
+    let (pool, silo, place) = stage.moving().await;
+    stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
+    stage.check(pool, silo);
+    let effects = stage.surface.0.lock().unwrap().effects.clone();
+    let different: BTreeSet<&String> = effects.iter().collect();
+    assert_eq!(different.len(), effects.len(), "nobody died, and yet something was done twice: {effects:?}");
+    assert!(effects.len() >= 3, "{effects:?}");
+    for at in 1..=effects.len() {
+        for when in [When::Before, When::After] {
+            let stage = Stage::new();
+            let (pool, silo, place) = stage.moving().await;
+            stage.surface.0.lock().unwrap().dies_at = Some((at, when));
+            stage.until("the first host dies", async |_| false).await;
+            stage.surface.0.lock().unwrap().dies_at = None;
+            stage.surface.0.lock().unwrap().has_died = false;
+            stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
+            stage.check(pool, silo);
+            let repeated = stage.surface.0.lock().unwrap().effects.len();
+            assert!(
+                repeated <= effects.len() + 1,
+                "{at} {when:?}: {repeated} effects, not {}",
+                effects.len()
+            );
+        }
+    }
+}
+
+/// What was brought to the target and is gone from there since comes back by nobody's doing. A move that waits for it keeps the source from
+/// taking deployments for ever.
+#[tokio::test(start_paused = true)]
+async fn a_move_whose_target_does_not_become_ready_any_more_is_given_up_and_says_so() {
+    let stage = Stage::new();
+    let (pool, silo, place) = stage.serving().await;
+    stage.deployed(silo).await;
+    for (key, component) in &mut stage.surface.0.lock().unwrap().components {
+        if key.environment == silo {
+            component.revisions.values_mut().for_each(|(_, replicas)| *replicas = 0);
+        }
+    }
+    stage.begin(place, silo).await;
+    let why = stage.until_it_stayed(place).await;
+    assert!(why.contains("cart has no ready instance in the target"), "{why}");
+    assert!(stage.services().environments().admit(&stage.scope, pool).await.is_ok());
+}
+
+/// What is taken down already when the move begins does not come back.
+#[tokio::test(start_paused = true)]
+async fn a_move_into_an_environment_that_is_taken_down_is_given_up_and_says_so() {
+    let stage = Stage::new();
+    let (_, silo, place) = stage.serving().await;
+    let services = stage.services();
+    stage.bound(silo, IsolationModel::Silo).await;
+    services.environments().decommission(&stage.scope, silo, "it is not needed".to_owned()).await.unwrap();
+    stage.begin(place, silo).await;
+    let why = stage.until_it_stayed(place).await;
+    assert!(why.contains("Decommission"), "{why}");
+}
+
+/// Once the source is drained, the target is the only home that the tenant has.
+#[tokio::test(start_paused = true)]
+async fn neither_end_of_a_move_can_be_taken_down() {
+    let stage = Stage::new();
+    let (pool, silo, place) = stage.moving().await;
+    for environment in [pool, silo] {
+        let services = stage.services();
+        let asked =
+            services.environments().decommission(&stage.scope, environment, "why not".to_owned()).await;
+        let is_refused = matches!(asked, Err(CommandError::Refused(EnvironmentRefusal::TenantStays)));
+        assert!(is_refused, "{environment}: {asked:?}");
+    }
+    stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
+    stage.services().environments().decommission(&stage.scope, silo, "it is over".to_owned()).await.unwrap();
+}
+
+/// What would be refused when somebody asks for it does not happen by itself.
+#[tokio::test(start_paused = true)]
+async fn an_environment_does_not_end_by_itself_while_its_tenants_place_is_protected() {
+    let stage = Stage::new();
+    let silo = stage.environment("silo", IsolationModel::Silo).await;
+    let place = stage.bound(silo, IsolationModel::Silo).await;
+    let services = stage.services();
+    services.tenancy().protect(&stage.scope, place, true).await.unwrap();
+    services.environments().live_for(&stage.scope, silo, Some(Span::from_secs(1))).await.unwrap();
+    let later = Span::from_secs(60).after(services.host().now());
+    stage.until("a minute later", async |services| services.host().now() > later).await;
+    let status = services.environments().environment(&stage.scope, silo).await.unwrap().provisioning_status();
+    assert_eq!(status, ProvisioningStatus::Provisioned);
+    services.tenancy().protect(&stage.scope, place, false).await.unwrap();
+    stage
+        .until("it has ended", async |services| {
+            let silo = services.environments().environment(&stage.scope, silo).await.unwrap();
+            silo.provisioning_status() == ProvisioningStatus::Decommissioned
+        })
+        .await;
+}
