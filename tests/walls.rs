@@ -69,6 +69,16 @@ fn dependencies_point_one_way() {
     let mut told = offered;
     told.extend(["runtime-memory", "runtime-testkit"]);
     assert_eq!(own("runtime-simulation"), told);
+    // What knocks at the doors knows the doors, and nobody knows it.
+    let knocking = own("factory-runtime-fuzz");
+    for door in
+        ["runtime-domain", "runtime-http", "runtime-http-prober", "runtime-oci-layout", "runtime-oidc"]
+    {
+        assert!(knocking.contains(door), "{door} is not knocked at");
+    }
+    for name in family.keys() {
+        assert!(!own(name).contains("factory-runtime-fuzz"), "{name} knows what knocks at it");
+    }
 }
 
 #[test]
@@ -97,6 +107,8 @@ fn modules_are_files_beside_their_folder() {
         "runtime-testkit",
         "runtime-adapters",
         "src",
+        "fuzz",
+        "tests/fuzz",
     ];
     let files = folders.iter().flat_map(|folder| rust_files(&root().join(folder)));
     let strays: Vec<PathBuf> =

@@ -63,14 +63,15 @@ impl HttpApi {
         let shared = Arc::new(Shared { api, access, options, streams: streams.clone() });
         let mut router = if shared.options.centre { centre::router() } else { Router::new() };
         for (path, routes) in routes(&shared) {
-            router = router.route(path, routes.fallback(method_not_allowed));
+            router = router.route(path, routes);
         }
         router = router
             .route("/openapi.json", get(move || std::future::ready(description(described.clone()))))
-            .route(FOLLOW_DEPLOYMENT, follow(&shared).fallback(method_not_allowed))
-            .route(FOLLOW_TENANT, follow(&shared).fallback(method_not_allowed))
+            .route(FOLLOW_DEPLOYMENT, follow(&shared))
+            .route(FOLLOW_TENANT, follow(&shared))
             .route("/livez", get(livez(&shared)))
             .route("/readyz", get(readyz(&shared)))
+            .method_not_allowed_fallback(method_not_allowed)
             .fallback(no_such_path);
         if is_insecure {
             router = router.layer(axum::middleware::map_response(insecure));

@@ -32,6 +32,8 @@ const PINNED: &str =
 pub struct ImageDigest(String);
 
 impl ImageDigest {
+    const LENGTH: usize = "sha256:".len() + 64;
+
     /// Parses a digest.
     ///
     /// # Errors
@@ -98,10 +100,14 @@ pub struct ImageReference {
 }
 
 impl ImageReference {
+    /// The longest reference, in bytes, its digest included.
+    pub const LONGEST: usize = 255;
+
     /// Parses a reference: a repository (with an optional registry host and port), then `:tag`, `@digest` or both.
     ///
     /// # Errors
-    /// Upper-case letters, empty path parts, `..`, a bad tag or digest, neither tag nor digest, or more than 255 characters.
+    /// Upper-case letters, empty path parts, `..`, a bad tag or digest, neither tag nor digest, or more than 255 characters
+    /// with a digest, 183 without one.
     pub fn new(text: &str) -> Result<Self, TextError> {
         let refused = || {
             TextError::new(
@@ -110,7 +116,10 @@ impl ImageReference {
                 "repository:tag or repository@sha256:digest, the repository in lower case, such as shop/cart:1.4.2",
             )
         };
-        if text.len() > 255 {
+        // What can be read can be pinned, and then still be read: a tag leaves room for the digest that it is resolved to.
+        let longest =
+            if text.contains('@') { Self::LONGEST } else { Self::LONGEST - ImageDigest::LENGTH - 1 };
+        if text.len() > longest {
             return Err(refused());
         }
         let (rest, digest) = match text.split_once('@') {

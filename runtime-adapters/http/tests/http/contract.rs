@@ -158,8 +158,11 @@ async fn what_is_not_a_request_is_told_what_it_is_instead() {
     assert_eq!(get("/runtime/environments?colour=red").await, 400);
     assert_eq!(get("/runtime/environments/%ff").await, 400);
     assert_eq!(get("/runtime/nothing").await, 404);
-    let wrong = ask_as(served.address, "ada", "DELETE", "/runtime/environments", None).await;
-    assert_eq!(wrong.status, 405);
+    for path in ["/runtime/environments", "/runtime/events", "/openapi.json", "/livez", "/readyz", "/centre"]
+    {
+        let wrong = ask_as(served.address, "ada", "DELETE", path, None).await;
+        assert_eq!((wrong.status, wrong.json()["status"].as_u64()), (405, Some(405)), "{path}");
+    }
 }
 
 /// Shows X-9.
