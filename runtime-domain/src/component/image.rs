@@ -16,11 +16,7 @@ macro_rules! repository {
     };
 }
 #[cfg(feature = "schema")]
-const REFERENCE: &str = concat!(
-    "^",
-    repository!(),
-    "(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?@sha256:[0-9a-f]{64})$"
-);
+const TAGGED: &str = concat!("^", repository!(), ":[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$");
 #[cfg(feature = "schema")]
 const PINNED: &str =
     concat!("^", repository!(), "(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?@sha256:[0-9a-f]{64}$");
@@ -91,7 +87,7 @@ impl fmt::Display for ImageDigest {
 ///
 /// A tag can move; a deployment resolves it to an [`ImageDigest`] once, when it is requested.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = REFERENCE, "maxLength" = 255)))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("anyOf" = [{ "pattern": TAGGED, "maxLength": Self::LONGEST_TAGGED }, { "pattern": PINNED, "maxLength": Self::LONGEST }])))]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageReference {
     repository: String,
@@ -102,6 +98,9 @@ pub struct ImageReference {
 impl ImageReference {
     /// The longest reference, in bytes, its digest included.
     pub const LONGEST: usize = 255;
+    /// The longest that has a tag only, in bytes: there is room for the digest that it is resolved to, so that what can be read can be pinned,
+    /// and then still be read.
+    const LONGEST_TAGGED: usize = Self::LONGEST - ImageDigest::LENGTH - 1;
 
     /// Parses a reference: a repository (with an optional registry host and port), then `:tag`, `@digest` or both.
     ///
@@ -116,9 +115,7 @@ impl ImageReference {
                 "repository:tag or repository@sha256:digest, the repository in lower case, such as shop/cart:1.4.2",
             )
         };
-        // What can be read can be pinned, and then still be read: a tag leaves room for the digest that it is resolved to.
-        let longest =
-            if text.contains('@') { Self::LONGEST } else { Self::LONGEST - ImageDigest::LENGTH - 1 };
+        let longest = if text.contains('@') { Self::LONGEST } else { Self::LONGEST_TAGGED };
         if text.len() > longest {
             return Err(refused());
         }
@@ -339,9 +336,9 @@ mod tests {
         let long = |count: usize| format!("{}:1", "a".repeat(count));
         let tag = |count: usize| format!("a:{}", "t".repeat(count));
         let shown = |reference: &ImageReference| alloc::vec![reference.to_string()];
-        let legal = ["a:1", "a:_x", "a:A.b-c_d", "a.b_c-d/e:1", "a:65535/b:1", &long(253), &tag(128)];
+        let legal = ["a:1", "a:_x", "a:A.b-c_d", "a.b_c-d/e:1", "a:65535/b:1", &long(181), &tag(128)];
         let refused = [
-            &long(254),
+            &long(182),
             &tag(129),
             "a:.x",
             "a:-x",
@@ -370,6 +367,14 @@ mod tests {
         assert_eq!(pinned.to_string(), format!("cart:1@{DIGEST}"));
         assert_eq!((pinned.reference().to_string(), pinned.digest()), (pinned.to_string(), &digest));
         assert_eq!(PinnedImage::try_from(ImageReference::from(pinned.clone())), Ok(pinned));
+    }
+
+    #[test]
+    fn the_longest_reference_can_be_pinned_and_then_be_read() {
+        let longest = ImageReference::new(&format!("{}:1", "a".repeat(181))).unwrap();
+        let pinned = longest.pinned(ImageDigest::new(DIGEST).unwrap()).to_string();
+        assert_eq!(pinned.len(), ImageReference::LONGEST);
+        assert_eq!(ImageReference::new(&pinned).map(|it| it.to_string()), Ok(pinned));
     }
 
     proptest! {
