@@ -292,7 +292,7 @@ where
     F::Adapter: ImageRegistry,
 {
     stage.pushed("shop/cart:1", "one").await?;
-    let (long, longest) = ("a/".repeat(100), "t".repeat(128));
+    let (long, longest) = ("a/".repeat(80), "t".repeat(128));
     for odd in [
         format!("shop/cart:{longest}"),
         format!("{long}cart:1"),

@@ -59,24 +59,25 @@ static AUTHENTICATOR: LazyLock<OidcAuthenticator> = LazyLock::new(|| {
 
 /// Tokens that the issuer has given out, the first of them good.
 pub static ISSUED: LazyLock<[String; 4]> = LazyLock::new(|| {
-    let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": "1" }).to_string();
-    let claims = claims();
+    let mut header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": "1" });
+    header.sort_all_objects();
+    let header = header.to_string();
     let with = |name: &str, value: Value| {
-        let mut claims = claims.clone();
+        let mut claims = claims();
         claims[name] = value;
         signed(header.as_bytes(), claims.to_string().as_bytes())
     };
     [
-        signed(header.as_bytes(), claims.to_string().as_bytes()),
+        signed(header.as_bytes(), claims().to_string().as_bytes()),
         with("exp", json!(NOW - 600)),
         with("aud", json!("somebody-else")),
         with("sub", json!("reconciler:deployments")),
     ]
 });
 
-/// Claims that are good.
+/// Claims that are good, in an order that does not hang on what else is built beside this.
 pub fn claims() -> Value {
-    json!({
+    let mut claims = json!({
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": "ada",
@@ -85,7 +86,9 @@ pub fn claims() -> Value {
         "iat": NOW,
         "tenant": sample::tenant(1).to_string(),
         "roles": ["operator"],
-    })
+    });
+    claims.sort_all_objects();
+    claims
 }
 
 /// A token as it comes; or, where the data is `{header}` and `{claims}` a line each, the token of these that the issuer signed.

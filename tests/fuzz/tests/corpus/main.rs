@@ -218,20 +218,43 @@ fn the_seeds_are_made_of_what_is_there_now() {
     for target in TARGETS {
         let (folder, seeds) = (folder("seeds").join(target.name), seeds::of(target.name));
         if update {
-            fs::remove_dir_all(&folder).ok();
             fs::create_dir_all(&folder).unwrap();
-            seeds.iter().for_each(|(name, seed)| fs::write(folder.join(name), seed).unwrap());
+            let is_known = |file: &PathBuf| seeds.contains_key(file.file_name().unwrap().to_str().unwrap());
+            files(&folder)
+                .iter()
+                .filter(|file| !is_known(file))
+                .for_each(|file| fs::remove_file(file).unwrap());
+            for (name, seed) in &seeds {
+                let there = fs::read(folder.join(name)).ok();
+                if there.is_none_or(|there| settled(&there) != settled(seed)) {
+                    fs::write(folder.join(name), seed).unwrap();
+                }
+            }
         }
         let read = |file: &PathBuf| {
             (file.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(file).unwrap())
         };
         let there: Vec<(String, Vec<u8>)> = files(&folder).iter().map(read).collect();
+        let settled = |(name, seed): (String, Vec<u8>)| (name, settled(&seed));
+        let there: Vec<_> = there.into_iter().map(settled).collect();
         assert!(
-            !there.is_empty() && there == seeds.into_iter().collect::<Vec<_>>(),
+            !there.is_empty() && there == seeds.into_iter().map(settled).collect::<Vec<_>>(),
             "{}: run with UPDATE_SEEDS=1",
             target.name
         );
     }
+}
+
+/// A seed with the fields of its documents in one order: which they are written in hangs on what else is built beside this.
+fn settled(seed: &[u8]) -> Vec<u8> {
+    let line = |line: &[u8]| match serde_json::from_slice::<serde_json::Value>(line) {
+        Ok(mut document) => {
+            document.sort_all_objects();
+            serde_json::to_vec(&document).unwrap()
+        }
+        Err(_) => line.to_vec(),
+    };
+    seed.split(|byte| *byte == b'\n').map(line).collect::<Vec<_>>().join(&b'\n')
 }
 
 #[test]
