@@ -278,9 +278,10 @@ impl Watch {
         Some((from, to))
     }
 
-    /// A change that is under way is still one from where it began, unless it goes back there.
+    /// A change that is under way is still one from where it began while it goes on the same way; the other way it is one from what is there.
     fn want(&mut self, current: u16, desired: u16) {
-        let begun = self.wanted.map(|(from, _)| from).filter(|from| *from != desired);
+        let same_way = |from: &u16| if desired > current { *from < desired } else { *from > desired };
+        let begun = self.wanted.map(|(from, _)| from).filter(same_way);
         self.wanted = (current != desired).then_some((begun.unwrap_or(current), desired));
     }
 }
