@@ -226,6 +226,22 @@ async fn a_dependency_that_no_url_names_is_refused_by_its_place_and_not_repeated
 }
 
 #[tokio::test]
+async fn a_day_that_the_calendar_does_not_have_is_refused_by_its_place() {
+    let (api, ada) = (in_memory(), administrator(1));
+    let id = provisioned(&api, &ada, "shop").await;
+    let calendar = |until: &str| {
+        let freeze = json!({ "name": "feast", "activities": [], "from": "2026-02-27T00:00:00", "until": until, "reason": "a feast" });
+        json!({ "environmentId": id, "timeZone": "UTC", "windows": [], "freezes": [freeze] })
+    };
+    let change = "RuntimeEnvironmentService.ChangeCalendar";
+    let problem = call(&api, &ada, change, calendar("2026-02-29T00:00:00")).await.unwrap_err();
+    assert_eq!(problem.kind(), ProblemKind::Unprocessable, "{problem:?}");
+    assert!(problem.detail().starts_with("freezes[0].until: "), "{problem:?}");
+    let changed = call(&api, &ada, change, calendar("2026-02-28T12:00:00.5")).await;
+    assert!(!matches!(&changed, Err(problem) if problem.kind() == ProblemKind::Malformed), "{changed:?}");
+}
+
+#[tokio::test]
 async fn a_list_is_given_page_by_page_and_a_foreign_cursor_is_refused() {
     let (api, ada) = (in_memory(), administrator(1));
     for name in ["one", "two", "three"] {

@@ -206,11 +206,11 @@ pub struct Freeze {
     /// To which activities.
     pub activities: BTreeSet<Activity>,
     /// From when, local time: `2026-12-24T00:00:00`.
-    #[schemars(extend("pattern" = LOCAL))]
-    pub from: chrono::NaiveDateTime,
+    #[schemars(extend("pattern" = LOCAL, "format" = "partial-date-time"))]
+    pub from: String,
     /// Until when, local time.
-    #[schemars(extend("pattern" = LOCAL))]
-    pub until: chrono::NaiveDateTime,
+    #[schemars(extend("pattern" = LOCAL, "format" = "partial-date-time"))]
+    pub until: String,
     /// Why.
     #[schemars(length(min = 1, max = 2_000), regex(pattern = r"\S"))]
     pub reason: String,
@@ -226,7 +226,18 @@ impl Window {
 impl Freeze {
     fn of(freeze: &Frozen) -> Self {
         let Frozen { name, activities, from, until, reason } = freeze.clone();
-        Self { name, activities, from, until, reason }
+        Self { name, activities, from: format!("{from:?}"), until: format!("{until:?}"), reason }
+    }
+
+    /// A day that the calendar does not have is a rule's matter: no pattern knows how long a month is.
+    fn frozen(self, number: usize) -> Result<Frozen, Problem> {
+        let Self { name, activities, from, until, reason } = self;
+        let local = |field: &str, text: &str| {
+            text.parse::<chrono::NaiveDateTime>().map_err(|error| {
+                Problem::new(ProblemKind::Unprocessable, format!("freezes[{number}].{field}: {error}"))
+            })
+        };
+        Ok(Frozen { name, activities, from: local("from", &from)?, until: local("until", &until)?, reason })
     }
 }
 
@@ -236,15 +247,12 @@ impl ChangeCalendar {
             let Window { name, activities, days, from, to } = window;
             ChangeWindow { name, activities, days, from, to }
         });
-        let freezes = self.freezes.into_iter().map(|freeze| {
-            let Freeze { name, activities, from, until, reason } = freeze;
-            Frozen { name, activities, from, until, reason }
-        });
+        let freezes = self.freezes.into_iter().enumerate().map(|(number, freeze)| freeze.frozen(number));
+        let freezes = freezes.collect::<Result<Vec<_>, Problem>>()?;
         let unprocessable = |why: String| Problem::new(ProblemKind::Unprocessable, why);
         let time_zone =
             TimeZone::new(&self.time_zone).map_err(|error| unprocessable(format!("timeZone: {error}")))?;
-        Calendar::new(time_zone, windows.collect(), freezes.collect())
-            .map_err(|error| unprocessable(error.to_string()))
+        Calendar::new(time_zone, windows.collect(), freezes).map_err(|error| unprocessable(error.to_string()))
     }
 }
 
