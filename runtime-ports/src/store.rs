@@ -8,7 +8,7 @@
 //!                          commit(Commit) ── whole or not at all    relay the outbox
 //! ```
 //!
-//! A [`Commit`] is a value: aggregate writes with the revisions they expect, the claims they hold, their history and events, the
+//! A [`Commit`] is a value: aggregate writes with what they expect to replace, the claims they hold, their history and events, the
 //! evidence they rest on, the lease they are made under. One value lets a store use one round trip, flush many commits at once,
 //! and lets a fault-injecting store wrap one method.
 
@@ -52,7 +52,8 @@ pub use repository::{
 /// # Guarantees
 /// - A commit happens whole or not at all, and once it has returned `Ok` it survives a crash of the process (and of the machine,
 ///   where the adapter's durability says so).
-/// - Two commits that expect the same revision of one aggregate, or claim the same exclusive key: exactly one succeeds.
+/// - Two commits that expect the same revision of one aggregate, or claim the same exclusive key: exactly one succeeds. A write that was
+///   decided upon the other one, though the revision that it expects is there, is refused too ([`Expected::At`]).
 /// - Sequence numbers of one aggregate's history are 1, 2, 3 … in commit order, without gaps.
 /// - A tenant's handle neither shows, nor changes, nor tells the existence of another tenant's things.
 #[cfg_attr(feature = "mocks", mockall::automock)]
@@ -75,8 +76,8 @@ pub trait TenantStore: Send + Sync {
 
     /// Performs a commit whole, or refuses it whole.
     ///
-    /// Checks, in this order: its own form ([`Commit::check`]), inbox, lease, evidence, expected revisions, gapless history, claims. The
-    /// error names the first that fails. Claims are judged by the state after the commit: one write may take what another gives up.
+    /// Checks, in this order: its own form ([`Commit::check`]), inbox, lease, evidence, expected revisions with their digests, gapless history,
+    /// claims. The error names the first that fails. Claims are judged by the state after the commit: one write may take what another gives up.
     async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError>;
 
     /// Loads one aggregate; `None` where this tenant has none by that key.

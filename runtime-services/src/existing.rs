@@ -93,25 +93,20 @@ async fn in_lane<A: Aggregate + 'static, R: Refusal + 'static>(
         if host.terms().preview {
             return Ok(Done::of(after, &decision));
         }
-        // A revision says how often there was a commit, and not whose: where another host's came instead of the one that this was built upon,
-        // the store would take this one for its successor.
-        let write = async {
-            if let Some(before) = &mut built_upon
-                && !before.is_durable().await
-            {
-                return None;
+        let (written, verdict) = turn.submit(after.clone(), store.commit(commit)).await;
+        verdict.tell(written.is_ok());
+        match written.map_err(sort) {
+            Ok(_) => return Ok(Done::of(after, &decision)),
+            // What it was built upon may have come to nothing: then that was another caller's try.
+            Err(Refused::Again) => {
+                let was_sound = match &mut built_upon {
+                    Some(before) => before.is_durable().await,
+                    None => true,
+                };
+                tries += usize::from(was_sound);
             }
-            Some(store.commit(commit).await)
-        };
-        let (written, verdict) = turn.submit(after.clone(), Box::pin(write)).await;
-        verdict.tell(matches!(written, Some(Ok(_))));
-        match written.map(|written| written.map_err(sort)) {
-            Some(Ok(_)) => return Ok(Done::of(after, &decision)),
-            // What it was built upon came to nothing, which was another caller's try.
-            None => {}
-            Some(Err(Refused::Again)) => tries += 1,
-            Some(Err(Refused::Claim(_))) => return Err(CommandError::Contended),
-            Some(Err(Refused::Stop(error))) => return Err(CommandError::Port(error)),
+            Err(Refused::Claim(_)) => return Err(CommandError::Contended),
+            Err(Refused::Stop(error)) => return Err(CommandError::Port(error)),
         }
     }
     Err(CommandError::Contended)

@@ -1,8 +1,8 @@
 //! Commands on one aggregate, one behind the other: each is decided on what the one before it makes, while that is still being written.
 //!
-//! No caller meets a conflict with another of the same host. Nothing is written, and nobody is answered, before what it rests on is durable:
-//! what was decided on a state that came to nothing is decided again. It is not left to the store to notice that, which compares revisions: a
-//! commit of another host's that came instead has the same.
+//! A store that writes together what waits together makes many of them durable by one flush, and no caller meets a conflict with another of
+//! the same host. Nobody is answered before what the answer rests on is durable: what was decided on a state that came to nothing is refused by
+//! the store, whose commit then is another's with another digest, and is decided again.
 
 use std::any::Any;
 use std::collections::HashMap;

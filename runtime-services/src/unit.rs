@@ -126,11 +126,10 @@ fn write<A: Aggregate>(
     first_event: Option<EventId>,
     now: Timestamp,
 ) -> Result<(AggregateWrite, Loaded<A>), PortError> {
-    let (state, expected, mut sequence, mut digest) = match before {
-        Some(Loaded { aggregate, revision, sequence, digest }) => {
-            (Some(aggregate), Expected::At(revision), sequence, digest)
-        }
-        None => (None, Expected::Absent, 0, ChainDigest::GENESIS),
+    let expected = before.as_ref().map_or(Expected::Absent, Loaded::expected_next);
+    let (state, mut sequence, mut digest) = match before {
+        Some(Loaded { aggregate, sequence, digest, .. }) => (Some(aggregate), sequence, digest),
+        None => (None, 0, ChainDigest::GENESIS),
     };
     let misapplied = |message: String| PortError::new(PortErrorKind::Internal, "unit.write", message);
     let after = A::evolve_all(state, decision.events.iter().map(|event| (event, now)))

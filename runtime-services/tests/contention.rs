@@ -41,6 +41,7 @@ type Reply = oneshot::Sender<Result<CommitReceipt, CommitError>>;
 struct SlowStore {
     memory: MemoryStore,
     queue: mpsc::UnboundedSender<(TenantScope, Commit, Reply)>,
+    brought: Arc<AtomicU64>,
     conflicts: Arc<AtomicU64>,
 }
 
@@ -67,7 +68,7 @@ impl SlowStore {
                 let _ = reply.send(result);
             }
         });
-        Self { memory, queue, conflicts }
+        Self { memory, queue, brought: Arc::default(), conflicts }
     }
 }
 
@@ -96,6 +97,7 @@ impl TenantStore for SlowTenantStore {
     }
     async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError> {
         let (reply, answer) = oneshot::channel();
+        self.store.brought.fetch_add(1, Ordering::Relaxed);
         self.store.queue.send((self.scope().clone(), commit, reply)).unwrap();
         answer.await.unwrap()
     }
@@ -249,6 +251,26 @@ async fn a_caller_who_gives_up_leaves_the_lane_usable() {
         let done = service.protect(&scope, environment, round % 3 == 0).await.unwrap();
         assert_eq!(done.aggregate.is_protected(), round % 3 == 0);
     }
+}
+
+/// So that a store can make them durable by one flush.
+#[tokio::test]
+async fn what_several_ask_of_one_aggregate_is_brought_to_the_store_at_once() {
+    let store = SlowStore::failing_every(None);
+    let scope = sample::scope(1);
+    let service = service(&store);
+    let environment = provisioned(&service, &scope).await;
+    let before = store.brought.load(Ordering::Relaxed);
+    let mut first = Box::pin(service.protect(&scope, environment, true));
+    let mut second = Box::pin(service.stop_the_line(&scope, environment, "a leak"));
+    let mut third = Box::pin(service.protect(&scope, environment, false));
+    assert!(futures::poll!(&mut first).is_pending(), "it waits to be written");
+    assert!(futures::poll!(&mut second).is_pending(), "so does what was decided upon it");
+    assert!(futures::poll!(&mut third).is_pending(), "and what was decided upon that");
+    assert_eq!(store.brought.load(Ordering::Relaxed) - before, 3);
+    let answers = tokio::join!(first, second, third);
+    assert!(answers.0.is_ok() && answers.1.is_ok() && answers.2.is_ok(), "{answers:?}");
+    assert_eq!(store.conflicts.load(Ordering::Relaxed), 0);
 }
 
 /// Another host's commit gives the aggregate the very revision that what waits was built upon.

@@ -185,7 +185,7 @@ impl Draft {
             outbox: Vec::new(),
             wake_at: None,
         };
-        Self { tenant, write }
+        Self { tenant, write }.chained()
     }
 
     /// The write that follows this one: it expects the revision that this one makes, continues its history by one entry, keeps facets,
@@ -195,22 +195,22 @@ impl Draft {
         let sequence = self.write.history.last().map_or(1, |entry| entry.sequence + 1);
         let body = format!(r#"{{"step":{sequence}}}"#);
         let write = AggregateWrite {
-            expected: Expected::At(self.write.expected.result()),
+            expected: self.write.expected_next(),
             record: StoredRecord { schema: 1, body },
             history: vec![history_entry(self.write.key, sequence)],
             outbox: Vec::new(),
             ..self.write.clone()
         };
-        Self { tenant: self.tenant, write }
+        Self { tenant: self.tenant, write }.chained()
     }
 
     /// The write that follows what the tenant with this number has stored, as [`Draft::next`] follows a write, but claiming nothing.
     pub fn after(tenant_number: u64, stored: &StoredAggregate) -> Self {
         let mut draft = Self::create(tenant_number, stored.key);
         let sequence = stored.sequence + 1;
-        draft.write.expected = Expected::At(stored.revision);
+        draft.write.expected = stored.expected_next();
         draft.write.history = vec![history_entry(stored.key, sequence)];
-        draft.body(&format!(r#"{{"step":{sequence}}}"#))
+        draft.chained().body(&format!(r#"{{"step":{sequence}}}"#))
     }
 
     /// Decided by the writer with this number, from 1: its events have identifiers that no other writer's have.
@@ -221,7 +221,7 @@ impl Draft {
         };
         self.write.history.iter_mut().for_each(|entry| entry.id = own(entry.id));
         self.write.outbox.iter_mut().for_each(|event| event.id = own(event.id));
-        self
+        self.chained()
     }
 
     /// With another stored form.
@@ -286,6 +286,20 @@ impl Draft {
         let first = self.write.history.first().map_or(1, |entry| entry.sequence);
         self.write.history =
             (first..first + count.max(1)).map(|sequence| history_entry(self.write.key, sequence)).collect();
+        self.chained()
+    }
+
+    /// Every entry with the digest that follows the one before it, worked out alike for every tenant, so that what two of them see can be
+    /// compared.
+    fn chained(mut self) -> Self {
+        let mut digest = match self.write.expected {
+            Expected::Absent => ChainDigest::GENESIS,
+            Expected::At { digest, .. } => digest,
+        };
+        for entry in &mut self.write.history {
+            digest = digest.then(tenant(1), self.write.key, entry);
+            entry.digest = digest;
+        }
         self
     }
 
@@ -334,7 +348,7 @@ fn trace_parent(sequence: u64) -> Option<TraceParent> {
 fn history_entry(key: AggregateKey, sequence: u64) -> HistoryEntry {
     // Off the whole second, so that a store that drops the fraction is noticed.
     let at = Span::from_millis(sequence * 1_001).after(Timestamp::UNIX_EPOCH);
-    let entry = HistoryEntry {
+    HistoryEntry {
         sequence,
         id: EventId::from_uuid(Uuid::from_u128(key.id.as_u128() ^ (u128::from(sequence) << 64))),
         event: "Sampled".to_owned(),
@@ -346,7 +360,5 @@ fn history_entry(key: AggregateKey, sequence: u64) -> HistoryEntry {
         explanation: format!("entry {sequence}, because the trial says so"),
         trace_parent: sequence.is_multiple_of(3).then(|| trace_parent(sequence)).flatten(),
         digest: ChainDigest::GENESIS,
-    };
-    // Of this entry alone: a store keeps digests as they are, and judges none.
-    HistoryEntry { digest: ChainDigest::GENESIS.then(tenant(1), key, &entry), ..entry }
+    }
 }

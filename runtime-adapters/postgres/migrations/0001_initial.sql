@@ -24,6 +24,8 @@ CREATE TABLE aggregates (
     replaced_revision bigint NOT NULL,
     replaced_sequence bigint NOT NULL,
     replaced_facets   uuid,
+    -- What a write names to be replaced. It is compared and not kept: NULL in every row.
+    replaced_digest   bytea,
     body        text    NOT NULL,
     PRIMARY KEY (tenant, kind, id)
 ) WITH (fillfactor = 80);

@@ -8,8 +8,8 @@ CREATE TYPE inbox_row AS (consumer text COLLATE "C", event_id uuid);
 CREATE TYPE lease_row AS (topic text COLLATE "C", kind text COLLATE "C", id uuid, host uuid, token bigint);
 CREATE TYPE evidence_row AS (kind text COLLATE "C", id uuid, revision bigint, is_exact boolean);
 CREATE TYPE write_row AS (
-    place integer, kind text COLLATE "C", id uuid, replaced_revision bigint, replaced_sequence bigint, revision bigint, sequence bigint,
-    digest bytea, schema integer, environment uuid, status text, wake_at bigint, publishes boolean, facets uuid, body text
+    place integer, kind text COLLATE "C", id uuid, replaced_revision bigint, replaced_sequence bigint, replaced_digest bytea, revision bigint,
+    sequence bigint, digest bytea, schema integer, environment uuid, status text, wake_at bigint, publishes boolean, facets uuid, body text
 );
 -- `write` is the place of the write that they are of.
 CREATE TYPE module_row AS (write integer, kind text COLLATE "C", id uuid, module text COLLATE "C");
@@ -54,17 +54,20 @@ DECLARE
     gap      text;
 BEGIN
     FOREACH change IN ARRAY writes LOOP
-        SELECT a.revision, a.sequence, a.replaced_facets IS NULL AS is_new, a.xmin = pg_current_xact_id()::xid AS is_ours INTO standing
+        SELECT a.revision, a.sequence, a.digest, a.replaced_facets IS NULL AS is_new, a.xmin = pg_current_xact_id()::xid AS is_ours INTO standing
         FROM aggregates AS a WHERE a.tenant = asked_tenant AND a.kind = change.kind AND a.id = change.id;
         IF standing.is_ours AND standing.is_new THEN
             -- Nothing was there.
             standing.revision := NULL;
             standing.sequence := 0;
+            standing.digest := NULL;
         ELSIF standing.is_ours THEN
             CONTINUE;
         END IF;
-        -- A revision is judged before any history.
-        IF standing.revision IS DISTINCT FROM nullif(change.replaced_revision, 0) THEN
+        -- A revision, and whose it is, is judged before any history.
+        IF standing.revision IS DISTINCT FROM nullif(change.replaced_revision, 0)
+            OR standing.digest IS DISTINCT FROM change.replaced_digest
+        THEN
             RAISE EXCEPTION 'another writer was here' USING ERRCODE = 'FR004', DETAIL = change.place::text;
         ELSIF standing.sequence <> change.replaced_sequence THEN
             gap := coalesce(gap, change.place || ' ' || standing.sequence);
@@ -171,17 +174,17 @@ BEGIN
     WITH standing AS (
         INSERT INTO aggregates AS a (
             tenant, kind, id, created, revision, sequence, digest, schema, environment, status, facets, replaced_revision,
-            replaced_sequence, body
+            replaced_sequence, replaced_digest, body
         )
         SELECT asked_tenant, w.kind, w.id, number + w.place, w.revision, w.sequence, w.digest, w.schema, w.environment, w.status, w.facets,
-            w.replaced_revision, w.replaced_sequence, w.body
+            w.replaced_revision, w.replaced_sequence, w.replaced_digest, w.body
         FROM unnest(writes) AS w
         WHERE pg_advisory_xact_lock_shared(aggregate_lock(w.id)) IS NOT NULL
         ON CONFLICT (tenant, kind, id) DO UPDATE
         SET revision = excluded.revision, sequence = excluded.sequence, digest = excluded.digest, schema = excluded.schema,
             environment = excluded.environment, status = excluded.status, facets = excluded.facets, replaced_revision = excluded.replaced_revision,
             replaced_sequence = excluded.replaced_sequence, replaced_facets = a.facets, body = excluded.body
-        WHERE a.revision = excluded.replaced_revision AND a.sequence = excluded.replaced_sequence
+        WHERE a.revision = excluded.replaced_revision AND a.sequence = excluded.replaced_sequence AND a.digest = excluded.replaced_digest
         RETURNING a.id, a.facets, a.replaced_revision, a.replaced_sequence, a.replaced_facets
     ), judged AS (
         SELECT

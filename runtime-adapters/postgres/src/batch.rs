@@ -80,7 +80,7 @@ impl<'c> Batch<'c> {
             None => !self.rested_on.contains(&write.key),
             // Judged by its last write alone, an aggregate may give nothing up that it took within the batch.
             Some(Folded { last, .. }) => {
-                let follows = write.expected == Expected::At(last.expected.result())
+                let follows = write.expected == last.expected_next()
                     && write.history.first().map(|entry| entry.sequence)
                         == last.history.last().map(|entry| entry.sequence + 1);
                 follows && last.claims.is_subset(&write.claims) && !self.rested_on.contains(&write.key)
@@ -184,17 +184,19 @@ impl<'c> Rows<'c> {
     fn add_write(&mut self, place: i32, folded: &Folded<'c>) {
         let Folded { first, last, publishes } = *folded;
         let (kind, id) = (last.key.kind.name(), last.key.id);
+        let (replaced_revision, replaced_digest) = match &first.expected {
+            Expected::Absent => (0, None),
+            // No aggregate has ever been at revision 0.
+            Expected::At { revision: Revision(0), .. } => (-1, None),
+            Expected::At { revision, digest } => (number(revision.0), Some(digest.as_bytes().as_slice())),
+        };
         self.writes.push(WriteRow {
             place,
             kind,
             id,
-            replaced_revision: match first.expected {
-                Expected::Absent => 0,
-                // No aggregate has ever been at revision 0.
-                Expected::At(Revision(0)) => -1,
-                Expected::At(revision) => number(revision.0),
-            },
+            replaced_revision,
             replaced_sequence: number(first.history.first().map_or(0, |entry| entry.sequence)) - 1,
+            replaced_digest,
             revision: number(last.expected.result().0),
             sequence: number(last.history.last().map_or(0, |entry| entry.sequence)),
             digest: last.history.last().map_or(&[], |entry| entry.digest.as_bytes()),

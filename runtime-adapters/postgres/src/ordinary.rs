@@ -143,8 +143,9 @@ impl Form {
         };
         let [kind, id] = ["text", "uuid"].map(&mut of_write);
         let [replaced_revision, replaced_sequence, revision, sequence] = ["bigint"; 4].map(&mut of_write);
-        let [digest, schema, environment, status, facets, body, wake_at, publishes] =
-            ["bytea", "integer", "uuid", "text", "uuid", "text", "bigint", "boolean"].map(&mut of_write);
+        let [replaced_digest, digest, schema, environment, status, facets, body, wake_at, publishes] =
+            ["bytea", "bytea", "integer", "uuid", "text", "uuid", "text", "bigint", "boolean"]
+                .map(&mut of_write);
         let (history, outbox) = self.events(&mut next, &kind, &id);
         // Whole arrays again.
         let array = |column: &str| match self.is_of_one() {
@@ -168,11 +169,11 @@ impl Form {
             "WITH standing AS (
                 INSERT INTO aggregates AS a (
                     tenant, kind, id, created, revision, sequence, digest, schema, environment, status, facets, replaced_revision,
-                    replaced_sequence, body
+                    replaced_sequence, replaced_digest, body
                 )
                 SELECT w.* FROM (
                     SELECT given.tenant, {kind}, {id} AS id, 0, {revision}, {sequence}, {digest}, {schema}, {environment}, {status},
-                        {facets}, {replaced_revision}, {replaced_sequence}, {body}
+                        {facets}, {replaced_revision}, {replaced_sequence}, {replaced_digest}, {body}
                     FROM (SELECT set_config('factory_runtime.tenant', $1::uuid::text, true)::uuid AS tenant) AS given{conditions}
                 ) AS w
                 WHERE pg_advisory_xact_lock_shared(aggregate_lock(w.id)) IS NOT NULL
@@ -180,7 +181,8 @@ impl Form {
                 SET revision = excluded.revision, sequence = excluded.sequence, digest = excluded.digest, schema = excluded.schema,
                     environment = excluded.environment, status = excluded.status, replaced_revision = excluded.replaced_revision,
                     replaced_sequence = excluded.replaced_sequence, replaced_facets = a.facets, body = excluded.body
-                WHERE a.revision = excluded.replaced_revision AND a.sequence = excluded.replaced_sequence AND a.facets = excluded.facets
+                WHERE a.revision = excluded.replaced_revision AND a.sequence = excluded.replaced_sequence
+                    AND a.digest = excluded.replaced_digest AND a.facets = excluded.facets
                 RETURNING a.replaced_facets
             ), judged AS MATERIALIZED (
                 -- What was not there has been made, and has replaced nothing.
@@ -266,6 +268,7 @@ fn parameters<'c>(rows: &Rows<'c>, form: Form) -> Vec<Box<dyn ToSql + Sync + Sen
         column!(writes, replaced_sequence),
         column!(writes, revision),
         column!(writes, sequence),
+        column!(writes, replaced_digest),
         column!(writes, digest),
         column!(writes, schema),
         column!(writes, environment),

@@ -41,6 +41,8 @@ pub(crate) struct WriteRow<'c> {
     pub(crate) replaced_revision: i64,
     /// 0 where the aggregate is new.
     pub(crate) replaced_sequence: i64,
+    /// `None` where the aggregate is new.
+    pub(crate) replaced_digest: Option<&'c [u8]>,
     pub(crate) revision: i64,
     pub(crate) sequence: i64,
     pub(crate) digest: &'c [u8],

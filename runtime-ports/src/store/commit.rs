@@ -29,13 +29,21 @@ impl std::fmt::Display for AggregateKey {
     }
 }
 
-/// The revision that a write expects to replace.
+/// What a write expects to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// The aggregate does not exist yet; the write makes revision 1.
     Absent,
-    /// The aggregate is at this revision; the write makes the next.
-    At(Revision),
+    /// The aggregate is at this revision, made by the very commit whose history ends in this digest; the write makes the next.
+    ///
+    /// The revision says how many commits there were, the digest whose. Both count: a write may be decided upon another one that is still on
+    /// its way to the store, and where a commit of another host's came instead of that, it has the same revision.
+    At {
+        /// The revision.
+        revision: Revision,
+        /// The digest of the newest entry of the history.
+        digest: ChainDigest,
+    },
 }
 
 impl Expected {
@@ -43,7 +51,7 @@ impl Expected {
     pub fn result(self) -> Revision {
         match self {
             Self::Absent => Revision::FIRST,
-            Self::At(revision) => revision.next(),
+            Self::At { revision, .. } => revision.next(),
         }
     }
 }
@@ -117,6 +125,14 @@ pub struct AggregateWrite {
     pub wake_at: Option<Timestamp>,
 }
 
+impl AggregateWrite {
+    /// What a write expects that follows this one.
+    pub fn expected_next(&self) -> Expected {
+        let digest = self.history.last().map_or(ChainDigest::GENESIS, |entry| entry.digest);
+        Expected::At { revision: self.expected.result(), digest }
+    }
+}
+
 /// How evidence is checked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
@@ -184,7 +200,7 @@ pub enum CommitError {
         /// The aggregate that gave the evidence.
         key: AggregateKey,
     },
-    /// The aggregate is not at the expected revision. Load it again and decide again.
+    /// The aggregate is not at the expected revision, or that revision is another writer's. Load it again and decide again.
     #[error("{key} was changed by another writer")]
     Conflict {
         /// The aggregate.

@@ -5,7 +5,7 @@ use runtime_domain::time::Timestamp;
 use runtime_domain::value::{ModuleId, Revision};
 
 use crate::error::PortResult;
-use crate::store::{AggregateKey, ChainDigest, Cursor, Seal, StoredRecord, check_limit};
+use crate::store::{AggregateKey, ChainDigest, Cursor, Expected, Seal, StoredRecord, check_limit};
 
 /// An aggregate as the store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,13 @@ pub struct StoredAggregate {
     pub record: StoredRecord,
     /// When a reconciler must look at it next.
     pub wake_at: Option<Timestamp>,
+}
+
+impl StoredAggregate {
+    /// What a write expects that follows what is stored.
+    pub const fn expected_next(&self) -> Expected {
+        Expected::At { revision: self.revision, digest: self.digest }
+    }
 }
 
 /// In which order a list comes.

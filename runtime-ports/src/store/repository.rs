@@ -7,7 +7,9 @@ use runtime_domain::value::Revision;
 use uuid::Uuid;
 
 use crate::error::PortError;
-use crate::store::{AggregateKey, ChainDigest, Page, Query, StoredAggregate, StoredRecord, TenantStore};
+use crate::store::{
+    AggregateKey, ChainDigest, Expected, Page, Query, StoredAggregate, StoredRecord, TenantStore,
+};
 
 mod typed;
 
@@ -28,6 +30,13 @@ pub struct Loaded<A> {
     pub sequence: u64,
     /// That entry's digest.
     pub digest: ChainDigest,
+}
+
+impl<A> Loaded<A> {
+    /// What a write expects that follows what was loaded.
+    pub const fn expected_next(&self) -> Expected {
+        Expected::At { revision: self.revision, digest: self.digest }
+    }
 }
 
 /// Why an aggregate could not be loaded.

@@ -15,7 +15,8 @@ use runtime_ports::prober::MockHealthProber;
 use runtime_ports::publisher::{EventPublisher, PublishedEvent};
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::store::{
-    AggregateKey, Commit, Expected, HistoryEntry, ParkedQuery, ParkedStream, Store, TenantStore,
+    AggregateKey, Commit, Expected, HistoryEntry, ParkedQuery, ParkedStream, Store, StoredAggregate,
+    TenantStore,
 };
 use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
@@ -66,7 +67,7 @@ pub(crate) async fn next_events(
     let stored = store.load(&key).await.unwrap();
     let before = stored.as_ref().map_or(0, |stored| stored.sequence);
     let mut write = Draft::create(tenant, key).publishing().write();
-    write.expected = stored.map_or(Expected::Absent, |stored| Expected::At(stored.revision));
+    write.expected = stored.as_ref().map_or(Expected::Absent, StoredAggregate::expected_next);
     let (entry, event) = (write.history.remove(0), write.outbox.remove(0));
     for sequence in before + 1..=before + count {
         let id = EventId::from_uuid(Uuid::from_u128(key.id.as_u128() ^ (u128::from(sequence) << 64)));

@@ -164,6 +164,7 @@ fn all() -> Vec<Prepared> {
         trial(atomicity::a_malformed_commit_is_invalid),
         trial(atomicity::the_checks_come_in_the_documented_order),
         trial(atomicity::a_write_that_expects_another_revision_is_refused),
+        trial(atomicity::a_write_upon_another_writers_revision_is_refused),
         trial(history::a_history_continues_without_gaps),
         trial(history::a_history_is_read_in_order_and_in_parts),
         trial(claims::an_exclusive_claim_has_one_holder),

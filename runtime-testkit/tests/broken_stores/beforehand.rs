@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
 use runtime_domain::id::TenantId;
-use runtime_ports::store::{AggregateKey, Commit, CommitError, CommitReceipt, Expected};
+use runtime_ports::store::{AggregateKey, Commit, CommitError, CommitReceipt, Expected, StoredAggregate};
 
 use crate::tenant::Handle;
 
@@ -57,12 +57,9 @@ impl Handle {
         });
         if let Some(claim) = held.or_else(|| clash.map(|(_, claim)| (*claim).clone())) {
             // What else there is to refuse comes first.
-            let first = self.inner.load(&commit.writes[0].key).await?.map(|stored| stored.revision);
-            let expected = match commit.writes[0].expected {
-                Expected::Absent => None,
-                Expected::At(revision) => Some(revision),
-            };
-            return Err(if first == expected {
+            let first = self.inner.load(&commit.writes[0].key).await?;
+            let present = first.as_ref().map_or(Expected::Absent, StoredAggregate::expected_next);
+            return Err(if present == commit.writes[0].expected {
                 CommitError::ClaimHeld { claim }
             } else {
                 CommitError::Conflict { key: commit.writes[0].key }
@@ -96,12 +93,8 @@ impl Handle {
         commit: Commit,
     ) -> Result<CommitReceipt, CommitError> {
         let [write] = commit.writes.as_slice() else { return self.inner.commit(commit).await };
-        let present = self.inner.load(&write.key).await?.map(|stored| stored.revision);
-        let expected = match write.expected {
-            Expected::Absent => None,
-            Expected::At(revision) => Some(revision),
-        };
-        if present != expected {
+        let present = self.inner.load(&write.key).await?;
+        if present.as_ref().map_or(Expected::Absent, StoredAggregate::expected_next) != write.expected {
             return self.inner.commit(commit).await;
         }
         tokio::task::yield_now().await;

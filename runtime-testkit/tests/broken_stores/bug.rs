@@ -17,6 +17,7 @@ pub(crate) enum Bug {
     ChecksRevisionBeforehand,
     ChecksSharedClaimsBeforehand,
     CommitsWritesOneByOne,
+    ComparesRevisionsOnly,
     DefersLostLeases,
     DefersWhateverChanged,
     DropsWakeUps,
@@ -91,7 +92,7 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Every bug, and the trial that is meant to catch it.
-    pub(crate) const ALL: [(Self, &'static str); 85] = [
+    pub(crate) const ALL: [(Self, &'static str); 86] = [
         (Self::AcceptsAnyRevision, "a write that expects another revision is refused"),
         (Self::AcceptsForgedCursors, "a cursor of another query is invalid"),
         (Self::AcceptsGaps, "a history continues without gaps"),
@@ -107,6 +108,7 @@ impl Bug {
         (Self::ChecksRevisionBeforehand, "one of many contenders wins a revision"),
         (Self::ChecksSharedClaimsBeforehand, "a contested key is held alone or shared"),
         (Self::CommitsWritesOneByOne, "a dropped commit is whole or absent"),
+        (Self::ComparesRevisionsOnly, "a write upon another writers revision is refused"),
         (Self::DefersLostLeases, "a lost lease defers nothing"),
         (Self::DefersWhateverChanged, "deferring does not hide what changed meanwhile"),
         (Self::DropsWakeUps, "a commit is there as it was written"),

@@ -147,8 +147,7 @@ impl Handle {
     pub(crate) async fn commit_anyhow(&self, mut commit: Commit) -> Result<CommitReceipt, CommitError> {
         for write in &mut commit.writes {
             let present = self.inner.load(&write.key).await?;
-            write.expected =
-                present.as_ref().map_or(Expected::Absent, |stored| Expected::At(stored.revision));
+            write.expected = present.as_ref().map_or(Expected::Absent, StoredAggregate::expected_next);
             let newest = present.map_or(0, |stored| stored.sequence);
             write.outbox.clear();
             for (entry, sequence) in write.history.iter_mut().zip(newest + 1..) {
@@ -259,6 +258,18 @@ impl Handle {
             Bug::ChecksLeaseBeforeInbox => {
                 let lease = commit.lease.clone();
                 self.inner.commit(Commit { lease, ..Commit::default() }).await?;
+                self.inner.commit(commit).await
+            }
+            Bug::ComparesRevisionsOnly => {
+                for write in &mut commit.writes {
+                    let present = self.inner.load(&write.key).await?;
+                    let present = present.filter(|_| write.expected != Expected::Absent);
+                    if let Some(present) =
+                        present.filter(|stored| stored.revision.next() == write.expected.result())
+                    {
+                        write.expected = present.expected_next();
+                    }
+                }
                 self.inner.commit(commit).await
             }
             Bug::CommitsWritesOneByOne => self.commit_one_by_one(commit).await,

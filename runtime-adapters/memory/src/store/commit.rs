@@ -58,15 +58,10 @@ impl State {
     }
 
     fn check_revision(&self, tenant: TenantId, write: &AggregateWrite) -> Result<(), CommitError> {
-        let expected = match write.expected {
-            Expected::Absent => None,
-            Expected::At(revision) => Some(revision),
-        };
-        if self.revision(&(tenant, write.key)) == expected {
-            Ok(())
-        } else {
-            Err(CommitError::Conflict { key: write.key })
-        }
+        let present = self.aggregates.get(&(tenant, write.key));
+        let present = present
+            .map_or(Expected::Absent, |row| Expected::At { revision: row.revision, digest: row.digest() });
+        if present == write.expected { Ok(()) } else { Err(CommitError::Conflict { key: write.key }) }
     }
 
     fn check_sequence(&self, tenant: TenantId, write: &AggregateWrite) -> Result<(), CommitError> {

@@ -55,12 +55,16 @@ impl Row {
         self.history.last().map_or(0, |entry| entry.sequence)
     }
 
+    pub(super) fn digest(&self) -> ChainDigest {
+        self.history.last().map_or(ChainDigest::GENESIS, |entry| entry.digest)
+    }
+
     pub(super) fn stored(&self, key: AggregateKey) -> StoredAggregate {
         StoredAggregate {
             key,
             revision: self.revision,
             sequence: self.sequence(),
-            digest: self.history.last().map_or(ChainDigest::GENESIS, |entry| entry.digest),
+            digest: self.digest(),
             record: self.record.clone(),
             wake_at: self.wake_at,
         }

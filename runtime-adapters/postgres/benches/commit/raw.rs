@@ -87,7 +87,7 @@ async fn execute(client: &Client, statement: &Statement, tenant: Uuid, write: &A
     let (entry, published) = (&write.history[0], &write.outbox[0]);
     let revision = match write.expected {
         Expected::Absent => 1,
-        Expected::At(revision) => i64::try_from(revision.0).unwrap() + 1,
+        Expected::At { revision, .. } => i64::try_from(revision.0).unwrap() + 1,
     };
     let sequence = i64::try_from(entry.sequence).unwrap();
     let due_at = write.wake_at.map(|at| at.timestamp_micros());

@@ -115,7 +115,7 @@ fn perform(
         let (status, body) = (&write.facets.status, &write.record.body);
         let changed = match write.expected {
             Expected::Absent => create.execute((tenant, kind, id, status, body)),
-            Expected::At(revision) => {
+            Expected::At { revision, .. } => {
                 update.execute((tenant, kind, id, status, body, revision.0.cast_signed()))
             }
         };

@@ -106,30 +106,31 @@ fn update_unchanged(
     prepared: &Prepared,
 ) -> rusqlite::Result<bool> {
     let ([write], [held]) = (&*prepared.commit.writes, &*prepared.held) else { return Ok(false) };
-    let (Expected::At(expected), Some(first), Some(last)) =
+    let (Expected::At { revision, digest }, Some(first), Some(last)) =
         (write.expected, write.history.first(), write.history.last())
     else {
         return Ok(false);
     };
     let sql = "UPDATE aggregates SET revision = ?4, sequence = ?5, schema = ?6, body = ?7, digest = ?14
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND revision = ?8 AND sequence = ?9
-             AND held = ?10 AND environment = ?11 AND status = ?12 AND wake_at IS ?13";
+             AND held = ?10 AND environment = ?11 AND status = ?12 AND wake_at IS ?13 AND digest = ?15";
     let environment = write.facets.environment.uuid();
     let updated = execute(
         connection,
         sql,
         &Address::new(tenant, write.key).and([
-            &number(expected.next().0),
+            &number(revision.next().0),
             &number(last.sequence),
             &write.record.schema,
             &write.record.body,
-            &number(expected.0),
+            &number(revision.0),
             &number(first.sequence.saturating_sub(1)),
             held,
             environment.as_bytes(),
             &write.facets.status,
             &write.wake_at.map(row::future),
             last.digest.as_bytes(),
+            digest.as_bytes(),
         ]),
     )?;
     Ok(updated == 1)
@@ -155,7 +156,11 @@ fn judge_writes(
         let present = present(connection, Address::new(tenant, write.key)).during(OPERATION)?;
         presents.push(match (present, write.expected) {
             (None, Expected::Absent) => None,
-            (Some((revision, present)), Expected::At(expected)) if revision == expected.0 => Some(present),
+            (Some((standing, present)), Expected::At { revision, digest })
+                if standing == (revision.0, *digest.as_bytes()) =>
+            {
+                Some(present)
+            }
             _ => return Err(CommitError::Conflict { key: write.key }),
         });
     }
@@ -165,8 +170,12 @@ fn judge_writes(
     Ok(presents)
 }
 
-fn present(connection: &Connection, address: Address) -> rusqlite::Result<Option<(u64, Present)>> {
-    let sql = "SELECT rowid, revision, sequence, wake_at, held FROM aggregates
+/// What is stored, beside its revision and digest.
+fn present(
+    connection: &Connection,
+    address: Address,
+) -> rusqlite::Result<Option<((u64, [u8; 32]), Present)>> {
+    let sql = "SELECT rowid, revision, sequence, wake_at, held, digest FROM aggregates
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
     let read = |row: &rusqlite::Row<'_>| {
         let present = Present {
@@ -175,7 +184,7 @@ fn present(connection: &Connection, address: Address) -> rusqlite::Result<Option
             wake_at: row.get(3)?,
             held: row.get(4)?,
         };
-        Ok((unsigned(row, 1)?, present))
+        Ok(((unsigned(row, 1)?, row.get(5)?), present))
     };
     statement(connection, sql)?.query_row(&*address.and([]), read).optional()
 }

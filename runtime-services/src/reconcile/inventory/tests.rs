@@ -308,7 +308,7 @@ async fn a_record_that_somebody_else_has_changed_is_loaded_again() {
     let key = Repository::<RuntimeService>::key(service().uuid());
     let stored = store.load(&key).await.unwrap().unwrap();
     let due = stored.wake_at.unwrap();
-    world.write(Expected::At(stored.revision), stored.sequence + 1, stored.record, due).await;
+    world.write(stored.expected_next(), stored.sequence + 1, stored.record, due).await;
     assert_eq!(world.look().await.get("load"), Some(&1));
     assert_eq!(world.look().await, NOTHING.into());
 }

@@ -1,7 +1,7 @@
 use runtime_domain::id::EventId;
 use runtime_domain::value::{Name, Revision};
 use runtime_ports::store::{
-    AggregateWrite, ChainDigest, Commit, CommitError, EvidenceCheck, Expected, InboxEntry, Lease, LeaseTopic,
+    AggregateWrite, ChainDigest, Commit, CommitError, EvidenceCheck, InboxEntry, Lease, LeaseTopic,
     StoredAggregate, Wanted,
 };
 use uuid::Uuid;
@@ -156,7 +156,7 @@ pub(super) async fn the_checks_come_in_the_documented_order(world: World) -> Out
     commit.evidence.clear();
     refused(&*tenant, commit.clone(), "the revision is another", is_conflict).await?;
     for write in &mut commit.writes {
-        write.expected = Expected::At(Revision(1));
+        write.expected = Draft::create(1, key(2)).write().expected_next();
     }
     refused(&*tenant, commit.clone(), "the history has a gap", is_invalid).await?;
     commit.writes = vec![Draft::create(1, key(2)).next().claiming([exclusive("taken")]).write()];
@@ -179,4 +179,38 @@ pub(super) async fn a_write_that_expects_another_revision_is_refused(world: Worl
     let stored = loaded(&*tenant, key(1)).await?;
     equal("the revision", stored.revision, Revision(2))?;
     equal("the state", stored.record, first.next().write().record)
+}
+
+/// Two writers were at the first revision, and one was quicker: what the other meanwhile decided upon its own second is not the third.
+pub(super) async fn a_write_upon_another_writers_revision_is_refused(world: World) -> Outcome {
+    let tenant = world.tenant(1);
+    let first = Draft::create(1, key(1)).claiming([exclusive("kept")]);
+    tenant.commit(first.commit()).await?;
+    let (quick, slow) = (first.next().by(1), first.next().by(2));
+    tenant.commit(quick.commit()).await?;
+    let third = slow.next();
+    let handled = InboxEntry { consumer: consumer("trial")?, event: sample::event(1) };
+    let beside = Draft::create(1, key(2));
+    let spoiled = [
+        ("all else stays", third.commit()),
+        ("it claims something else", third.clone().claiming([exclusive("other")]).commit()),
+        ("it handles an event", Commit { inbox: Some(handled.clone()), ..third.commit() }),
+        ("it is one of two", sample::commit([beside.clone(), third.clone()])),
+    ];
+    for (how, commit) in spoiled {
+        let why = format!("the second revision is another writer's, and {how}");
+        refused(&*tenant, commit, &why, is_conflict).await?;
+    }
+    // A store may write together what comes at once.
+    let (second, third) = tokio::join!(tenant.commit(slow.commit()), tenant.commit(third.commit()));
+    for answer in [second, third] {
+        ensure(
+            answer.as_ref().is_err_and(is_conflict),
+            format!("a chain upon what came to nothing: {answer:?}"),
+        )?;
+    }
+    is_absent(&*tenant, key(2)).await?;
+    tenant.commit(Commit { inbox: Some(handled), ..sample::commit([beside, quick.next()]) }).await?;
+    let written = [&first, &quick, &quick.next()].map(|draft| draft.write().history).concat();
+    equal("the history", tenant.history(&key(1), 0, 100).await?, written)
 }

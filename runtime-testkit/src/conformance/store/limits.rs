@@ -2,7 +2,7 @@ use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
 use runtime_ports::store::{
-    Commit, EvidenceCheck, Expected, Lease, LeaseError, LeaseRequest, LeaseTopic, Wanted,
+    ChainDigest, Commit, EvidenceCheck, Expected, Lease, LeaseError, LeaseRequest, LeaseTopic, Wanted,
 };
 
 use super::{
@@ -42,7 +42,9 @@ pub(super) async fn the_least_and_the_greatest_are_taken_at_their_word(world: Wo
     // Revisions and sequences that nothing will ever have.
     for revision in [0, u64::MAX - 1, u64::MAX] {
         let mut commit = Draft::create(1, key(3)).commit();
-        commit.writes.iter_mut().for_each(|write| write.expected = Expected::At(Revision(revision)));
+        commit.writes.iter_mut().for_each(|write| {
+            write.expected = Expected::At { revision: Revision(revision), digest: ChainDigest::GENESIS };
+        });
         refused(&*tenant, commit, "nothing is at that revision", is_conflict).await?;
         for wanted in [Wanted::Exactly(Revision(revision)), Wanted::AtLeast(Revision(revision.max(2)))] {
             let evidence = vec![EvidenceCheck { key: key(1), wanted }];

@@ -7,7 +7,7 @@ use runtime_ports::store::{
 use tokio::task::JoinSet;
 
 use super::atomicity::consumer;
-use super::{Failure, Outcome, World, ensure, is_claim_held, is_conflict, key, request, take_one};
+use super::{Failure, Outcome, World, ensure, is_claim_held, is_conflict, key, loaded, request, take_one};
 use crate::conformance::{chain, equal};
 use crate::sample::{self, Draft, exclusive, global, shared};
 
@@ -101,7 +101,8 @@ pub(super) async fn one_of_many_contenders_wins_a_revision(world: World) -> Outc
     let body = |number| format!("{{\"by\":{number}}}");
     one_wins(&world, |_| 1, |number| first.clone().by(number).body(&body(number)).commit(), is_conflict)
         .await?;
-    one_wins(&world, |_| 1, |number| first.next().by(number).body(&body(number)).commit(), is_conflict).await
+    let won = Draft::after(1, &loaded(&*world.tenant(1), key(1)).await?);
+    one_wins(&world, |_| 1, |number| won.clone().by(number).body(&body(number)).commit(), is_conflict).await
 }
 
 /// Buried: NServiceBus#6583. Theirs: duplicates that came at the same time were both handled. Ours: of 64 commits that handle one event at once, one

@@ -14,9 +14,7 @@ use runtime_domain::environment::{EnvironmentCommand, RuntimeEnvironment};
 use runtime_domain::id::{AggregateKind, CorrelationId, EnvironmentId, EventId};
 use runtime_ports::authenticator::Principal;
 use runtime_ports::clock::{Clock as _, IdGenerator as _};
-use runtime_ports::store::{
-    AggregateWrite, Commit, Expected, Facets, HistoryEntry, Loaded, Query, Repository, Store,
-};
+use runtime_ports::store::{AggregateWrite, Commit, Facets, HistoryEntry, Loaded, Query, Repository, Store};
 use runtime_system::{SystemClock, UuidV7Generator};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -96,6 +94,7 @@ async fn protected(
     let decision = found.aggregate.decide(&command, now).map_err(|_| StatusCode::CONFLICT)?;
     let scope = shared.caller.scope(CorrelationId::from_uuid(shared.ids.next()));
     let key = Repository::<RuntimeEnvironment>::key(id.uuid());
+    let expected = found.expected_next();
     let (mut sequence, mut digest, mut history) = (found.sequence, found.digest, Vec::new());
     for event in &decision.events {
         sequence += 1;
@@ -121,7 +120,7 @@ async fn protected(
     if !history.is_empty() {
         let write = AggregateWrite {
             key,
-            expected: Expected::At(found.revision),
+            expected,
             record: Repository::record(&after).unwrap(),
             facets: Facets {
                 environment: after.environment(),
