@@ -1,7 +1,7 @@
 //! What keeps tenants apart on this machine: users, folders, ports and limits, one place for each tenant and environment.
 //!
 //! Each place has a number that it keeps, on disk before anything is started in it; its user and its block of ports follow from the
-//! number. Where the host may not change users, or its folder cannot be passed by them, instances run as the host's user, and
+//! number. Where the host may not change users, or its folder cannot be passed by them, instances and jobs run as the host's user, and
 //! `enforcement` says so.
 //!
 //! ```text
@@ -9,6 +9,9 @@
 //! components/<tenant>/<environment>/ and below   can be passed by the place's group alone
 //!   <module>/delivered/…                         can be read by the group, written by the host alone
 //!   <module>/storage/                            is the place's user's own
+//! jobs/, jobs/<tenant>/                          can be passed by anybody, and listed by the host alone
+//! jobs/<tenant>/<deployment>/ and below          can be passed by the place's group alone
+//!   <ordinal>/run/                               is the place's user's own
 //! ```
 
 mod report;
@@ -21,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use runtime_domain::component::InstanceResources;
+use runtime_domain::id::{EnvironmentId, TenantId};
 use runtime_domain::surface::ComponentKey;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
@@ -106,25 +110,40 @@ impl Isolation {
 
     /// The place of a component, with its folders as they should be. Its number is on disk once this returns.
     pub(crate) fn place(&self, key: &ComponentKey, folder: &Path) -> io::Result<Place> {
-        let number = self.number(key)?;
-        let user = match &self.users {
-            Users::Hosts { .. } => None,
-            Users::Own(users) => {
-                let user = users.start().checked_add(number).filter(|user| users.contains(user));
-                Some(user.ok_or_else(|| used_up("users", "set aside more of them"))?)
-            }
-        };
+        let number = self.number(key.tenant, key.environment)?;
+        let user = self.user(number)?;
         let ports = match &self.ports {
             None => None,
             Some((all, each)) => Some(block(all, *each, number)?),
         };
-        let place = Place { user, ports };
-        self.make_folders(folder, &place)?;
-        Ok(place)
+        self.make_folders(folder, &storage_of(folder), user)?;
+        Ok(Place { user, ports })
     }
 
-    fn number(&self, key: &ComponentKey) -> io::Result<u32> {
-        let name = format!("{}/{}", key.tenant, key.environment);
+    /// The user of a tenant's job, who alone may write into `own`, a folder below the job's. Its number is on disk once this returns.
+    pub(crate) fn user_of_job(
+        &self,
+        (tenant, environment): (TenantId, EnvironmentId),
+        folder: &Path,
+        own: &Path,
+    ) -> io::Result<Option<u32>> {
+        let user = self.user(self.number(tenant, environment)?)?;
+        self.make_folders(folder, own, user)?;
+        Ok(user)
+    }
+
+    fn user(&self, number: u32) -> io::Result<Option<u32>> {
+        match &self.users {
+            Users::Hosts { .. } => Ok(None),
+            Users::Own(users) => {
+                let user = users.start().checked_add(number).filter(|user| users.contains(user));
+                user.map(Some).ok_or_else(|| used_up("users", "set aside more of them"))
+            }
+        }
+    }
+
+    fn number(&self, tenant: TenantId, environment: EnvironmentId) -> io::Result<u32> {
+        let name = format!("{tenant}/{environment}");
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = places.get(&name) {
             return Ok(*number);
@@ -140,16 +159,16 @@ impl Isolation {
         Ok(number)
     }
 
-    fn make_folders(&self, folder: &Path, place: &Place) -> io::Result<()> {
-        let storage = storage_of(folder);
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&storage)?;
-        let Some(user) = place.user else { return Ok(()) };
-        chown(&storage, Some(user), Some(user))?;
+    /// Makes a folder that the user alone may use, and lets it pass to where that is.
+    fn make_folders(&self, folder: &Path, own: &Path, user: Option<u32>) -> io::Result<()> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(own)?;
+        let Some(user) = user else { return Ok(()) };
+        chown(own, Some(user), Some(user))?;
         let below = folder.strip_prefix(&self.root).map_err(io::Error::other)?;
         let mut path = self.root.clone();
         for (depth, part) in below.iter().enumerate() {
             path.push(part);
-            // components/ and the tenant's folder lead to several places; what is below them to this one.
+            // The first and the tenant's folder lead to several places; what is below them to this one.
             if depth < 2 { passable(&path)? } else { passable_by(&path, user)? }
         }
         Ok(())
@@ -195,8 +214,8 @@ pub(crate) fn storage_of(component: &Path) -> PathBuf {
 }
 
 /// Lets a command run as its place's user.
-pub(crate) fn confine(command: &mut Command, place: &Place) {
-    if let Some(user) = place.user {
+pub(crate) fn confine(command: &mut Command, user: Option<u32>) {
+    if let Some(user) = user {
         // Supplementary groups of the host are given up with its user.
         command.uid(user).gid(user);
     }

@@ -6,9 +6,13 @@
 //!
 //! A host may die between the record and the process. So the script's first step is to create a file that only one can create: where it
 //! is missing the command was never run, and the next start may try again; should two scripts meet, the second gives up.
+//!
+//! The script runs as the user of the job's tenant where there is one, and writes into a folder of that user's own. What is there is the job's own
+//! word about itself, and read as such: whatever it made of those files, nothing is followed, waited for or taken for more than an exit code.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,10 +24,13 @@ use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::job::{JobRequest, JobState};
 use runtime_ports::registry::Bundle;
 use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{self, CommandLine};
 use crate::component::Shared;
+use crate::isolation;
 use crate::logs;
 use crate::os::{self, MarkedProcess, Process, ProcessIdentity, SURFACE_VARIABLE};
 use crate::spawn::{self, Running};
@@ -38,6 +45,9 @@ const OPEN: &str = "surface.open";
 /// half-written one is none.
 const SCRIPT: &str = r#"begun=$1; status=$2; shift 2; set -C; true 2>/dev/null >"$begun" || exit 125; set +C
 "$@"; code=$?; printf '%s\n' "$code" >"$status"; exit "$code""#;
+
+/// How many bytes an exit code and the line's end have at most.
+const LONGEST_CODE: u64 = 12;
 
 /// How long a job that ran out of its time may take to end before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -75,11 +85,15 @@ impl JobFolder {
     fn record(&self) -> PathBuf {
         self.0.join("job.json")
     }
+    /// Where the job itself writes.
+    fn run(&self) -> PathBuf {
+        self.0.join("run")
+    }
     fn status(&self) -> PathBuf {
-        self.0.join("status")
+        self.run().join("status")
     }
     fn begun(&self) -> PathBuf {
-        self.0.join("begun")
+        self.run().join("begun")
     }
     fn timed_out(&self) -> PathBuf {
         self.0.join("timed-out")
@@ -91,17 +105,26 @@ impl JobFolder {
     /// The job's record, unless its host died before the command was run: then nothing was started.
     fn started(&self) -> io::Result<Option<JobRecord>> {
         let record = state::read::<JobRecord>(&self.record())?;
-        let is_begun = self.begun().try_exists()?;
+        let is_begun = std::fs::symlink_metadata(self.begun()).is_ok();
         Ok(record.filter(|record| is_begun || record.process.is_some()))
     }
 
     /// The exit code, where the job's end was written down.
     fn exit_code(&self) -> io::Result<Option<i32>> {
-        match std::fs::read_to_string(self.status()) {
-            Ok(text) => Ok(text.strip_suffix('\n').and_then(|code| code.parse().ok())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(self.status(), flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            // Nothing, a link, or a socket.
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if !file.metadata()?.is_file() {
+            return Ok(None);
         }
+        let mut text = Vec::new();
+        file.take(LONGEST_CODE).read_to_end(&mut text)?;
+        let text = String::from_utf8(text).unwrap_or_default();
+        Ok(text.strip_suffix('\n').and_then(|code| code.parse().ok()))
     }
 }
 
@@ -245,8 +268,13 @@ impl Jobs {
         let wrapped =
             CommandLine { program: PathBuf::from("/bin/sh"), arguments, folder: line.folder.clone() };
         let own = identifying_variables(&self.shared, record);
-        spawn::command(&wrapped, bundle, std::iter::empty(), record.job.variables.iter(), &own, &folder.log())
-            .and_then(Running::start)
+        let place = (record.tenant, record.environment);
+        let user = self.shared.isolation.user_of_job(place, &folder.0, &folder.run())?;
+        let variables = record.job.variables.iter();
+        let mut command =
+            spawn::command(&wrapped, bundle, std::iter::empty(), variables, &own, &folder.log())?;
+        isolation::confine(&mut command, user);
+        Running::start(command)
     }
 
     /// Follows a job to its end, and stops it where it runs out of its time. Its age is the system's to tell, so that neither a new host nor a

@@ -32,7 +32,7 @@
 //! - Any 100 requests in a row that meet the same weights are divided exactly by them.
 //!
 //! # Assumptions
-//! One host at a time has a root folder open; a lock file keeps others out. Workloads run as the host's user, and
+//! One host at a time has a root folder open; a lock file keeps others out. Workloads and jobs run as the host's user, and
 //! then this surface separates failures, not adversaries; where the host is root they run as users of their own if some are set aside
 //! ([`IsolationOptions`]). What is kept and what is not says `WorkloadIsolation::enforcement`. Secrets that a workload prints are in its log, whose end is shown where it fails.
 //!

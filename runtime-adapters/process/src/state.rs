@@ -11,7 +11,8 @@
 //!     delivered/<name>/              what it is given beside its image; see `delivery`
 //!     logs/<name>.log                its output, then .log.1, .log.2
 //!   jobs/<tenant>/<deployment>/<ordinal>/
-//!     job.json, status, output.log
+//!     job.json, output.log
+//!     run/begun, run/status          written by the job itself
 //! ```
 //!
 //! Every file is replaced whole: written beside, flushed to the disk, renamed. A wish is on disk before a process is spawned for it.

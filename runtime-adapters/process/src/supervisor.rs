@@ -219,7 +219,7 @@ impl Life {
             spawn::command(&line, &unpacked, parcel.variables(), spec.component.variables.iter(), &own, &log);
         let started = command.and_then(|mut command| {
             secrets.apply(&mut command);
-            isolation::confine(&mut command, &place);
+            isolation::confine(&mut command, place.user);
             Running::start(command)
         });
         let (running, identity) = started.map_err(|error| {

@@ -3,11 +3,15 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use runtime_domain::component::JobSpec;
 use runtime_domain::surface::{EffectId, FencingToken};
 use runtime_domain::time::Span;
 use runtime_ports::PortErrorKind;
 use runtime_ports::job::{JobRequest, JobRunner as _, JobState};
+use runtime_process::ProcessSurface;
 use serde_json::json;
 
 #[path = "fixtures/stage.rs"]
@@ -187,7 +191,7 @@ fn forget_the_process(stage: &Stage, request: &JobRequest) -> std::path::PathBuf
     let process = record.pointer_mut("/process").expect("its process is kept");
     *process = serde_json::Value::Null;
     std::fs::write(folder.join("job.json"), record.to_string()).expect("written");
-    std::fs::remove_file(folder.join("status")).expect("its exit code is kept");
+    std::fs::remove_file(folder.join("run/status")).expect("its exit code is kept");
     folder
 }
 
@@ -200,7 +204,7 @@ async fn a_job_whose_host_died_before_its_command_was_run_is_started_by_the_next
     assert_eq!(ended(&stage, &request).await, JobState::Succeeded);
     stage.shutdown().await;
     let folder = forget_the_process(&stage, &request);
-    std::fs::remove_file(folder.join("begun")).expect("that it was begun is kept");
+    std::fs::remove_file(folder.join("run/begun")).expect("that it was begun is kept");
     let before = runs(&stage).len();
     stage.open().await;
     assert_eq!(state(&stage, &request).await, JobState::Absent);
@@ -223,4 +227,84 @@ async fn a_job_whose_command_was_run_is_not_started_again_though_its_process_is_
     stage.surface().start(&request).await.expect("it was started before");
     assert!(matches!(state(&stage, &request).await, JobState::Unknown { .. }));
     assert_eq!(runs(&stage).len(), before);
+}
+
+/// A surface on which each place has a user of its own, whose image is a shell. `None` where the host is not root, and may not change users.
+async fn of_many_users(folder: &tempfile::TempDir) -> Option<ProcessSurface> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let open_to_others = std::fs::Permissions::from_mode(0o711);
+    std::fs::set_permissions(folder.path(), open_to_others).expect("it is ours");
+    let (mut options, _) = world::options(&folder.path().join("surface"), Path::new("/bin/sh"));
+    options.isolation.users = Some(210_000..=210_009);
+    Some(ProcessSurface::open(options).await.expect("opened"))
+}
+
+async fn told_by(surface: &ProcessSurface, request: &JobRequest) -> JobState {
+    surface.start(request).await.expect("started");
+    let ended = tokio::time::timeout(world::PATIENCE, async {
+        loop {
+            match surface.state(request.tenant, request.effect).await.expect("known") {
+                JobState::Running => poll_pause().await,
+                ended => return ended,
+            }
+        }
+    });
+    ended.await.expect("it ends")
+}
+
+#[tokio::test]
+async fn a_job_runs_as_its_tenants_user_and_reads_nothing_of_anothers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(surface) = of_many_users(&folder).await else { return };
+    let script = |ordinal, text: &str| {
+        let mut request = request(ordinal, json!({}));
+        request.job.arguments = vec!["-c".to_owned(), text.to_owned()];
+        request
+    };
+    // One that goes well leaves its exit code, and a file of its own for the next.
+    let first = script(1, "echo precious >\"$(tr '\\0' '\\n' </proc/$PPID/cmdline | grep '/begun$')-kept\"");
+    assert_eq!(told_by(&surface, &first).await, JobState::Succeeded);
+    let told = told_by(&surface, &script(2, "id -u; id -G; exit 3")).await;
+    let JobState::Failed { detail } = &told else { panic!("{told:?}") };
+    assert!(detail.contains("210000 | 210000"), "{detail}");
+    // Neither the other tenant's files nor the host's can be read.
+    let kept = format!("jobs/{}/{}/1/run/begun-kept", first.tenant, first.effect.owner);
+    let kept = folder.path().join("surface").join(kept);
+    assert_eq!(std::fs::read_to_string(&kept).expect("it is there"), "precious\n");
+    let mut other = script(1, &format!("id -u; cat {} 2>&1", kept.display()));
+    other.tenant = runtime_domain::id::TenantId::from_uuid(uuid::Uuid::from_u128(77));
+    let told = told_by(&surface, &other).await;
+    let JobState::Failed { detail } = &told else { panic!("{told:?}") };
+    assert!(
+        detail.contains("210001") && detail.contains("denied") && !detail.contains("precious"),
+        "{detail}"
+    );
+    surface.shutdown().await;
+}
+
+/// It may do with its own files what it likes.
+#[tokio::test]
+async fn whatever_a_job_leaves_in_place_of_its_exit_code_holds_nobody_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "0\n").expect("written");
+    let Some(surface) = of_many_users(&folder).await else { return };
+    let link = format!("ln -s {} $s", secret.display());
+    let hostile = [
+        "mkfifo $s",
+        "mkdir $s",
+        &link,
+        "yes >$s & p=$!; while ! test -s $s; do :; done; kill $p",
+        "printf 0 >$s",
+    ];
+    for (ordinal, make) in (1..).zip(hostile) {
+        let find = "s=$(tr '\\0' '\\n' </proc/$PPID/cmdline | grep '/status$')";
+        let mut request = request(ordinal, json!({}));
+        request.job.arguments = vec!["-c".to_owned(), format!("{find}; {make}; kill -9 $PPID")];
+        let told = told_by(&surface, &request).await;
+        assert!(matches!(told, JobState::Unknown { .. }), "{make}: {told:?}");
+    }
+    surface.shutdown().await;
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use runtime_domain::surface::{InstanceState, Traffic};
@@ -415,4 +416,34 @@ async fn a_surface_that_was_shut_down_leaves_the_folder_to_the_next_and_touches_
     assert_eq!(next.observe(&key()).await.expect("observed").revisions.len(), 1);
     assert_eq!(stage.processes().len(), 1);
     next.destroy_all().await.expect("destroyed");
+}
+
+/// Where the host is root; elsewhere there is nobody to become.
+#[tokio::test]
+async fn instances_run_as_their_places_user_through_every_stage_of_their_life() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut stage = Stage::empty(|options| options.isolation.users = Some(220_000..=220_009));
+    let open_to_others = std::fs::Permissions::from_mode(0o711);
+    std::fs::set_permissions(stage.root(), open_to_others).expect("it is ours");
+    stage.open().await;
+    stage.serve(1, "", 2).await;
+    let users = |stage: &Stage| {
+        let of = |pid| std::fs::metadata(format!("/proc/{pid}")).map(|process| process.uid()).ok();
+        stage.processes().into_iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(users(&stage), [220_000; 2]);
+    // One that died is replaced as the same user, and the next host adopts both.
+    kill(stage.processes()[0]);
+    stage.until("one replaced", |_| users(&stage).len() == 2).await;
+    stage.ready(1, 2).await;
+    assert_eq!(users(&stage), [220_000; 2]);
+    stage.shutdown().await;
+    stage.open().await;
+    stage.ready(1, 2).await;
+    assert_eq!((users(&stage), stage.ask("/").await.0), (vec![220_000; 2], 200));
+    stage.retire(1).await;
+    stage.gone(1).await;
+    assert!(stage.processes().is_empty());
 }

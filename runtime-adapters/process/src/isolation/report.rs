@@ -56,12 +56,12 @@ impl Users {
             (Self::Hosts { why }, _) => Enforcement::Absent { why: why.clone() },
             (Self::Own(users), IsolationAspect::Files) => Enforcement::Partial {
                 by: format!(
-                    "users from {}, and folders that their group alone may pass; images can be read by all, and jobs run as the host's user",
+                    "users from {}, and folders that their group alone may pass; images can be read by all",
                     users.start()
                 ),
             },
             (Self::Own(users), _) => Enforcement::Partial {
-                by: format!("users from {}; jobs run as the host's user", users.start()),
+                by: format!("users from {}: another's processes can be seen, and not touched", users.start()),
             },
         }
     }
