@@ -105,3 +105,89 @@ impl EventPublisher for Absent {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use runtime_domain::component::JobSpec;
+    use runtime_domain::time::{Span, Timestamp};
+    use runtime_testkit::conformance::jobs::Manner;
+    use runtime_testkit::conformance::metrics::Requests;
+    use runtime_testkit::conformance::{
+        AdapterFactory, JobCapabilities, JobFactory, MetricCapabilities, MetricFactory, Persistence, jobs,
+        metrics,
+    };
+
+    use super::*;
+
+    /// A host of nothing, on which nothing runs.
+    struct Nothing;
+
+    #[async_trait]
+    impl AdapterFactory for Nothing {
+        type Adapter = Absent;
+
+        fn persistence(&self) -> Persistence {
+            Persistence::Volatile
+        }
+
+        async fn fresh(&self) -> PortResult<Absent> {
+            Ok(Absent)
+        }
+
+        async fn reopen(&self, absent: Absent) -> PortResult<Absent> {
+            Ok(absent)
+        }
+    }
+
+    #[async_trait]
+    impl JobFactory for Nothing {
+        fn job(&self, _: Manner) -> JobSpec {
+            serde_json::from_value(serde_json::json!({
+                "name": "migrate", "image": format!("shop/migrate@sha256:{}", "a".repeat(64)), "timeout": "60s",
+            }))
+            .unwrap()
+        }
+
+        fn impossible(&self) -> Option<JobSpec> {
+            None
+        }
+
+        fn patience(&self) -> Duration {
+            Duration::from_secs(1)
+        }
+
+        async fn ran(&self, _: &Absent) -> PortResult<Vec<Vec<String>>> {
+            Ok(Vec::new())
+        }
+
+        async fn running(&self, _: &Absent) -> PortResult<usize> {
+            Ok(0)
+        }
+    }
+
+    #[async_trait]
+    impl MetricFactory for Nothing {
+        async fn answer(&self, _: &Absent, _: &Requests) -> PortResult<()> {
+            Ok(())
+        }
+
+        fn now(&self, _: &Absent) -> Timestamp {
+            runtime_testkit::sample::at(1_000)
+        }
+
+        async fn pass(&self, _: &Absent, _: Span) {}
+    }
+
+    #[tokio::test]
+    async fn a_host_without_a_job_runner_says_so_as_the_port_has_it() {
+        jobs(Nothing, JobCapabilities { runs: false }).await.assert_passed();
+    }
+
+    #[tokio::test]
+    async fn a_host_without_a_metric_source_says_so_as_the_port_has_it() {
+        metrics(Nothing, MetricCapabilities { metrics: BTreeSet::new() }).await.assert_passed();
+    }
+}

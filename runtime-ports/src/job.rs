@@ -45,11 +45,25 @@ pub enum JobState {
 
 /// Runs jobs.
 ///
-/// Flow: `start` once, then `state` until it is final. After a crash the next host asks `state` first and starts only what is
+/// # Flow
+/// `start` once, then `state` until it is final. After a crash the next host asks `state` first and starts only what is
 /// [`JobState::Absent`].
 ///
-/// Guarantees: a job whose effect was started before, by any host, is not started again. A job outlives the host that started it
-/// or is reported [`JobState::Unknown`].
+/// # Guarantees
+/// - A job whose effect was started before, by any host, is not started again, whatever else the request says. Only a runner whose
+///   [class](JobRunner::effect_class) is [`EffectClass::AtLeastOnce`] may do so. Effects are a tenant's: the same one of another tenant is another job.
+/// - A job outlives the host that started it or is reported [`JobState::Unknown`]. Once `start` has answered, it is never
+///   [`JobState::Absent`], and how it ended stays so.
+/// - The command gets its arguments and variables as they are: nothing interprets them.
+/// - A job that runs out of its time is stopped and has failed.
+/// - What is told of a failure is no longer than 16 KiB, however much the command printed.
+/// - A `start` that is dropped has started the job or has not, and may be repeated.
+///
+/// # Errors
+/// [`Fenced`](crate::PortErrorKind::Fenced) for a token that is older than one already seen of the same owner of effects, from a runner whose class is
+/// [`EffectClass::Fenced`]; one that repeats what was started may be answered instead. Tokens of different owners are not compared, since each has a lease
+/// of its own. [`Unsupported`](crate::PortErrorKind::Unsupported), from both methods, where no jobs are run at all. After any error but one that advises
+/// [`Retry::OutcomeUnknown`](crate::Retry::OutcomeUnknown) nothing was started, and the same effect may be started later.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait JobRunner: Send + Sync + 'static {

@@ -3,6 +3,24 @@
 //! A suite is one call that makes fresh adapters as it needs them and returns a [`Report`]. A trial that does not apply says why it was
 //! skipped; a suite in which nothing ran has not passed. Every trial here is itself tested: for each there is a deliberately broken adapter
 //! that it fails.
+//!
+//! | suite | what it tries |
+//! |---|---|
+//! | [`store()`] | state, history, outbox, inbox, claims, leases and who is woken |
+//! | [`health_results()`], [`snapshots()`], [`artifacts()`] | what is kept for a time, and how it goes again |
+//! | [`surface()`], [`handover()`] | where workloads run, and who answers at their endpoints |
+//! | [`jobs()`] | short tasks that run to their end |
+//! | [`metrics()`], [`scaling_signals()`] | what gates judge by, and what services are scaled by |
+//! | [`infrastructure()`] | the engine that creates an environment's resources |
+//! | [`registry()`], [`desired_state()`] | where images come from, and where it is said what should run |
+//! | [`prober()`] | asking a workload whether it is well |
+//! | [`secret_store()`] | vaults |
+//! | [`publisher()`] | the event bus, outbound |
+//! | [`authenticator()`] | who calls |
+//!
+//! Four modules of ports have none. Of a clock no steadiness is promised, and that no two hosts make the same identifier shows on no single one. What
+//! isolation a surface enforces is its machine's to show. Subscribers are their hosts' own, and what they are given is the relay's promise.
+//! Telemetry never fails, and is read by nobody who decides.
 
 use std::fmt;
 use std::future::Future;
@@ -16,11 +34,15 @@ mod adapter;
 pub mod artifacts;
 pub mod authenticator;
 pub mod desired_state;
+pub mod handover;
 pub mod health_results;
 pub mod infrastructure;
+pub mod jobs;
+pub mod metrics;
 pub mod prober;
 pub mod publisher;
 pub mod registry;
+pub mod scaling_signals;
 pub mod secret_store;
 pub mod snapshots;
 pub mod store;
@@ -30,11 +52,15 @@ pub use adapter::{AdapterFactory, Persistence};
 pub use artifacts::artifacts;
 pub use authenticator::{Caller, CredentialsIssuer, authenticator};
 pub use desired_state::{DesiredStateCapabilities, DesiredStateFactory, desired_state};
+pub use handover::{HandoverFactory, handover};
 pub use health_results::health_results;
 pub use infrastructure::{EngineFactory, infrastructure};
+pub use jobs::{JobCapabilities, JobFactory, jobs};
+pub use metrics::{MetricCapabilities, MetricFactory, metrics};
 pub use prober::{ProberFactory, prober};
 pub use publisher::{PublisherFactory, publisher};
 pub use registry::{RegistryCapabilities, RegistryFactory, registry};
+pub use scaling_signals::{BudgetCapabilities, SignalCapabilities, SignalFactory, scaling_signals};
 pub use secret_store::{VaultCapabilities, VaultFactory, secret_store};
 pub use snapshots::snapshots;
 pub use store::{StoreCapabilities, StoreFactory, store};

@@ -43,6 +43,7 @@ use runtime_ports::store::{Commit, TenantStore};
 use runtime_ports::{PortError, PortErrorKind, PortResult, Retry};
 use tokio::sync::Notify;
 
+mod authenticator;
 mod clock;
 mod environment;
 mod events;
@@ -54,13 +55,13 @@ mod store;
 mod surface;
 
 use methods::Shape;
-pub use methods::{FaultKind, METHODS, Method};
+pub use methods::{AT_THE_DOOR, FaultKind, METHODS, Method};
 
 /// One call of a port, before it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Call {
-    /// The port and its method: one of [`METHODS`].
+    /// The port and its method: one of [`METHODS`], or [`AT_THE_DOOR`].
     pub method: &'static str,
     /// Which call of this method it is, from 1, on all handles of one [`Faults`] together.
     pub number: u64,

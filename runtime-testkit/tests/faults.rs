@@ -18,6 +18,7 @@ use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Name, Revision};
 use runtime_memory::{MemoryArtifacts, MemoryHealthResults, MemorySnapshots, MemoryStore};
 use runtime_ports::artifacts::{ArtifactKey, ArtifactQuery};
+use runtime_ports::authenticator::{AuthenticationError, Authenticator, Credentials, Principal};
 use runtime_ports::clock::Clock;
 use runtime_ports::desired_state::DesiredPlace;
 use runtime_ports::health_results::HealthResultQuery;
@@ -34,7 +35,7 @@ use runtime_ports::store::{
 use runtime_ports::subscriber::Delivery;
 use runtime_ports::surface::{ComputeSurface, EffectContext};
 use runtime_ports::{PortErrorKind, PortResult, Retry};
-use runtime_testkit::faults::{Fault, Faults, METHODS};
+use runtime_testkit::faults::{AT_THE_DOOR, Fault, Faults, METHODS};
 use runtime_testkit::sample::{self, Draft};
 use runtime_testkit::world::{
     MemoryEngine, MemorySurface, MemoryVault, MetOutcome, RecordingBus, Said, TokioClock,
@@ -73,12 +74,17 @@ fn by(fence: u64, ordinal: u32) -> EffectContext {
     EffectContext { effect: EffectId::of(owner, ordinal), fence: FencingToken(fence) }
 }
 
+/// Every method that may meet a fault.
+fn listed() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().chain(AT_THE_DOOR).map(|method| method.name)
+}
+
 /// Faults that let everything pass, and the methods that were called.
 fn listening() -> (Faults, Arc<Mutex<BTreeSet<&'static str>>>) {
     let called: Arc<Mutex<BTreeSet<&'static str>>> = Arc::default();
     let seen = Arc::clone(&called);
     let faults = Faults::new(move |call| {
-        assert!(METHODS.iter().any(|known| known.name == call.method), "{} is not listed", call.method);
+        assert!(listed().any(|known| known == call.method), "{} is not listed", call.method);
         assert_eq!(call.number, 1, "{} is called once here", call.method);
         seen.lock().unwrap().insert(call.method);
         None
@@ -316,6 +322,17 @@ async fn call_what_is_looked_at(faults: &Faults) {
     let event = event();
     faults.subscriber(bus).handle(Delivery { event: &event, inbox, attempt: 1 }).await.unwrap();
     faults.clock(clock()).sleep_until(Timestamp::UNIX_EPOCH).await;
+    faults.authenticator(Arc::new(Shut)).authenticate(&Credentials::None).await.unwrap_err();
+}
+
+/// Knows nobody.
+struct Shut;
+
+#[async_trait]
+impl Authenticator for Shut {
+    async fn authenticate(&self, _: &Credentials) -> Result<Principal, AuthenticationError> {
+        Err(AuthenticationError::Missing)
+    }
 }
 
 /// Somebody waits for a component, and nothing else is known.
@@ -344,8 +361,7 @@ async fn every_method_of_every_port_asks_what_happens_to_it() {
     call_records(&faults).await;
     call_what_is_looked_at(&faults).await;
     let called = called.lock().unwrap();
-    let missing: Vec<_> =
-        METHODS.iter().map(|method| method.name).filter(|name| !called.contains(name)).collect();
+    let missing: Vec<_> = listed().filter(|name| !called.contains(name)).collect();
     assert!(missing.is_empty(), "nobody asked for {missing:?}");
 }
 

@@ -2,21 +2,13 @@
 //!
 //! How much a source reads at most, and which links and paths it meets, is each source's own to show: nobody from outside knows its form.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
-use std::str::FromStr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use runtime_domain::component::{ComponentType, ConfigurationDelivery, ReleaseReference};
-use runtime_domain::drift::{Authoritative, DesiredStateRevision};
-use runtime_domain::rollout::strategy::Rolling;
-use runtime_domain::rollout::{DeploymentStrategy, RolloutLimits};
-use runtime_domain::surface::SurfaceKind;
-use runtime_domain::time::Span;
-use runtime_domain::value::{ModuleId, Replicas};
-use runtime_ports::desired_state::{DesiredPlace, DesiredReleases, DesiredStateSource};
-use runtime_ports::manifest::{ComponentManifest, ReleaseManifest};
+use runtime_domain::drift::DesiredStateRevision;
+use runtime_ports::desired_state::{DesiredPlace, DesiredStateSource};
+use runtime_ports::manifest::ReleaseManifest;
 use runtime_ports::{PortErrorKind, PortResult, Retry};
 use tokio::task::{JoinSet, yield_now};
 
@@ -25,6 +17,10 @@ use super::adapter::{
 };
 use super::{Failure, Outcome, Report, Verdict, chain, ensure, equal};
 use crate::sample;
+
+mod documents;
+
+use documents::{Answer, is, release, said, sample_place, told, with};
 
 /// What stands in a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,92 +127,6 @@ struct Stage<F: AdapterFactory> {
     factory: Arc<F>,
     source: Arc<F::Adapter>,
     capabilities: DesiredStateCapabilities,
-}
-
-type Answer = Authoritative<Arc<DesiredReleases>>;
-
-fn word<T: FromStr<Err: Display>>(text: &str) -> Result<T, Failure> {
-    text.parse().map_err(|error| Failure::new(format!("`{text}`: {error}")))
-}
-
-fn sample_place(tenant: u64, path: &str) -> Result<DesiredPlace, Failure> {
-    Ok(DesiredPlace {
-        tenant: sample::tenant(tenant),
-        environment: sample::environment(tenant),
-        path: word(path)?,
-    })
-}
-
-/// A release of these components, each of the version that is given.
-fn release(name: &str, version: &str, modules: &[&str]) -> Result<Document, Failure> {
-    let component = |module: &str| -> Result<ComponentManifest, Failure> {
-        Ok(ComponentManifest {
-            image: word(&format!("shop/{module}:{version}"))?,
-            version: word(version)?,
-            component_type: ComponentType::Microservice,
-            surface: SurfaceKind::Process,
-            replicas: Replicas::ONE,
-            resources: None,
-            arguments: vec!["--said".to_owned(), format!("{version}: 'yes' # no")],
-            variables: BTreeMap::new(),
-            configuration: ConfigurationDelivery::default(),
-            readiness: None,
-            liveness: None,
-            termination_grace: Span::from_secs(10),
-            depends_on: BTreeSet::new(),
-            dependencies: BTreeMap::new(),
-        })
-    };
-    let mut components = BTreeMap::new();
-    for module in modules {
-        components.insert(word::<ModuleId>(module)?, component(module)?);
-    }
-    Ok(Document::Release(Box::new(ReleaseManifest {
-        release: ReleaseReference::new(name).map_err(|error| Failure::new(error.to_string()))?,
-        strategy: DeploymentStrategy::RollingHealthGated(Rolling::default()),
-        components,
-        gates: BTreeMap::new(),
-        limits: RolloutLimits::default(),
-        configuration: None,
-    })))
-}
-
-/// Two documents of three components, whose version is this.
-fn said(version: &str) -> Result<Documents, Failure> {
-    Ok(BTreeMap::from([
-        ("shop".to_owned(), release("shop-1", version, &["cart", "web"])?),
-        ("worker".to_owned(), release("worker-1", version, &["worker"])?),
-    ]))
-}
-
-fn with(mut documents: Documents, name: &str, document: Document) -> Documents {
-    documents.insert(name.to_owned(), document);
-    documents
-}
-
-fn releases(documents: &Documents) -> Vec<&ReleaseManifest> {
-    let releases = documents.values().filter_map(|document| match document {
-        Document::Release(release) => Some(&**release),
-        Document::Garbage(_) => None,
-    });
-    releases.collect()
-}
-
-/// That what was read is what was said, whatever its documents are called there.
-fn is(read: &Answer, documents: &Documents) -> Outcome {
-    let mut read: Vec<&ReleaseManifest> = read.value().releases().values().collect();
-    read.sort_unstable_by_key(|release| release.release.to_string());
-    ensure(read == releases(documents), format!("saw {}, wanted {}", told(&read), told(&releases(documents))))
-}
-
-/// Releases by their components and versions, short enough to be read.
-fn told(releases: &[&ReleaseManifest]) -> String {
-    let components = releases.iter().flat_map(|release| {
-        let components = release.components.iter();
-        components
-            .map(|(module, it)| format!("{}/{module} {} {:?}", release.release, it.version, it.arguments))
-    });
-    format!("[{}]", components.collect::<Vec<_>>().join(", "))
 }
 
 impl<F> Stage<F>

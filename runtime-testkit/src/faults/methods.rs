@@ -161,7 +161,8 @@ const fn question(name: &'static str) -> Method {
     Method { name, is_change: false, shape: Shape::Question { part: false, garbage: false } }
 }
 
-/// Every method of every port that is asynchronous. The others answer from memory (capabilities, kinds, identifiers), and meet no fault.
+/// Every method of every port that is asynchronous, but those [at the door](AT_THE_DOOR). The others answer from memory (capabilities, kinds,
+/// identifiers), and meet no fault.
 pub const METHODS: &[Method] = &[
     question("artifacts.list").cut(),
     question("artifacts.open").once(),
@@ -236,9 +237,12 @@ pub const METHODS: &[Method] = &[
     question("surface.observe").cut().nonsense(),
 ];
 
+/// What is asked of who lets callers in, before a host is asked for anything: no part of what a host does by itself.
+pub const AT_THE_DOOR: &[Method] = &[question("authenticator.authenticate").once()];
+
 /// Every call is looked up.
 static BY_NAME: LazyLock<BTreeMap<&'static str, Method>> =
-    LazyLock::new(|| METHODS.iter().map(|method| (method.name, *method)).collect());
+    LazyLock::new(|| METHODS.iter().chain(AT_THE_DOOR).map(|method| (method.name, *method)).collect());
 
 pub(super) fn is_change(method: &str) -> bool {
     BY_NAME.get(method).is_some_and(|known| known.is_change)

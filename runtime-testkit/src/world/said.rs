@@ -22,7 +22,8 @@ use runtime_ports::{PortError, PortErrorKind, PortResult};
 use super::lock;
 
 /// Says what it is told: to every place the same desired state, of every component the same measure, of every request the same success. It
-/// resolves images that are named by digest, and unpacks none.
+/// resolves images that are named by digest, and unpacks none. It measures nothing, and so makes no distinction that the suites of
+/// [metrics](crate::conformance::metrics()) and [signals](crate::conformance::scaling_signals()) try.
 #[derive(Clone)]
 pub struct Said {
     clock: Arc<dyn Clock>,

@@ -16,14 +16,12 @@ use runtime_domain::surface::{
 use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::clock::Clock;
 use runtime_ports::handover::EndpointHandover;
-use runtime_ports::job::{JobRequest, JobRunner, JobState};
 use runtime_ports::surface::{ComputeSurface, EffectContext};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
 use super::{Journal, Met, MetOutcome, fenced, lock, not_found, of_effect};
 
-/// How long a job takes.
-const JOB: Span = Span::from_millis(500);
+mod jobs;
 
 /// A surface that runs nothing, and shows what it would run: an instance is ready a fixed time after it was wanted, and is gone at once where
 /// it is wanted no more. It fences by component and owner, and recognises effects by identifier and content, as the contract says of
@@ -46,8 +44,7 @@ impl std::fmt::Debug for MemorySurface {
 #[derive(Debug, Default)]
 struct State {
     components: BTreeMap<ComponentKey, Component>,
-    jobs: BTreeMap<(TenantId, String), Timestamp>,
-    job_fences: BTreeMap<EnvironmentId, FencingToken>,
+    jobs: jobs::Jobs,
     /// Images whose instances are never ready.
     broken: BTreeSet<ImageDigest>,
     /// Components whose instances are not well.
@@ -163,11 +160,6 @@ impl MemorySurface {
     /// How many instances were ever started: none twice, where no effect was doubled.
     pub fn started(&self) -> u64 {
         lock(&self.state).started
-    }
-
-    /// How many jobs were started.
-    pub fn jobs_started(&self) -> usize {
-        lock(&self.state).jobs.len()
     }
 
     /// From now on no instance of this image is ever ready.
@@ -466,42 +458,5 @@ impl EndpointHandover for MemorySurface {
         let state = lock(&self.state);
         let found = state.components.get(component).filter(|found| found.is_known);
         Ok(found.map(|found| found.handed_to.clone().unwrap_or_else(|| component.clone())))
-    }
-}
-
-#[async_trait]
-impl JobRunner for MemorySurface {
-    fn effect_class(&self) -> EffectClass {
-        EffectClass::Fenced
-    }
-
-    async fn start(&self, request: &JobRequest) -> PortResult<()> {
-        let now = self.clock.now();
-        let asked = format!("start job {}", request.job.name);
-        let note = |outcome| self.journal.note(request.effect, request.fence, asked.clone(), outcome);
-        let mut state = lock(&self.state);
-        let job = (request.tenant, request.effect.to_string());
-        if state.jobs.contains_key(&job) {
-            note(MetOutcome::Unchanged);
-            return Ok(());
-        }
-        let seen = state.job_fences.entry(request.environment).or_default();
-        if *seen > request.fence {
-            note(MetOutcome::Fenced);
-            return Err(fenced("jobs.start", *seen, request.fence));
-        }
-        *seen = request.fence;
-        state.jobs.insert(job, now);
-        note(MetOutcome::Changed);
-        Ok(())
-    }
-
-    async fn state(&self, tenant: TenantId, effect: EffectId) -> PortResult<JobState> {
-        let now = self.clock.now();
-        Ok(match lock(&self.state).jobs.get(&(tenant, effect.to_string())) {
-            None => JobState::Absent,
-            Some(since) if JOB.after(*since) > now => JobState::Running,
-            Some(_) => JobState::Succeeded,
-        })
     }
 }

@@ -4,9 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what a test calls is a test too")]
 
 mod desired_states;
+mod handovers;
+mod job_runners;
+mod metric_sources;
 mod probers;
 mod publishers;
 mod registries;
+mod signal_sources;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

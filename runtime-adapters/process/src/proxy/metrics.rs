@@ -110,7 +110,6 @@ impl Metrics {
             .filter(|second| second.first >= query.since && second.last <= query.until)
             .collect();
         let samples: u64 = seconds.iter().map(|second| second.requests).sum();
-        let newest = seconds.iter().map(|second| second.last).max();
         let value = match query.metric {
             MetricName::ErrorRate => {
                 Measure::ratio(seconds.iter().map(|second| second.errors).sum(), samples)
@@ -120,6 +119,11 @@ impl Metrics {
             MetricName::LatencyP99 => percentile(&seconds, samples, 99),
             MetricName::Custom(_) => None,
         };
+        // What gives no value, such as a rate over no time, rests on nothing either.
+        if value.is_none() {
+            return Ok(MetricReading { value, samples: 0, newest: None });
+        }
+        let newest = seconds.iter().map(|second| second.last).max();
         Ok(MetricReading { value, samples, newest })
     }
 }

@@ -14,9 +14,9 @@
 //! | `busy` | keeps a processor busy, and 64 MiB of memory |
 //! | `chatty` | prints ten lines of 1,000 characters for every request |
 //!
-//! With a first argument `job` it is a task: it appends a line to the file `$RUNS`, waits for `$MILLIS` milliseconds, and exits with
-//! `$CODE`. It reads its configuration when it starts and on `SIGHUP`. Requests: `/configuration?checksum=…` is answered with 200 where that is what it
-//! has read, else with 409; `/env` lists its environment, `/pid` its process, `/headers` what it was sent, `/die` ends it with code 7, `/unwell`
+//! With a first argument `job` it is a task: it appends a line to the file `$RUNS`, prints its next argument, waits for `$MILLIS`
+//! milliseconds, and exits with `$CODE`. It reads its configuration when it starts and on `SIGHUP`. Requests: `/configuration?checksum=…` is answered with 200 where that is what it
+//! has read, else with 409; `/env` lists its environment, `/pid` its process, `/headers` what it was sent, `/answer?status=…&millis=…` is answered so, `/die` ends it with code 7, `/unwell`
 //! makes `/alive` fail from then on, `/echo` answers with the body.
 
 use std::convert::Infallible;
@@ -109,9 +109,14 @@ async fn job() -> std::io::Result<()> {
     let runs = variable("RUNS");
     if !runs.is_empty() {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(runs)?;
-        writeln!(file, "ran {:?}", std::env::args().skip(2).collect::<Vec<_>>())?;
+        // Whole at once, since others may append to it.
+        let line = format!("ran {:?}\n", std::env::args().skip(2).collect::<Vec<_>>());
+        file.write_all(line.as_bytes())?;
     }
     say("the job did what it could");
+    if let Some(said) = std::env::args().nth(2) {
+        say(&said);
+    }
     tokio::time::sleep(Duration::from_millis(variable("MILLIS").parse().unwrap_or(0))).await;
     std::process::exit(variable("CODE").parse().unwrap_or(0));
 }
@@ -137,6 +142,15 @@ async fn answer(mode: String, request: Request<Incoming>) -> Result<Response<Ful
             let read = READ.lock().unwrap_or_else(PoisonError::into_inner);
             let has_it = asked.is_some_and(|asked| read.contains(&format!("\"{asked}\"")));
             (if has_it { 200 } else { 409 }, String::new())
+        }
+        "/answer" => {
+            let query = request.uri().query().unwrap_or_default();
+            let number = |name: &str| {
+                query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+            };
+            tokio::time::sleep(Duration::from_millis(number("millis").unwrap_or(0))).await;
+            let status = number("status").and_then(|status| u16::try_from(status).ok());
+            (status.unwrap_or(200), String::new())
         }
         "/die" => std::process::exit(7),
         "/unwell" => {
