@@ -291,6 +291,12 @@ impl ScalingPolicy {
         Some(&former.policy)
     }
 
+    /// Whether it is known to have come to be after a time: false where it has forgotten its beginning.
+    pub fn began_after(&self, at: Timestamp) -> bool {
+        let first = self.former.first().map_or(self.applied_at, |former| former.since);
+        self.former.len() < MOST_FORMER && at < first
+    }
+
     /// The newest release that it follows; `None` where no release said anything of it.
     pub fn released(&self) -> Option<&Released> {
         self.released.as_ref()

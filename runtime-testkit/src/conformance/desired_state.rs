@@ -156,6 +156,7 @@ fn release(name: &str, version: &str, modules: &[&str]) -> Result<Document, Fail
             component_type: ComponentType::Microservice,
             surface: SurfaceKind::Process,
             replicas: Replicas::ONE,
+            scaling: None,
             resources: None,
             arguments: vec!["--said".to_owned(), format!("{version}: 'yes' # no")],
             variables: BTreeMap::new(),
