@@ -86,11 +86,20 @@ impl PolicyRestoration {
             return Ok(());
         }
         let policies = ScalingPolicyRepository::new(&*store);
-        if policies.current(environment, module).await?.is_none() {
-            let query = Query::all(ScalingPolicy::KIND).in_environment(environment).about(module.clone());
-            if was_ended_since(&policies.every(query).await?, ended_at) {
-                return Ok(());
+        let stands = match policies.current(environment, module).await? {
+            // A way back that says nothing of it changes nothing: that it is known keeps what comes late from doing so.
+            Some(found) => {
+                let known = found.aggregate.released().map(|known| known.release.number);
+                let is_news = known.is_none_or(|known| known < released.number());
+                is_news && released.policy().is_some() && ended_at < found.aggregate.applied_at()
             }
+            None => {
+                let query = Query::all(ScalingPolicy::KIND).in_environment(environment).about(module.clone());
+                was_ended_since(&policies.every(query).await?, ended_at)
+            }
+        };
+        if stands {
+            return Ok(());
         }
         told(module, self.scaling.follow(scope, released).await)
     }

@@ -15,7 +15,7 @@ use runtime_ports::desired_state::DesiredReleases;
 use runtime_ports::store::Query;
 use runtime_services::configuration::Synchronise;
 use runtime_services::scaling::NewScalingPolicy;
-use runtime_testkit::faults::Faults;
+use runtime_testkit::faults::{Fault, Faults};
 use serde_json::json;
 
 use crate::stage::Stage;
@@ -141,6 +141,36 @@ async fn a_policy_that_somebody_asked_for_is_not_retired_by_a_way_back_and_says_
     scales_to(&stage, Some(5)).await;
     back_to(&stage, plain).await;
     scales_to(&stage, Some(4)).await;
+}
+
+/// A stage where a deployment that says how `web` scales is Completed, and nobody has told scaling yet.
+async fn untold(stage: &Stage) {
+    let asked = stage.request("shop", web(2, Some(5))).await;
+    let host = stage.host(Faults::new(|call| {
+        let is_told = call.actor.as_ref().is_some_and(|actor| actor.as_str() == "reconciler:scaling");
+        (is_told && call.method == "store.commit").then_some(Fault::FreezeBefore)
+    }));
+    assert!(stage.until(Duration::from_secs(600), async || host.faults.is_frozen()).await);
+    assert_eq!(stage.status(asked).await, DeploymentStatus::Completed);
+    host.kill().await;
+    stage.rest(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_asks_for_after_a_release_serves_stands_though_scaling_hears_of_the_release_later() {
+    let stage = stage().await;
+    stage.rolled_out(web(1, None)).await;
+    untold(&stage).await;
+    assert_eq!(most(&stage).await, None, "nobody was told");
+    let wanted = NewScalingPolicy {
+        environment: stage.environment("shop"),
+        module: Name::new("web").unwrap(),
+        policy: terms(1, 4),
+    };
+    stage.caller().scaling().apply(&stage.scope, wanted).await.unwrap();
+    stage.work_until("everything is told", async || stage.is_quiet().await).await;
+    stage.rest(Duration::from_secs(60)).await;
+    assert_eq!(ever(&stage).await, [4]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -290,3 +290,55 @@ impl Component {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A component that says so of how it scales.
+    fn scaling(terms: serde_json::Value) -> Component {
+        let component = json!({ "image": "shop/cart:1", "version": "1", "scaling": terms });
+        serde_json::from_value(component).unwrap()
+    }
+
+    #[test]
+    fn a_component_scales_by_the_words_that_scaling_itself_takes() {
+        let terms = json!({
+            "target": "process", "minReplicas": 2, "maxReplicas": 8,
+            "rules": [{ "metric": "cpu-utilization", "threshold": "60" }],
+            "cooldownSeconds": 30, "scaleInLimit": { "replicas": 1, "periodMillis": 60_000 },
+        });
+        let policy: PolicyDocument = serde_json::from_value(terms.clone()).unwrap();
+        let spec = policy.clone().spec().unwrap();
+        let manifest = scaling(terms).manifest().unwrap();
+        assert_eq!(manifest.scaling, Some(spec.clone()));
+        let written = serde_json::to_value(PolicyDocument::of(&spec)).unwrap();
+        assert_eq!(
+            scaling(written).manifest().unwrap().scaling,
+            Some(spec),
+            "what is answered is read again"
+        );
+    }
+
+    #[test]
+    fn terms_that_are_no_policy_are_refused_by_their_place_with_what_would_be_legal() {
+        let with = |more: serde_json::Value| {
+            let mut terms = json!({
+                "target": "process", "minReplicas": 1, "maxReplicas": 8,
+                "rules": [{ "metric": "cpu-utilization", "threshold": "60" }],
+            });
+            terms.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let illegal = scaling(terms).manifest().unwrap_err();
+            (illegal.at.clone(), illegal.to_string())
+        };
+        let (at, why) = with(json!({ "minReplicas": 0 }));
+        assert_eq!(at, "scaling");
+        assert!(why.contains("write a least of 1, or use container-apps or functions"), "{why}");
+        let (at, why) = with(json!({ "fallback": { "mode": "static" } }));
+        assert_eq!(at, "scaling.fallback");
+        assert!(why.contains("every other mode takes a number"), "{why}");
+        assert_eq!(with(json!({ "rules": [] })).1, "a policy needs a rule: write one for a metric");
+    }
+}
