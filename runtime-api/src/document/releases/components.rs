@@ -311,7 +311,7 @@ mod tests {
             "cooldownSeconds": 30, "scaleInLimit": { "replicas": 1, "periodMillis": 60_000 },
         });
         let policy: PolicyDocument = serde_json::from_value(terms.clone()).unwrap();
-        let spec = policy.clone().spec().unwrap();
+        let spec = policy.spec().unwrap();
         let manifest = scaling(terms).manifest().unwrap();
         assert_eq!(manifest.scaling, Some(spec.clone()));
         let written = serde_json::to_value(PolicyDocument::of(&spec)).unwrap();

@@ -68,7 +68,7 @@ fn what_no_policy_has_scaled_yet_begins_within_the_bounds_that_its_release_decla
 
 /// Shows X-6.
 #[test]
-fn only_a_completed_deployment_says_how_its_components_scale_and_a_way_back_always_does() {
+fn only_a_completed_deployment_says_how_its_components_scale() {
     let policy = terms(SurfaceKind::Process, 1, 3);
     let plain = || component("plain", 1, 1);
     let asked = || release(vec![scaling(1, 1, policy.clone()), plain()], rolling(), vec![]);
