@@ -13,6 +13,9 @@
 //!     image: shop/cart:1.4.2
 //!     version: 1.4.2
 //!     replicas: 3
+//!     scaling:
+//!       bounds: { target: process, min_replicas: 2, max_replicas: 8 }
+//!       rules: [{ metric: cpu-utilization, threshold: "60" }]
 //!     readiness: { path: /ready }
 //!     depends_on: [catalog]
 //!     dependencies:
@@ -30,6 +33,11 @@
 //!
 //! `depends_on` is the order of the rollout; `dependencies` is what must be well for the component to be: `cart` is Unhealthy while `catalog`
 //! is, and Degraded while the adverts are. A service outside must be on the environment's egress allow-list and on the host's.
+//!
+//! `scaling` is what a scaling policy says, in the words of [`PolicyTerms`](runtime_domain::scaling::PolicyTerms). It comes and goes with the release: the
+//! component's policy says it from when the release serves, is made where there is none, and says again what it said where the release is gone back from.
+//! A component without `scaling` keeps the policy that it has. How many `replicas` there are is the policy's then: they are only what the component begins
+//! with, within the bounds. What is changed by hand stands until the next release that carries `scaling`, and until then is drift of what is desired.
 //!
 //! Every field is documented on [`ReleaseManifest`]. A manifest that is wrong is refused with the line and what is right there.
 

@@ -86,6 +86,29 @@ fn a_value_that_breaks_its_rule_is_refused_with_the_rule() {
 }
 
 #[test]
+fn a_component_says_how_it_scales_in_the_words_of_a_policy_and_what_is_no_policy_is_refused_with_what_would_be()
+ {
+    let scaling = |least: &str, rules: &str| {
+        format!(
+            "replicas: 2\n    scaling:\n      bounds: {{ target: process, min_replicas: {least}, max_replicas: 4 }}\n      rules: {rules}"
+        )
+    };
+    let rule = "[{ metric: cpu-utilization, threshold: \"60\" }]";
+    let good = parse(&GOOD.replacen("replicas: 2", &scaling("1", rule), 1)).expect("a manifest");
+    let policy = good.components.values().next().and_then(|component| component.scaling.as_ref());
+    assert_eq!(policy.map(|policy| policy.bounds().most().get()), Some(4));
+    assert!(
+        parse(GOOD).expect("a manifest").components.values().all(|component| component.scaling.is_none())
+    );
+    let none = scaling("0", rule);
+    refused("replicas: 2", &none, 9, &["least of 1, or use container-apps or functions"]);
+    refused("replicas: 2", &scaling("5", rule), 9, &["a least that is not more than the most"]);
+    refused("replicas: 2", &scaling("1", "[]"), 9, &["a policy needs a rule: write one for a metric"]);
+    let stray = scaling("1", rule).replace("rules:", "rule:");
+    refused("replicas: 2", &stray, 10, &["rule", "rules"]);
+}
+
+#[test]
 fn a_value_of_another_type_is_refused_with_the_wanted_one() {
     refused("replicas: 2", "replicas: two", 7, &["two"]);
     refused("replicas: 2", "replicas: [2]", 7, &[]);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::configuration::Checksum;
 use crate::id::{ConfigurationId, DeploymentId, ScalingPolicyId, SecretBindingId};
+use crate::scaling::PolicySpec;
 use crate::secrets::SecretVersion;
 use crate::surface::SurfaceKind;
 use crate::time::Span;
@@ -266,6 +267,17 @@ pub struct ReleaseTuple {
     /// The scaling policy, if one applies.
     #[serde(default)]
     pub scaling_policy: Option<ScalingPolicyId>,
+    /// How it is to scale, where the release says so: the terms of its policy from when the release serves. Where it says nothing, the policy
+    /// that there is stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<PolicySpec>,
+}
+
+impl ReleaseTuple {
+    /// Whether the component scales: by a policy that it has, or by what the release declares. The number of its replicas is the policy's then.
+    pub const fn is_scaled(&self) -> bool {
+        self.scaling_policy.is_some() || self.scaling.is_some()
+    }
 }
 
 /// One component of a release: what to run, how many, and how its surface tells that it is well.

@@ -27,7 +27,8 @@
 //! - **DEP-2** (evidence): a rollback target is a prior Completed deployment: only a Completed deployment hands out a [`RollbackPoint`].
 //! - **DEP-3** (claim): one in flight per environment and component: [`Claim::in_flight`](crate::claim::Claim::in_flight), held until the end.
 //! - **X-6** (check): code, configuration, secret versions and scaling policy are one [`ReleaseTuple`](crate::component::ReleaseTuple) of a
-//!   revision, which is made whole and restored whole; `rollout/compile.rs` brings no part of it by itself.
+//!   revision, which is made whole and restored whole; `rollout/compile.rs` brings no part of it by itself. Where the tuple
+//!   declares how the component scales, its policy follows the Completed deployment: [`ReleasedScaling`].
 
 mod command;
 mod decide;
@@ -44,7 +45,7 @@ pub use command::{
     DeploymentCommand, EffectOutcome, JobReport, Release, RequestDeployment, RequestRollback, SeenRevisions,
 };
 pub use event::{DeploymentEvent, PauseCause, Requested as DeploymentRequested, RollbackCause};
-pub use evidence::{DeployedVersion, RollbackPoint};
+pub use evidence::{DeployedVersion, ReleasedScaling, RollbackPoint};
 pub use record::RuntimeDeploymentRecord;
 pub use refusal::DeploymentRefusal;
 pub use state::{

@@ -11,6 +11,9 @@
 //! | Apply again, the same | same | same | same | LIFECYCLE |
 //! | Apply again, otherwise | SCL-3 | SCL-3 | SCL-3 | LIFECYCLE |
 //! | ChangePolicy | yes¹ | yes¹ | yes² | LIFECYCLE |
+//! | a release that serves says otherwise | yes¹ | yes¹ | yes² | LIFECYCLE |
+//! | a release that serves says the same | yes⁷ | yes⁷ | yes⁷ | LIFECYCLE |
+//! | a release that is followed, or an earlier one | same | same | same | LIFECYCLE |
 //! | ChangePolicy to what it says | same | same | same | LIFECYCLE |
 //! | SuspendScaling | yes | yes | same | LIFECYCLE |
 //! | ResumeScaling | same | same | yes³ | LIFECYCLE |
@@ -24,6 +27,14 @@
 //! *same* means accepted and nothing changes. ¹ It is Active, and judged anew: what the former policy recommended is forgotten; when replicas
 //! changed is not. ² It stays Suspended. ³ It is due at once, and remembers nothing from before. ⁴ Violated where it is not kept, Active
 //! where it is. ⁵ It is as it was: only an evaluation knows whether a rollout is under way, and judges. ⁶ It is as it was, and due at once; unless a replica is wanted already.
+//! ⁷ It goes on as it was, and follows no earlier release from then on.
+//!
+//! # How it comes and goes with a release
+//!
+//! A release may declare how its components scale ([`ReleaseTuple::scaling`](crate::component::ReleaseTuple::scaling)). Once its deployment is
+//! Completed, whoever follows deployments has the policy follow ([`ScalingPolicy::follow`]), or makes one
+//! ([`ScalingPolicy::apply_released`]). Deployments of a component are numbered, so one that is heard of late, or twice, changes nothing. A
+//! release that declares nothing leaves the policy alone.
 //!
 //! # How it scales
 //!
@@ -49,6 +60,8 @@
 //!   policy: [`Claim::scaling_policy`](crate::claim::Claim::scaling_policy), held until Retired.
 //! - **X-1** (evidence): only the environment's own tenant applies one:
 //!   [`HostedSurface`](crate::environment::HostedSurface), which also shows that the environment has the policy's target.
+//! - **X-6** (evidence): what a release says of it takes effect once that release serves, and what it says that is gone back to is in force again:
+//!   [`ReleasedScaling`](crate::deployment::ReleasedScaling), which only a Completed deployment hands out.
 //! - **X-3** (claim, check): asking for the same policy twice gives one: `apply_again`.
 
 mod autoscaler;
@@ -71,7 +84,7 @@ mod tests;
 pub use autoscaler::{Proposal, ScalingDecision, Vote, evaluate, proposal};
 pub use bounds::{BoundsError, ReplicaBounds};
 pub use command::{ApplyScalingPolicy, ScalingCommand};
-pub use event::{PolicyEffect, PolicyIdentity, ScalingEvent, Violation};
+pub use event::{PolicyEffect, PolicyIdentity, ReleaseMark, ScalingEvent, Violation};
 pub use history::{Findings, History, LONGEST_GAP};
 pub use input::{BurnReading, Input, Reading, RolloutInFlight};
 pub use metric::{Cooldown, CooldownError, ScalingMetric, Signal};
@@ -84,5 +97,5 @@ pub use spec::{
 };
 pub use state::{
     ACTIVATE_EVERY, AppliedAction, EVALUATE_EVERY, FormerTerms, MOST_APPLIED, MOST_FORMER, PolicyState,
-    PolicyStatus, Retired, SHORT_FOR, ScalingPolicy, Suspended, Violated, Wanted, Watch,
+    PolicyStatus, Released, Retired, SHORT_FOR, ScalingPolicy, Suspended, Violated, Wanted, Watch,
 };

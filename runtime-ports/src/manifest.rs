@@ -14,6 +14,7 @@ use runtime_domain::deployment::Release;
 use runtime_domain::id::ConfigurationId;
 use runtime_domain::rollout::gate::{ApprovalCheck, MetricCheck, ProbeCheck};
 use runtime_domain::rollout::{DeploymentStrategy, GateCheck, GatePoint, GateSpec, RolloutLimits};
+use runtime_domain::scaling::PolicySpec;
 use runtime_domain::surface::SurfaceKind;
 use runtime_domain::time::Span;
 use runtime_domain::value::{ModuleId, Name, Replicas};
@@ -56,9 +57,14 @@ pub struct ComponentManifest {
     /// The surface that runs it; processes where it is not said.
     #[serde(default = "process")]
     pub surface: SurfaceKind,
-    /// How many replicas serve; one where it is not said.
+    /// How many replicas serve; one where it is not said. A component that scales begins with the nearest count that its bounds allow, and
+    /// with as many as there are where its policy has scaled it before.
     #[serde(default = "one")]
     pub replicas: Replicas,
+    /// How it scales: the terms of its scaling policy from when the release serves, as scaling takes them everywhere, for the surface that runs
+    /// it. It comes and goes with the release. Where it is not said, the policy that the component has stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<PolicySpec>,
     /// What each instance needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<InstanceResources>,
@@ -239,6 +245,7 @@ impl ComponentManifest {
                 configuration: None,
                 secrets: BTreeSet::new(),
                 scaling_policy: None,
+                scaling: self.scaling.clone(),
             },
             surface: self.surface,
             replicas: self.replicas,

@@ -149,6 +149,7 @@ fn states(count: usize) -> (Authoritative<DesiredState>, ActualState) {
                 replicas: component.replicas,
                 configuration: None,
                 secrets: Default::default(),
+                scaling: None,
                 settings: settings(&component),
             };
             let found = ActualComponent {
@@ -158,6 +159,7 @@ fn states(count: usize) -> (Authoritative<DesiredState>, ActualState) {
                 replicas: component.replicas.get(),
                 configuration: None,
                 secrets: Default::default(),
+                scaling: None,
                 settings: wanted.settings.clone(),
             };
             desired.insert(module.clone(), wanted);

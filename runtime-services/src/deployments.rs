@@ -13,7 +13,7 @@ use runtime_domain::environment::Admission;
 use runtime_domain::id::{AggregateKind, DeploymentId, EnvironmentId};
 use runtime_domain::rollout::{HealthGate, PlanRefusal, RolloutPlan};
 use runtime_domain::scope::TenantScope;
-use runtime_ports::store::{CommitError, Loaded, TenantStore};
+use runtime_ports::store::{CommitError, LoadError, Loaded, TenantStore};
 
 use crate::configuration::Versions;
 use crate::context::Context;
@@ -100,6 +100,16 @@ impl DeploymentService {
         Self { host: self.host.under(terms), ..self.clone() }
     }
 
+    /// The release as its components scale now, for who brings something else to what serves.
+    pub(crate) async fn scaled_as_now(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        release: Release,
+    ) -> Result<Release, LoadError> {
+        self.ownership.in_force(scope, environment, release).await
+    }
+
     /// What tells whether an environment accepts deployments, and what it may call.
     pub(crate) fn environments(&self) -> &EnvironmentService {
         &self.environments
@@ -132,7 +142,9 @@ impl DeploymentService {
 
     /// Asks for a rollout. A release that carries a configuration version brings it with the code, to every one of its components.
     ///
-    /// Asking again for what is in flight or serves already gives that deployment and changes nothing.
+    /// Asking again for what is in flight or serves already gives that deployment and changes nothing. Where the release declares how a
+    /// component scales, its scaling policy says so within a moment of the release serving, and one is made where there is none; where it
+    /// declares nothing, the policy stays as it is.
     ///
     /// # Errors
     /// The environment does not accept deployments (ENV-1, ENV-3), another deployment of a component is in flight (DEP-3), the tenant's quota

@@ -34,6 +34,7 @@ use crate::terms::Terms;
 use crate::unit::{Done, Grounds, commit};
 
 pub(crate) mod activation;
+mod following;
 mod ownership;
 mod restoration;
 pub(crate) mod senses;

@@ -46,8 +46,13 @@ impl AdapterFactory for Tasks {
 impl SurfaceFactory for Tasks {
     fn component(&self, release: u8) -> ComponentSpec {
         let image = self.images[usize::from(release != 1)].clone();
-        let tuple =
-            ReleaseTuple { image, configuration: None, secrets: BTreeSet::new(), scaling_policy: None };
+        let tuple = ReleaseTuple {
+            image,
+            configuration: None,
+            secrets: BTreeSet::new(),
+            scaling_policy: None,
+            scaling: None,
+        };
         ComponentSpec {
             module: "greeter".parse().unwrap(),
             component_type: ComponentType::Microservice,

@@ -102,6 +102,7 @@ fn detect() -> DetectDrift {
         replicas: Replicas::new(3).unwrap(),
         configuration: None,
         secrets: BTreeSet::new(),
+        scaling: None,
         settings: serde_json::Value::Null,
     };
     let actual = ActualComponent {
@@ -111,6 +112,7 @@ fn detect() -> DetectDrift {
         replicas: 3,
         configuration: None,
         secrets: BTreeSet::new(),
+        scaling: None,
         settings: serde_json::Value::Null,
     };
     let desired =

@@ -195,6 +195,18 @@ impl Default for FallbackDocument {
     }
 }
 
+/// Why terms are no policy, and where in them.
+pub(crate) struct NoPolicy {
+    pub(crate) at: &'static str,
+    pub(crate) why: String,
+}
+
+impl NoPolicy {
+    fn because(error: &impl std::error::Error) -> Self {
+        Self { at: "", why: error.to_string() }
+    }
+}
+
 impl FallbackDocument {
     fn of(fallback: &Fallback) -> Self {
         let (mode, replicas) = match fallback.replicas {
@@ -206,16 +218,15 @@ impl FallbackDocument {
         Self { after_millis: millis(fallback.after), mode, replicas }
     }
 
-    fn fallback(self) -> Result<Fallback, Problem> {
+    fn fallback(self) -> Result<Fallback, NoPolicy> {
         let replicas = match (self.mode, self.replicas) {
             (FallbackMode::Current, None) => FallbackReplicas::Current,
             (FallbackMode::Static, Some(replicas)) => FallbackReplicas::Static(replicas),
             (FallbackMode::IfHigher, Some(replicas)) => FallbackReplicas::IfHigher(replicas),
             (FallbackMode::IfLower, Some(replicas)) => FallbackReplicas::IfLower(replicas),
             (FallbackMode::Current, Some(_)) | (_, None) => {
-                let detail =
-                    "policy.fallback: `current` takes no replicas, and every other mode takes a number";
-                return Err(Problem::new(ProblemKind::Unprocessable, detail));
+                let why = "`current` takes no replicas, and every other mode takes a number".to_owned();
+                return Err(NoPolicy { at: ".fallback", why });
             }
         };
         Ok(Fallback { after: Span::from_millis(self.after_millis), replicas })
@@ -240,10 +251,14 @@ const fn credence(freshness_millis: u64, least_samples: u64) -> Credence {
 
 impl PolicyDocument {
     pub(crate) fn spec(self) -> Result<PolicySpec, Problem> {
-        let unprocessable =
-            |error: String| Problem::new(ProblemKind::Unprocessable, format!("policy: {error}"));
+        let unprocessable = |NoPolicy { at, why }| format!("policy{at}: {why}");
+        self.said().map_err(|illegal| Problem::new(ProblemKind::Unprocessable, unprocessable(illegal)))
+    }
+
+    /// The policy that says so, wherever it is written.
+    pub(crate) fn said(self) -> Result<PolicySpec, NoPolicy> {
         let bounds = ReplicaBounds::new(self.target, self.min_replicas, self.max_replicas)
-            .map_err(|error| unprocessable(error.to_string()))?;
+            .map_err(|error| NoPolicy::because(&error))?;
         let rules = self.rules.into_iter().map(|rule| ScalingRule {
             metric: rule.metric,
             threshold: rule.threshold,
@@ -267,14 +282,14 @@ impl PolicyDocument {
                 scale_in: Span::from_millis(self.scale_in_stabilisation_millis),
             },
             cooldown_seconds: Cooldown::from_secs(self.cooldown_seconds)
-                .map_err(|error| unprocessable(error.to_string()))?,
+                .map_err(|error| NoPolicy::because(&error))?,
             limits: StepLimits {
                 scale_out: self.scale_out_limit.map(Limit::limit),
                 scale_in: self.scale_in_limit.map(Limit::limit),
             },
             fallback: self.fallback.fallback()?,
         };
-        PolicySpec::new(terms).map_err(|error| unprocessable(error.to_string()))
+        PolicySpec::new(terms).map_err(|error| NoPolicy::because(&error))
     }
 
     pub(crate) fn of(spec: &PolicySpec) -> Self {

@@ -2,9 +2,11 @@
 
 use alloc::collections::BTreeMap;
 
+use crate::aggregate::EvidenceRef;
 use crate::component::{ComponentSpec, ImageDigest, RevisionId};
 use crate::deployment::Release;
-use crate::id::{DeploymentId, EnvironmentId, TenantId};
+use crate::id::{AggregateKind, DeploymentId, EnvironmentId, TenantId};
+use crate::scaling::PolicySpec;
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Revision};
 
@@ -105,5 +107,65 @@ impl RollbackPoint {
     /// What it had rolled out.
     pub fn release(&self) -> &Release {
         &self.release
+    }
+}
+
+/// Proof of how a component is to scale now that a deployment is Completed: by the terms that its release declares, or, where it goes back to
+/// what declares none, as it scaled then.
+///
+/// Only a Completed [`RuntimeDeployment`](crate::deployment::RuntimeDeployment) hands it out. A commit that rests on it re-checks that the
+/// deployment is still at this revision.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "evidence proves something to the command that takes it"]
+pub struct ReleasedScaling {
+    pub(crate) tenant: TenantId,
+    pub(crate) environment: EnvironmentId,
+    pub(crate) module: ModuleId,
+    pub(crate) deployment: DeploymentId,
+    pub(crate) at: Revision,
+    pub(crate) number: u32,
+    pub(crate) requested_at: Timestamp,
+    pub(crate) policy: Option<PolicySpec>,
+}
+
+impl ReleasedScaling {
+    /// The tenant.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The environment.
+    pub fn environment(&self) -> EnvironmentId {
+        self.environment
+    }
+
+    /// The component.
+    pub fn module(&self) -> &ModuleId {
+        &self.module
+    }
+
+    /// The Completed deployment.
+    pub fn deployment(&self) -> DeploymentId {
+        self.deployment
+    }
+
+    /// The deployment's number for the component: a later one's is greater.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// When the deployment was asked for.
+    pub fn requested_at(&self) -> Timestamp {
+        self.requested_at
+    }
+
+    /// The terms; `None` where the release declares none.
+    pub fn policy(&self) -> Option<&PolicySpec> {
+        self.policy.as_ref()
+    }
+
+    /// The fact that this rests on.
+    pub fn evidence(&self) -> EvidenceRef {
+        EvidenceRef { kind: AggregateKind::RuntimeDeployment, id: self.deployment.uuid(), revision: self.at }
     }
 }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, RecordError};
+use crate::component::ComponentSpec;
 use crate::deployment::Release;
 use crate::deployment::state::{DeploymentState, Purpose, RuntimeDeployment};
 use crate::id::{DeploymentId, EnvironmentId, TenantId};
@@ -112,6 +113,16 @@ impl RuntimeDeploymentRecord {
         let components = &self.release.components;
         if components.is_empty() || components.iter().any(|(module, component)| *module != component.module) {
             return Some(("CONTENT", "components and their names do not agree".to_string()));
+        }
+        let is_elsewhere = |component: &ComponentSpec| {
+            let scaling = component.tuple.scaling.as_ref();
+            scaling.is_some_and(|policy| policy.bounds().target() != component.surface)
+        };
+        if components.values().any(is_elsewhere) {
+            return Some((
+                "CAPABILITY",
+                "a component would scale on another surface than its own".to_string(),
+            ));
         }
         if let DeploymentState::Completed(_) = &self.state
             && let Some(gate) = self.gates.iter().find(|gate| !gate.has_passed())

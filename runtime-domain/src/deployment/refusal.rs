@@ -12,6 +12,7 @@ use crate::promotion::PromotionRefusal;
 use crate::refusal::{Refusal, Rule};
 use crate::rollout::PlanRefusal;
 use crate::scope::Actor;
+use crate::surface::SurfaceKind;
 use crate::tenancy::TenancyRefusal;
 use crate::value::{ModuleId, Name};
 
@@ -124,6 +125,16 @@ pub enum DeploymentRefusal {
         /// Why.
         why: VariableError,
     },
+    /// A component is to scale by a policy for another surface than the one that runs it.
+    #[error("component `{module}` runs on {surface}, and its scaling is for {target}")]
+    ScalesElsewhere {
+        /// Which component.
+        module: ModuleId,
+        /// What runs it.
+        surface: SurfaceKind,
+        /// What its scaling is for.
+        target: SurfaceKind,
+    },
     /// Another deployment of the component is in flight.
     #[error("another deployment of `{module}` is in flight in this environment")]
     InFlight {
@@ -173,6 +184,7 @@ impl Refusal for DeploymentRefusal {
             Self::SilentReload { .. } | Self::Undeliverable { .. } => Rule::Content,
             Self::SecretVariable { .. } => Rule::Cfg2,
             Self::Quarantined { .. } => Rule::Quarantine,
+            Self::ScalesElsewhere { .. } => Rule::Capability,
         }
     }
 
@@ -212,6 +224,11 @@ impl Refusal for DeploymentRefusal {
             Self::SecretVariable { .. } => {
                 "keep it in a vault, bind it, and refer to the SecretBinding instead of the variable"
                     .to_string()
+            }
+            Self::ScalesElsewhere { surface, .. } => {
+                format!(
+                    "write {surface} as the target of its scaling, or run the component on the other surface"
+                )
             }
             Self::Quarantined { .. } => {
                 "deploy a repaired image, or release the quarantine of the deployment that was rolled back"

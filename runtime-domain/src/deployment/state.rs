@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::claim::Claim;
 use crate::component::{ImageDigest, RevisionId};
 use crate::deployment::event::{PauseCause, RollbackCause};
-use crate::deployment::{DeployedVersion, DeploymentRefusal, Release, RollbackPoint};
+use crate::deployment::{DeployedVersion, DeploymentRefusal, Release, ReleasedScaling, RollbackPoint};
 use crate::id::{ConfigurationId, DeploymentId, EnvironmentId, TenantId};
 use crate::rollout::compile::RestorePoint;
 use crate::rollout::{HealthGate, Next, Progress, RolloutPlan, SegmentKind, Track, compile_restoration};
@@ -457,16 +457,34 @@ impl RuntimeDeployment {
         })
     }
 
+    /// Proof of how a component is to scale by what it has brought; `None` where it is not Completed, or leaves that open: its release
+    /// declares nothing, and it is no way back.
+    pub fn released_scaling(&self, module: &ModuleId, at: Revision) -> Option<ReleasedScaling> {
+        let DeploymentState::Completed(_) = &self.state else { return None };
+        let policy = self.release.components.get(module)?.tuple.scaling.clone();
+        if policy.is_none() && self.purpose == Purpose::Rollout {
+            return None;
+        }
+        Some(ReleasedScaling {
+            tenant: self.tenant_id,
+            environment: self.environment_id,
+            module: module.clone(),
+            deployment: self.deployment_id,
+            at,
+            number: self.numbers.get(module).copied()?,
+            requested_at: self.requested_at,
+            policy,
+        })
+    }
+
     /// Whether it was asked to bring exactly this release: the natural key of a request. Which policy scales a component, and to how
-    /// many replicas, is no part of what was asked.
+    /// many replicas, is no part of what was asked; by which terms it is.
     pub fn brings(&self, release: &Release) -> bool {
         self.purpose == Purpose::Rollout && (*self.release == *release || self.is_as_asked(release.clone()))
     }
 
     fn is_as_asked(&self, mut asked: Release) -> bool {
-        for (module, own) in
-            self.release.components.iter().filter(|(_, own)| own.tuple.scaling_policy.is_some())
-        {
+        for (module, own) in self.release.components.iter().filter(|(_, own)| own.tuple.is_scaled()) {
             if let Some(component) = asked.components.get_mut(module) {
                 component.tuple.scaling_policy = own.tuple.scaling_policy;
                 component.replicas = own.replicas;

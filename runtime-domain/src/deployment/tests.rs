@@ -4,5 +4,6 @@ mod belief;
 mod configuration;
 mod graveyard;
 mod properties;
+mod scaling;
 mod table;
 pub(crate) mod world;

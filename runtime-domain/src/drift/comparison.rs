@@ -17,6 +17,7 @@ use crate::drift::{
 };
 use crate::id::{EnvironmentId, SecretBindingId, TenantId};
 use crate::refusal::{Refusal, Rule};
+use crate::scaling::PolicySpec;
 use crate::surface::SurfaceKind;
 use crate::time::{Span, Timestamp};
 use crate::value::{ModuleId, Name, Replicas};
@@ -37,6 +38,8 @@ pub struct DesiredComponent {
     pub configuration: Option<ConfigurationVersionRef>,
     /// The secret versions, by reference.
     pub secrets: BTreeSet<SecretVersionRef>,
+    /// How it should scale; `None` where that is left open.
+    pub scaling: Option<PolicySpec>,
     /// What else it should be started with: arguments, variables, probes; `null` where that is left open. See [`settings`].
     pub settings: Value,
 }
@@ -56,6 +59,8 @@ pub struct ActualComponent {
     pub configuration: Option<ConfigurationVersionRef>,
     /// The secret versions, by reference.
     pub secrets: BTreeSet<SecretVersionRef>,
+    /// How it scales, by the policy that is in force; `None` where it has none.
+    pub scaling: Option<PolicySpec>,
     /// What else it was started with, as [`settings`] says; `null` where that is not known.
     pub settings: Value,
 }
@@ -240,6 +245,7 @@ pub(super) struct ComponentDocument {
     pub(super) surface: SurfaceKind,
     pub(super) configuration: Option<Value>,
     pub(super) bindings: BTreeMap<SecretBindingId, Value>,
+    scaling: Option<PolicySpec>,
     settings: Value,
 }
 
@@ -248,6 +254,7 @@ impl ComponentDocument {
         surface: SurfaceKind,
         configuration: Option<&ConfigurationVersionRef>,
         secrets: &BTreeSet<SecretVersionRef>,
+        scaling: Option<&PolicySpec>,
         settings: Value,
     ) -> Self {
         let configuration = configuration
@@ -257,7 +264,7 @@ impl ComponentDocument {
             versions.entry(secret.binding).or_default().push(secret.version.to_string());
         }
         let bindings = versions.into_iter().map(|(binding, versions)| (binding, json!(versions))).collect();
-        Self { surface, configuration, bindings, settings }
+        Self { surface, configuration, bindings, scaling: scaling.cloned(), settings }
     }
 
     fn value(self) -> Value {
@@ -268,6 +275,7 @@ impl ComponentDocument {
             "surface": self.surface,
             "configuration": self.configuration,
             "bindings": bindings,
+            "scaling": self.scaling,
             "settings": self.settings,
         })
     }
@@ -418,14 +426,21 @@ impl<'a> Judge<'a> {
     ) {
         // What nobody states as desired is nobody's drift.
         let settings = if desired.settings.is_null() { Value::Null } else { actual.settings.clone() };
+        let scaling = desired.scaling.as_ref().and(actual.scaling.as_ref());
         let mut wanted = ComponentDocument::of(
             desired.surface,
             desired.configuration.as_ref(),
             &desired.secrets,
+            desired.scaling.as_ref(),
             desired.settings.clone(),
         );
-        let mut found =
-            ComponentDocument::of(actual.surface, actual.configuration.as_ref(), &actual.secrets, settings);
+        let mut found = ComponentDocument::of(
+            actual.surface,
+            actual.configuration.as_ref(),
+            &actual.secrets,
+            scaling,
+            settings,
+        );
         let mut is_changing = false;
         for owner in owners {
             if let Some((wanted, found)) = owner.take(desired, &mut wanted, &mut found)

@@ -14,7 +14,8 @@ impl ActualComponent {
     /// It is the revision that serves: the one with the most traffic, or where nothing is routed the one with the most replicas. Where another
     /// image is served beside it, that one is told, so that a share of the traffic never hides what it goes to. A revision that is being retired is
     /// gone already. Replicas are those that the surface
-    /// keeps of all revisions that serve. `brought` tells what a revision was started with, where a known deployment brought it; what nobody knows
+    /// keeps of all revisions that serve. By which policy it scales no surface shows: that is for whoever looks to add.
+    /// `brought` tells what a revision was started with, where a known deployment brought it; what nobody knows
     /// is `None` and empty, and differs from whatever is desired.
     pub fn seen<'s>(
         observation: &ComponentObservation,
@@ -52,6 +53,8 @@ impl ActualComponent {
             replicas,
             configuration: configuration(told, component),
             secrets: secrets(told, component),
+            // No surface knows by which policy it is scaled.
+            scaling: None,
             settings: component.map_or(serde_json::Value::Null, settings),
         })
     }

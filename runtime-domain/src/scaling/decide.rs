@@ -6,11 +6,12 @@ use alloc::vec::Vec;
 
 use crate::aggregate::Decision;
 use crate::bug;
+use crate::deployment::ReleasedScaling;
 use crate::environment::HostedSurface;
-use crate::id::ServiceId;
+use crate::id::{ScalingPolicyId, ServiceId};
 use crate::reason;
 use crate::scaling::{
-    ApplyScalingPolicy, Input, PolicyEffect, PolicyIdentity, PolicySpec, PolicyState, SHORT_FOR,
+    ApplyScalingPolicy, Input, PolicyEffect, PolicyIdentity, PolicySpec, PolicyState, ReleaseMark, SHORT_FOR,
     ScalingCommand, ScalingEvent, ScalingPolicy, ScalingRefusal, Violation, Wanted, Watch, evaluate,
 };
 use crate::time::Timestamp;
@@ -32,6 +33,22 @@ fn proven(policy: &PolicySpec, surface: &HostedSurface) -> Result<(), ScalingRef
     if target == proven { Ok(()) } else { Err(ScalingRefusal::OtherSurface { target, proven }) }
 }
 
+fn released_on(
+    released: &ReleasedScaling,
+    policy: &PolicySpec,
+    surface: &HostedSurface,
+) -> Result<(), ScalingRefusal> {
+    let hosted = surface.environment();
+    if (hosted.tenant(), hosted.environment()) != (released.tenant(), released.environment()) {
+        return Err(ScalingRefusal::ForeignEvidence);
+    }
+    proven(policy, surface)
+}
+
+fn mark(released: &ReleasedScaling) -> ReleaseMark {
+    ReleaseMark { deployment_id: released.deployment(), number: released.number() }
+}
+
 impl ScalingPolicy {
     /// Decides on a new policy. It takes effect at once, whether its service runs already or not.
     ///
@@ -46,7 +63,7 @@ impl ScalingPolicy {
             service_id: ServiceId::of(command.environment_id, &command.module_id),
             module_id: command.module_id.clone(),
         };
-        let effect = PolicyEffect::Applied { policy: command.policy.clone() };
+        let effect = PolicyEffect::Applied { policy: command.policy.clone(), release: None };
         let explanation = format!("{} scales by this policy from now on", command.module_id);
         Ok(Decision::of(vec![ScalingEvent::ScalingPolicyApplied { identity, effect }], explanation))
     }
@@ -117,12 +134,74 @@ impl ScalingPolicy {
         self.decide(&ScalingCommand::ChangePolicy { policy: policy.clone() }, now)
     }
 
+    /// Decides on a new policy that comes with a release, where the service has none.
+    ///
+    /// # Errors
+    /// X-1 where the evidence of the surface is of another tenant or environment than the release, CAPABILITY where it is of another surface.
+    pub fn apply_released(
+        scaling_policy_id: ScalingPolicyId,
+        released: &ReleasedScaling,
+        surface: &HostedSurface,
+    ) -> Decided {
+        let Some(policy) = released.policy() else {
+            return Ok(Decision::unchanged("the release says nothing of how it scales"));
+        };
+        released_on(released, policy, surface)?;
+        let identity = PolicyIdentity {
+            scaling_policy_id,
+            tenant_id: released.tenant(),
+            environment_id: released.environment(),
+            service_id: ServiceId::of(released.environment(), released.module()),
+            module_id: released.module().clone(),
+        };
+        let effect = PolicyEffect::Applied { policy: policy.clone(), release: Some(mark(released)) };
+        let explanation = format!("{} scales as its release says", released.module());
+        Ok(Decision::of(vec![ScalingEvent::ScalingPolicyApplied { identity, effect }], explanation))
+    }
+
+    /// Decides on what a release says, once it serves. Each release is followed once, and none after a later one; what somebody changed
+    /// after the release was asked for stands where the release asked for nothing else than the policy said then.
+    ///
+    /// # Errors
+    /// X-1 where the evidence is of another service, or of another tenant or environment; CAPABILITY where the surface is another than the
+    /// release's; LIFECYCLE where the policy was retired.
+    pub fn follow(&self, released: &ReleasedScaling, surface: &HostedSurface) -> Decided {
+        if let PolicyState::Retired(_) = self.state {
+            return Err(self.lifecycle("FollowRelease", "apply a new policy, with a new identifier"));
+        }
+        let identity = &self.identity;
+        let own = (identity.tenant_id, identity.environment_id, &identity.module_id);
+        if own != (released.tenant(), released.environment(), released.module()) {
+            return Err(ScalingRefusal::ForeignEvidence);
+        }
+        if self.released.is_some_and(|known| known.release.number >= released.number()) {
+            return Ok(Decision::unchanged("it follows this release already, or a later one"));
+        }
+        let release = mark(released);
+        let stays = |why: &str| Ok(Decision::of(vec![ScalingEvent::ScalingReleaseFollowed { release }], why));
+        let Some(policy) = released.policy() else {
+            return stays("the release says nothing of how it scales: the policy stays as it is");
+        };
+        released_on(released, policy, surface)?;
+        let differences = self.spec.differences(policy);
+        if differences.is_empty() {
+            return stays("the policy says what the release says");
+        }
+        if self.said_at(released.requested_at()) == Some(policy) {
+            return stays(
+                "it said what the release says, and was changed after that was asked for: that stands",
+            );
+        }
+        let changed = self.brought(PolicyEffect::Changed { policy: policy.clone(), release: Some(release) });
+        Ok(Decision::of(vec![changed], format!("with its release it has other {}", differences.join(", "))))
+    }
+
     fn change(&self, policy: &PolicySpec) -> Decision<ScalingEvent> {
         let differences = self.spec.differences(policy);
         if differences.is_empty() {
             return Decision::unchanged("the policy says this already");
         }
-        let changed = self.brought(PolicyEffect::Changed { policy: policy.clone() });
+        let changed = self.brought(PolicyEffect::Changed { policy: policy.clone(), release: None });
         Decision::of(vec![changed], format!("the policy has other {}", differences.join(", ")))
     }
 

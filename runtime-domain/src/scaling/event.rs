@@ -7,7 +7,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::DomainEvent;
-use crate::id::{EnvironmentId, ScalingPolicyId, ServiceId, TenantId};
+use crate::id::{DeploymentId, EnvironmentId, ScalingPolicyId, ServiceId, TenantId};
 use crate::scaling::{Findings, PolicySpec, Signal};
 use crate::time::Timestamp;
 use crate::value::{ModuleId, Replicas};
@@ -28,6 +28,16 @@ pub struct PolicyIdentity {
     pub module_id: ModuleId,
 }
 
+/// A release that says how a service scales.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ReleaseMark {
+    /// The deployment that brought it.
+    pub deployment_id: DeploymentId,
+    /// The deployment's number for the service's component.
+    pub number: u32,
+}
+
 /// What a policy brought about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -37,11 +47,17 @@ pub enum PolicyEffect {
     Applied {
         /// What it says.
         policy: PolicySpec,
+        /// The release that says so; none where it was asked for by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        release: Option<ReleaseMark>,
     },
     /// It took effect in another form.
     Changed {
         /// What it says now.
         policy: PolicySpec,
+        /// The release that says so; none where it was asked for by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        release: Option<ReleaseMark>,
     },
     /// Replicas were added or taken away, as it decided; they were seen.
     Scaled {
@@ -137,6 +153,12 @@ pub enum ScalingEvent {
     },
     /// The policy is kept again.
     ScalingPolicyKept,
+    /// A release serves, and leaves the policy as it is: it says so already, somebody changed it after the release was asked for, or what it
+    /// went back to says nothing of it. What earlier releases say comes too late.
+    ScalingReleaseFollowed {
+        /// Which.
+        release: ReleaseMark,
+    },
     /// It was evaluated.
     ScalingEvaluated {
         /// What was found and decided.
@@ -171,6 +193,7 @@ impl DomainEvent for ScalingEvent {
             Self::ScalingPolicyApplied { .. } => "ScalingPolicyApplied",
             Self::ScalingPolicyViolated { .. } => "ScalingPolicyViolated",
             Self::ScalingPolicyKept => "ScalingPolicyKept",
+            Self::ScalingReleaseFollowed { .. } => "ScalingReleaseFollowed",
             Self::ScalingEvaluated { .. } => "ScalingEvaluated",
             Self::ScalingActivated => "ScalingActivated",
             Self::ReplicasObserved { .. } => "ReplicasObserved",
@@ -184,6 +207,7 @@ impl DomainEvent for ScalingEvent {
         match self {
             Self::ScalingPolicyApplied { .. } | Self::ScalingPolicyViolated { .. } => Some(1),
             Self::ScalingPolicyKept
+            | Self::ScalingReleaseFollowed { .. }
             | Self::ScalingEvaluated { .. }
             | Self::ScalingActivated
             | Self::ReplicasObserved { .. }

@@ -9,8 +9,8 @@ use crate::claim::Claim;
 use crate::id::{AggregateKind, EnvironmentId, TenantId};
 use crate::scaling::{
     ACTIVATE_EVERY, AppliedAction, EVALUATE_EVERY, Findings, FormerTerms, History, MOST_APPLIED, MOST_FORMER,
-    PolicyEffect, PolicySpec, PolicyState, Retired, ScalingEvent, ScalingPolicy, ScalingPolicyRecord,
-    Suspended, Violated, Wanted, Watch,
+    PolicyEffect, PolicySpec, PolicyState, ReleaseMark, Released, Retired, ScalingEvent, ScalingPolicy,
+    ScalingPolicyRecord, Suspended, Violated, Wanted, Watch,
 };
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -65,13 +65,17 @@ impl Aggregate for ScalingPolicy {
         match (state, event) {
             (
                 None,
-                ScalingEvent::ScalingPolicyApplied { identity, effect: PolicyEffect::Applied { policy } },
+                ScalingEvent::ScalingPolicyApplied {
+                    identity,
+                    effect: PolicyEffect::Applied { policy, release },
+                },
             ) => Ok(Self {
                 identity: identity.clone(),
                 spec: policy.clone(),
                 applied_at: at,
                 applied: alloc::vec::Vec::new(),
                 former: alloc::vec::Vec::new(),
+                released: release.map(|release| Released { release, since: at, is_origin: true }),
                 intentions: 0,
                 state: PolicyState::Active(Watch::begun(History::default(), at)),
             }),
@@ -102,6 +106,11 @@ impl ScalingPolicy {
                 self.intentions =
                     self.intentions.saturating_add(u32::from(findings.desired != findings.current));
                 Some(self)
+            }
+            ScalingEvent::ScalingReleaseFollowed { release } => {
+                let is_retired = matches!(self.state, PolicyState::Retired(_));
+                self.note_release(*release, at);
+                (!is_retired).then_some(self)
             }
             ScalingEvent::ScalingActivated => {
                 self.state.watch_mut()?.activated_at = Some(at);
@@ -142,10 +151,18 @@ impl ScalingPolicy {
         }
     }
 
+    fn note_release(&mut self, release: ReleaseMark, at: Timestamp) {
+        let is_origin = self.released.is_some_and(|released| released.is_origin);
+        self.released = Some(Released { release, since: at, is_origin });
+    }
+
     fn brought_about(mut self, effect: &PolicyEffect, at: Timestamp) -> Option<Self> {
         match effect {
             PolicyEffect::Applied { .. } => None,
-            PolicyEffect::Changed { policy } => {
+            PolicyEffect::Changed { policy, release } => {
+                if let Some(release) = release {
+                    self.note_release(*release, at);
+                }
                 let state = match self.state {
                     PolicyState::Active(watch) | PolicyState::Violated(Violated { watch, .. }) => {
                         PolicyState::Active(Watch {

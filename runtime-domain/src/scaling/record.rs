@@ -10,8 +10,8 @@ use crate::aggregate::{Aggregate, RecordError};
 use crate::id::{EnvironmentId, ScalingPolicyId, ServiceId, TenantId};
 use crate::reason;
 use crate::scaling::{
-    AppliedAction, FormerTerms, MOST_APPLIED, MOST_FORMER, PolicyIdentity, PolicySpec, PolicyState, Retired,
-    ScalingPolicy, Suspended, Violated, Violation,
+    AppliedAction, FormerTerms, MOST_APPLIED, MOST_FORMER, PolicyIdentity, PolicySpec, PolicyState, Released,
+    Retired, ScalingPolicy, Suspended, Violated, Violation,
 };
 use crate::time::Timestamp;
 use crate::value::ModuleId;
@@ -31,13 +31,16 @@ pub struct ScalingPolicyRecord {
     applied_at: Timestamp,
     applied: Vec<AppliedAction>,
     former: Vec<FormerTerms>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    released: Option<Released>,
     intentions: u32,
     state: PolicyState,
 }
 
 impl ScalingPolicyRecord {
     pub(super) fn of(policy: &ScalingPolicy) -> Self {
-        let ScalingPolicy { identity, spec, applied_at, applied, former, intentions, state } = policy.clone();
+        let ScalingPolicy { identity, spec, applied_at, applied, former, released, intentions, state } =
+            policy.clone();
         let PolicyIdentity { scaling_policy_id, tenant_id, environment_id, service_id, module_id } = identity;
         Self {
             scaling_policy_id,
@@ -49,6 +52,7 @@ impl ScalingPolicyRecord {
             applied_at,
             applied,
             former,
+            released,
             intentions,
             state,
         }
@@ -73,6 +77,7 @@ impl ScalingPolicyRecord {
             applied_at: self.applied_at,
             applied: self.applied,
             former: self.former,
+            released: self.released,
             intentions: self.intentions,
             state: self.state,
         };

@@ -7,7 +7,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{EnvironmentId, ScalingPolicyId, ServiceId, TenantId};
-use crate::scaling::{Cooldown, History, PolicyIdentity, PolicySpec, ScalingRule, Violation};
+use crate::scaling::{Cooldown, History, PolicyIdentity, PolicySpec, ReleaseMark, ScalingRule, Violation};
 use crate::surface::{EffectId, SurfaceKind};
 use crate::time::{Span, Timestamp};
 use crate::value::{ModuleId, Percent, Replicas};
@@ -35,6 +35,8 @@ pub struct ScalingPolicy {
     pub(super) applied: Vec<AppliedAction>,
     /// What it said before, oldest first.
     pub(super) former: Vec<FormerTerms>,
+    /// The newest release that it follows.
+    pub(super) released: Option<Released>,
     /// How many evaluations have wanted a change.
     pub(super) intentions: u32,
     pub(super) state: PolicyState,
@@ -53,6 +55,18 @@ pub struct FormerTerms {
     pub since: Timestamp,
     /// Until when.
     pub until: Timestamp,
+}
+
+/// The newest release that a policy follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Released {
+    /// Which.
+    pub release: ReleaseMark,
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether the policy came to be with a release, and not because somebody asked for it.
+    pub is_origin: bool,
 }
 
 /// An action that the policy brought about and that was seen: an entry of its scaling history.
@@ -275,6 +289,17 @@ impl ScalingPolicy {
         }
         let former = self.former.iter().rev().find(|former| former.since <= at && at < former.until)?;
         Some(&former.policy)
+    }
+
+    /// Whether it is known to have come to be after a time: false where it has forgotten its beginning.
+    pub fn began_after(&self, at: Timestamp) -> bool {
+        let first = self.former.first().map_or(self.applied_at, |former| former.since);
+        self.former.len() < MOST_FORMER && at < first
+    }
+
+    /// The newest release that it follows; `None` where no release said anything of it.
+    pub fn released(&self) -> Option<&Released> {
+        self.released.as_ref()
     }
 
     /// The last [`MOST_APPLIED`] actions that it brought about, oldest first.

@@ -4,6 +4,7 @@ mod autoscaler;
 mod graveyard;
 mod judging;
 mod properties;
+mod release;
 mod values;
 
 use alloc::collections::BTreeSet;

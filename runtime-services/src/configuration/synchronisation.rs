@@ -140,6 +140,7 @@ impl ConfigurationService {
         self.tell(scope, &*store, environment, &target, &begun.in_place, &wanted.exceptions).await?;
         for (deployment, modules) in rolled_out {
             let release = self.reconfigured(scope, deployment, &modules, &wanted).await?;
+            let release = self.deployments.scaled_as_now(scope, environment, release).await?;
             let exceptions = wanted.exceptions.clone();
             let requested = self.deployments.request_with(scope, environment, release, exceptions).await;
             begun.deployments.push(requested.map_err(refused)?);

@@ -111,6 +111,7 @@ impl DeploymentService {
             };
             let (release, carried) = carrying(&*store, environment, release).await?;
             let (release, secret_facts) = self.with_secrets(scope, environment, release).await?;
+            let release = self.ownership.in_force(scope, environment, release).await?;
             let admission = self.admission(scope, environment).await?;
             let cleared = self.environments.clear(scope, environment, Activity::Rotation, None).await;
             let clearance = cleared.map_err(|error| not_admitted(environment, error))?;

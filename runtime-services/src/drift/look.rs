@@ -133,18 +133,24 @@ pub(crate) async fn look(
             actual.max_by_key(|actual| wanted.is_some_and(|wanted| wanted.surface != actual.surface))?;
         Some((module.clone(), told))
     });
-    let actual = ActualState {
+    let mut actual = ActualState {
         tenant: scope.tenant(),
         environment,
         listed_at: began,
         components: components.collect(),
         resources: BTreeMap::new(),
     };
+    let policies = owners::scaling(&*store, environment).await?;
+    for policy in &policies {
+        if let Some(found) = actual.components.get_mut(policy.module_id()) {
+            found.scaling = Some(policy.spec().clone());
+        }
+    }
     let desired = documents.map(|_| state(&releases, &actual.components));
     let revision = desired.revision().clone();
     let in_flight = before.into_iter().chain(after).chain(ended).collect();
     let Owners { ownership, quarantined } =
-        owners::of(&*store, environment, in_flight, desired.value(), &actual).await?;
+        owners::of(&*store, environment, in_flight, &policies, desired.value(), &actual).await?;
     let comparison = compare_states(&desired, &actual, &ownership, &terms.comparison, host.now());
     let comparison = comparison.map_err(|cause| NotLooked::Refused { cause })?;
     Ok(Looked { revision, releases, shown, quarantined, comparison })
@@ -241,6 +247,7 @@ fn state(releases: &BTreeMap<String, Release>, actual: &BTreeMap<ModuleId, Actua
                 Some(found) if tuple.secrets.is_empty() => found.secrets.clone(),
                 _ => tuple.secrets.clone(),
             },
+            scaling: tuple.scaling.clone(),
             settings: settings(component),
         };
         (component.module.clone(), desired)

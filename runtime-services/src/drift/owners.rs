@@ -63,6 +63,7 @@ pub(super) async fn of(
     store: &dyn TenantStore,
     environment: EnvironmentId,
     rollouts: Vec<Rollout>,
+    policies: &[ScalingPolicy],
     desired: &DesiredState,
     actual: &ActualState,
 ) -> Result<Owners, LoadError> {
@@ -75,7 +76,7 @@ pub(super) async fn of(
             }
         }
     }
-    for policy in scaling(store, environment).await? {
+    for policy in policies {
         let owner = Owner::Scaling {
             policy: policy.id(),
             fewest: if policy.scale_to_zero() { 0 } else { policy.min_replicas() },
@@ -104,7 +105,8 @@ pub(super) async fn of(
     Ok(Owners { ownership, quarantined })
 }
 
-async fn scaling(
+/// The policies of an environment that own their components' replicas.
+pub(super) async fn scaling(
     store: &dyn TenantStore,
     environment: EnvironmentId,
 ) -> Result<Vec<ScalingPolicy>, LoadError> {

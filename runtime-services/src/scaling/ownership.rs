@@ -1,5 +1,6 @@
 //! Who owns the replicas of a component: what other contexts ask scaling.
 
+use runtime_domain::deployment::Release;
 use runtime_domain::id::EnvironmentId;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::ModuleId;
@@ -39,5 +40,24 @@ impl ReplicaOwnership {
             }
         }
         Ok(owners)
+    }
+
+    /// The release as it scales now: where it declares how a component scales, by the terms that are in force; and saying nothing of it where the
+    /// policy was retired. Who brings something else to what serves brings these, and so leaves every policy as it is.
+    pub(crate) async fn in_force(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        mut release: Release,
+    ) -> Result<Release, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let policies = ScalingPolicyRepository::new(&*store);
+        let declared = release.components.values_mut().filter(|component| component.tuple.scaling.is_some());
+        for component in declared {
+            let found = policies.current(environment, &component.module).await?;
+            let policy = found.map(|found| found.aggregate.spec().clone());
+            component.tuple.scaling = policy.filter(|policy| policy.bounds().target() == component.surface);
+        }
+        Ok(release)
     }
 }

@@ -183,7 +183,11 @@ async fn aggregates(stage: &Stage) -> Vec<String> {
         told::<RuntimeConfiguration>(all(stage).await, |_| nothing()),
         told::<SecretBinding>(all(stage).await, |it| format!(", version {}", it.current_version())),
         told::<RuntimeTenantBinding>(all(stage).await, |it| format!(", settled: {}", it.is_settled())),
-        told::<ScalingPolicy>(all(stage).await, |it| format!(", {} done", it.applied().len())),
+        told::<ScalingPolicy>(all(stage).await, |it| {
+            let follows = it.released().map(|released| released.release.number);
+            let (least, most, done) = (it.min_replicas(), it.max_replicas(), it.applied().len());
+            format!(", {least} to {most}, {done} done, follows {follows:?}")
+        }),
         told::<RuntimeDriftFinding>(all(stage).await, |_| nothing()),
         told::<DriftWatch>(all(stage).await, |_| nothing()),
     ]

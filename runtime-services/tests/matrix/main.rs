@@ -21,6 +21,7 @@
 mod afterwards;
 mod cell;
 mod end;
+mod releases;
 mod stage;
 mod stories;
 

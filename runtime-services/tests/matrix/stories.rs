@@ -14,7 +14,7 @@ mod drift;
 mod environment;
 mod inventory;
 mod relay;
-mod scaling;
+pub(crate) mod scaling;
 mod secrets;
 pub(crate) mod tenancy;
 
@@ -54,6 +54,8 @@ pub(crate) const ALL: &[&dyn Story] = &[
     &configuration::RolledOut,
     &secrets::Rotated,
     &scaling::Busier,
+    &scaling::Released,
+    &scaling::GoneBack,
     &drift::Repaired,
     &tenancy::Moved,
     &relay::Relayed,
@@ -70,7 +72,7 @@ fn owner(call: &Call) -> Option<EffectOwner> {
 }
 
 /// An image with this number.
-fn image(module: &str, number: u8) -> String {
+pub(crate) fn image(module: &str, number: u8) -> String {
     format!("shop/{module}@sha256:{number:064x}")
 }
 

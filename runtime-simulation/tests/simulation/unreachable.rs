@@ -5,7 +5,7 @@
 pub(crate) type Unreachable = (&'static str, &'static [&'static str]);
 
 /// Refusals that no operator is told.
-pub(crate) const REFUSALS: [Unreachable; 6] = [
+pub(crate) const REFUSALS: [Unreachable; 7] = [
     (
         "services take what proves something from the very place that is asked about",
         &[
@@ -69,13 +69,17 @@ pub(crate) const REFUSALS: [Unreachable; 6] = [
     ),
     ("every host has a source of desired state", &["WatchRefusal::NoSource"]),
     ("promotions are asked for without approvals", &["DeploymentRefusal::OwnPromotion"]),
+    ("the releases of stories do not say how they scale", &["DeploymentRefusal::ScalesElsewhere"]),
 ];
 
 /// Events that nothing brings about.
-pub(crate) const EVENTS: [Unreachable; 1] = [(
-    "the world's surface is of processes, and only what is driven by events runs no replica (SCL-2)",
-    &["ScalingPolicy ScalingActivated"],
-)];
+pub(crate) const EVENTS: [Unreachable; 2] = [
+    (
+        "the world's surface is of processes, and only what is driven by events runs no replica (SCL-2)",
+        &["ScalingPolicy ScalingActivated"],
+    ),
+    ("the releases of stories do not say how they scale", &["ScalingPolicy ScalingReleaseFollowed"]),
+];
 
 /// Everything, each with its reason.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {

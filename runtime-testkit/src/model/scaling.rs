@@ -28,6 +28,10 @@ struct Life {
     module: u8,
     terms: Terms,
     applied_at: i64,
+    /// What it said before, with when it ended to.
+    before: Vec<(i64, i64, Terms)>,
+    /// The number of the newest release that it follows.
+    follows: Option<u8>,
     /// The actions that it brought about.
     actions: Vec<(i64, u16, u16)>,
     state: State,
@@ -55,6 +59,7 @@ const APPLIED: &str = "ScalingPolicyApplied";
 const VIOLATED: &str = "ScalingPolicyViolated";
 
 const MOST_ACTIONS: usize = 32;
+const MOST_BEFORE: usize = 16;
 const EVERY: i64 = 15;
 const SHORT_FOR: i64 = 300;
 
@@ -76,13 +81,21 @@ impl Model for ScalingModel {
 
     fn foresee(&mut self, plan: &ScalingPlan, now: i64) -> Foreseen {
         self.outcome = None;
-        if let ScalingPlan::Apply { terms, .. } | ScalingPlan::Change(terms) = plan
+        if let ScalingPlan::Apply { terms, .. }
+        | ScalingPlan::Change(terms)
+        | ScalingPlan::Release { terms, .. } = plan
             && let Some(rule) = terms::fault(terms)
         {
             return Foreseen::Refused(rule);
         }
         let Some(life) = &mut self.life else {
-            let ScalingPlan::Apply { whose, module, terms } = plan else { return Foreseen::Report };
+            let (whose, module, terms, follows) = match plan {
+                ScalingPlan::Apply { whose, module, terms } => (whose, module, terms, None),
+                ScalingPlan::Release { whose, module, number, terms, .. } => {
+                    (whose, module, terms, Some(*number))
+                }
+                _ => return Foreseen::Report,
+            };
             if matches!(whose, Whose::OtherTenant | Whose::OtherEnvironment) {
                 return Foreseen::Refused("X-1");
             }
@@ -91,6 +104,8 @@ impl Model for ScalingModel {
                 module: *module,
                 terms: terms.clone(),
                 applied_at: now,
+                before: Vec::new(),
+                follows,
                 actions: Vec::new(),
                 state: Watch::begun(now, Memory::default(), None),
             });
@@ -101,6 +116,9 @@ impl Model for ScalingModel {
             _ if matches!(life.state, State::Retired) => LIFECYCLE,
             ScalingPlan::Apply { whose, module, terms } => life.apply_again(*whose, *module, terms),
             ScalingPlan::Change(terms) => life.change(terms, now),
+            ScalingPlan::Release { whose, module, number, ago, terms } => {
+                life.follow(*whose, *module, *number, now - i64::from(*ago), terms, now)
+            }
             ScalingPlan::Suspend { .. } if matches!(life.state, State::Suspended) => Foreseen::Same,
             ScalingPlan::Suspend { reason } => life.end(State::Suspended, reason),
             ScalingPlan::Retire { reason } => life.end(State::Retired, reason),
@@ -153,6 +171,7 @@ impl Model for ScalingModel {
                 .with("tenant", if life.is_another { 2 } else { 1 })
                 .with("module", life.module)
                 .with("bounds", format!("{} to {}", life.terms.least, life.terms.most))
+                .with("follows", format!("{:?}", life.follows.map(u32::from)))
                 .with("seen", format!("{:?}", watch.and_then(|watch| watch.seen)))
                 .with("wanted", format!("{:?}", watch.and_then(|watch| watch.wanted)))
                 .with("violation", watch.and_then(|watch| watch.broken).unwrap_or_default())
@@ -197,7 +216,11 @@ impl Life {
         if self.terms == *terms {
             return Foreseen::Same;
         }
-        self.terms = terms.clone();
+        let before = std::mem::replace(&mut self.terms, terms.clone());
+        self.before.push((self.applied_at, now, before));
+        if self.before.len() > MOST_BEFORE {
+            self.before.remove(0);
+        }
         self.applied_at = now;
         if let State::Scales(watch) = &mut self.state {
             let mut memory = std::mem::take(&mut watch.memory);
@@ -205,6 +228,41 @@ impl Life {
             self.state = Watch::begun(now, memory, watch.seen);
         }
         Foreseen::Changes(vec![APPLIED])
+    }
+
+    /// A release is followed once and in the order of numbers. It changes what the policy says, unless that was the same when the release was
+    /// asked for: what was changed since stands.
+    fn follow(
+        &mut self,
+        whose: Whose,
+        module: u8,
+        number: u8,
+        asked_at: i64,
+        terms: &Terms,
+        now: i64,
+    ) -> Foreseen {
+        if self.module != module || self.is_another != (whose == Whose::Another) {
+            return Foreseen::Refused("X-1");
+        }
+        if self.follows.is_some_and(|known| known >= number) {
+            return Foreseen::Same;
+        }
+        if matches!(whose, Whose::OtherTenant | Whose::OtherEnvironment) {
+            return Foreseen::Refused("X-1");
+        }
+        self.follows = Some(number);
+        if self.said_at(asked_at) == Some(terms) || self.terms == *terms {
+            return Foreseen::Changes(Vec::new());
+        }
+        self.change(terms, now)
+    }
+
+    fn said_at(&self, at: i64) -> Option<&Terms> {
+        if self.applied_at <= at {
+            return Some(&self.terms);
+        }
+        let mut before = self.before.iter().rev();
+        before.find(|(since, until, _)| (*since..*until).contains(&at)).map(|(_, _, terms)| terms)
     }
 
     fn end(&mut self, state: State, reason: &str) -> Foreseen {

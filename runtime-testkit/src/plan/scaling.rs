@@ -198,6 +198,19 @@ pub enum ScalingPlan {
     },
     /// It is to say something else.
     Change(Terms),
+    /// A release serves that says how it scales.
+    Release {
+        /// Whose surface is shown for it.
+        whose: Whose,
+        /// Of which module.
+        module: u8,
+        /// The deployment's number.
+        number: u8,
+        /// How many seconds ago it was asked for.
+        ago: u16,
+        /// What it says.
+        terms: Terms,
+    },
     /// The replicas stay as they are.
     Suspend {
         /// Why.

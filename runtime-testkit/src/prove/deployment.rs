@@ -15,9 +15,11 @@ use crate::prove::{Answer, Driver, Fault, Provable};
 use crate::strategy::deployment::deployment_stories;
 
 mod check;
+mod scaled;
 mod setup;
 mod world;
 
+pub(super) use scaled::released_scaling;
 pub(super) use setup::{brought_version, clearance};
 use world::{World, pick};
 

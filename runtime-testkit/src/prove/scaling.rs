@@ -16,6 +16,7 @@ use runtime_domain::value::{Measure, Name, Revision};
 use crate::model::{Facts, ScalingModel};
 use crate::plan::Step;
 use crate::plan::scaling::{Count, Look, Reading, ScalingPlan, Whose};
+use crate::prove::deployment::released_scaling;
 use crate::prove::environment::numbered;
 use crate::prove::tenancy::evidence::{self, Who};
 use crate::prove::{Answer, Driver, Fault, Provable};
@@ -58,6 +59,25 @@ impl Driver<ScalingPolicy> for ScalingDriver {
                     (None, _) => Answer::Nothing,
                 }
             }
+            (state, ScalingPlan::Release { whose, module, number, ago, terms }) => {
+                let spec = match terms::spec(terms) {
+                    Ok(spec) => spec,
+                    Err(refused) => return Answer::Refused(refused),
+                };
+                let Some(surface) = surface(*whose, spec.bounds().target(), now) else {
+                    return Answer::Nothing;
+                };
+                let asked_at = Span::from_secs(u64::from(*ago)).before(now);
+                let released = module_name(*module)
+                    .and_then(|module| released_scaling(*number, tenant(*whose), &module, spec, asked_at));
+                match (released, state) {
+                    (Some(released), Some(policy)) => Answer::of(policy.follow(&released, &surface)),
+                    (Some(released), None) => {
+                        Answer::of(ScalingPolicy::apply_released(numbered(5), &released, &surface))
+                    }
+                    (None, _) => Answer::Nothing,
+                }
+            }
             (None, _) => Answer::Nothing,
             (Some(policy), ScalingPlan::Change(terms)) => match terms::spec(terms) {
                 Ok(policy_spec) => {
@@ -95,7 +115,7 @@ fn module_name(number: u8) -> Option<Name> {
 
 fn command(policy: &ScalingPolicy, plan: &ScalingPlan, now: Timestamp) -> Option<ScalingCommand> {
     Some(match plan {
-        ScalingPlan::Apply { .. } | ScalingPlan::Change(_) => return None,
+        ScalingPlan::Apply { .. } | ScalingPlan::Change(_) | ScalingPlan::Release { .. } => return None,
         ScalingPlan::Suspend { reason } => ScalingCommand::SuspendScaling { reason: reason.clone() },
         ScalingPlan::Resume => ScalingCommand::ResumeScaling,
         ScalingPlan::Evaluate(look) => ScalingCommand::RecordEvaluation { input: input(policy, look, now)? },
@@ -208,6 +228,7 @@ impl Provable for ScalingPolicy {
             .with("tenant", self.tenant_id().uuid().as_u128())
             .with("module", module)
             .with("bounds", format!("{} to {}", self.min_replicas(), self.max_replicas()))
+            .with("follows", format!("{:?}", self.released().map(|released| released.release.number)))
             .with("seen", format!("{:?}", watch.and_then(|watch| watch.observed)))
             .with("wanted", format!("{:?}", self.wanted().map(|wanted| (wanted.from, wanted.to))))
             .with("violation", violation)

@@ -13,6 +13,7 @@ use runtime_domain::component::{
 use runtime_domain::secrets::SecretVersion;
 
 use crate::strategy::environment::valid_surface_kind;
+use crate::strategy::scaling::valid_policy_spec;
 use crate::strategy::text::hostile_text;
 use crate::strategy::value::{made, valid_id, valid_name, valid_replicas, valid_span};
 
@@ -109,12 +110,14 @@ pub fn valid_release_tuple() -> BoxedStrategy<ReleaseTuple> {
         });
     let secret = (valid_id(), valid_secret_version())
         .prop_map(|(binding, version)| SecretVersionRef { binding, version });
-    (valid_pinned_image(), option::of(configuration), btree_set(secret, 0..3), option::of(valid_id()))
-        .prop_map(|(image, configuration, secrets, scaling_policy)| ReleaseTuple {
+    let versions = (option::of(configuration), btree_set(secret, 0..3));
+    (valid_pinned_image(), versions, option::of(valid_id()), option::of(valid_policy_spec()))
+        .prop_map(|(image, (configuration, secrets), scaling_policy, scaling)| ReleaseTuple {
             image,
             configuration,
             secrets,
             scaling_policy,
+            scaling,
         })
         .boxed()
 }
@@ -152,7 +155,9 @@ pub fn valid_component() -> BoxedStrategy<ComponentSpec> {
     (what, how, (variables, valid_configuration_delivery(), dependencies), probes)
         .prop_map(
             |(what, (surface, replicas, arguments), (variables, configuration, dependencies), probes)| {
-                let (module, component_type, version, tuple) = what;
+                let (module, component_type, version, mut tuple) = what;
+                // It scales on the surface that runs it.
+                tuple.scaling = tuple.scaling.filter(|policy| policy.bounds().target() == surface);
                 let (readiness, liveness, termination_grace) = probes;
                 ComponentSpec {
                     module,

@@ -208,6 +208,7 @@ fn stories_of_scaling_policies_reach_every_status_event_and_refusal() {
         "ScalingPolicyApplied",
         "ScalingPolicyViolated",
         "ScalingPolicyKept",
+        "ScalingReleaseFollowed",
         "ScalingEvaluated",
         "ReplicasObserved",
         "ScalingSuspended",

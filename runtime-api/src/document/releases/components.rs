@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pinned;
 use crate::document::millis;
+use crate::document::scaling::{NoPolicy, PolicyDocument};
 
 /// A component as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +34,10 @@ pub struct Component {
     /// How many replicas serve.
     #[serde(default = "one_replica")]
     pub replicas: Replicas,
+    /// How it scales: the terms of its scaling policy from when the release serves, for the surface that runs it. It comes and goes with the
+    /// release. Without it, the policy that the component has stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<PolicyDocument>,
     /// What each instance needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
@@ -79,21 +84,30 @@ pub struct Dependency {
     pub timeout_millis: Option<u64>,
 }
 
-/// A dependency outside that no URL names.
+/// Something of a component that is not what it must be: a dependency outside that no URL names, terms that are no policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
-pub(super) struct NoUrl {
+pub(super) struct Illegal {
     /// Where it is said, from the component on.
     pub(super) at: String,
-    why: TextError,
+    why: String,
+}
+
+impl Illegal {
+    fn url(name: &Name, why: &TextError) -> Self {
+        Self { at: format!("dependencies.{name}.url"), why: why.to_string() }
+    }
+
+    fn scaling(terms: NoPolicy) -> Self {
+        Self { at: format!("scaling{}", terms.at), why: terms.why }
+    }
 }
 
 impl Dependency {
-    fn spec(&self, name: &Name) -> Result<DependencySpec, NoUrl> {
+    fn spec(&self, name: &Name) -> Result<DependencySpec, Illegal> {
         let http = self.url.as_deref().map(|url| {
             let url = ServiceUrl::new(url);
-            let usual =
-                OutsideService::at(url.map_err(|why| NoUrl { at: format!("dependencies.{name}.url"), why })?);
+            let usual = OutsideService::at(url.map_err(|why| Illegal::url(name, &why))?);
             let timeout = self.timeout_millis.map_or(usual.timeout, Span::from_millis);
             Ok(OutsideService { timeout, ..usual })
         });
@@ -216,7 +230,7 @@ impl HttpProbe {
 }
 
 impl Component {
-    pub(super) fn manifest(&self) -> Result<ComponentManifest, NoUrl> {
+    pub(super) fn manifest(&self) -> Result<ComponentManifest, Illegal> {
         let dependencies =
             self.dependencies.iter().map(|(name, needed)| Ok((name.clone(), needed.spec(name)?)));
         Ok(ComponentManifest {
@@ -225,6 +239,7 @@ impl Component {
             component_type: self.component_type,
             surface: self.surface,
             replicas: self.replicas,
+            scaling: self.scaling.clone().map(PolicyDocument::said).transpose().map_err(Illegal::scaling)?,
             resources: self.resources.map(|each| InstanceResources {
                 cpu_millicores: each.cpu_millicores,
                 memory_bytes: each.memory_bytes,
@@ -242,7 +257,7 @@ impl Component {
             liveness: self.liveness.as_ref().map(HttpProbe::spec),
             termination_grace: Span::from_millis(self.termination_grace_millis),
             depends_on: self.depends_on.clone(),
-            dependencies: dependencies.collect::<Result<_, NoUrl>>()?,
+            dependencies: dependencies.collect::<Result<_, Illegal>>()?,
         })
     }
 
@@ -253,6 +268,7 @@ impl Component {
             component_type: spec.component_type,
             surface: spec.surface,
             replicas: spec.replicas,
+            scaling: spec.tuple.scaling.as_ref().map(PolicyDocument::of),
             resources: spec.resources.map(|each| Resources {
                 cpu_millicores: each.cpu_millicores,
                 memory_bytes: each.memory_bytes,
@@ -272,5 +288,57 @@ impl Component {
                 .map(|(name, it)| (name.clone(), Dependency::of(it)))
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A component that says so of how it scales.
+    fn scaling(terms: serde_json::Value) -> Component {
+        let component = json!({ "image": "shop/cart:1", "version": "1", "scaling": terms });
+        serde_json::from_value(component).unwrap()
+    }
+
+    #[test]
+    fn a_component_scales_by_the_words_that_scaling_itself_takes() {
+        let terms = json!({
+            "target": "process", "minReplicas": 2, "maxReplicas": 8,
+            "rules": [{ "metric": "cpu-utilization", "threshold": "60" }],
+            "cooldownSeconds": 30, "scaleInLimit": { "replicas": 1, "periodMillis": 60_000 },
+        });
+        let policy: PolicyDocument = serde_json::from_value(terms.clone()).unwrap();
+        let spec = policy.spec().unwrap();
+        let manifest = scaling(terms).manifest().unwrap();
+        assert_eq!(manifest.scaling, Some(spec.clone()));
+        let written = serde_json::to_value(PolicyDocument::of(&spec)).unwrap();
+        assert_eq!(
+            scaling(written).manifest().unwrap().scaling,
+            Some(spec),
+            "what is answered is read again"
+        );
+    }
+
+    #[test]
+    fn terms_that_are_no_policy_are_refused_by_their_place_with_what_would_be_legal() {
+        let with = |more: serde_json::Value| {
+            let mut terms = json!({
+                "target": "process", "minReplicas": 1, "maxReplicas": 8,
+                "rules": [{ "metric": "cpu-utilization", "threshold": "60" }],
+            });
+            terms.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let illegal = scaling(terms).manifest().unwrap_err();
+            (illegal.at.clone(), illegal.to_string())
+        };
+        let (at, why) = with(json!({ "minReplicas": 0 }));
+        assert_eq!(at, "scaling");
+        assert!(why.contains("write a least of 1, or use container-apps or functions"), "{why}");
+        let (at, why) = with(json!({ "fallback": { "mode": "static" } }));
+        assert_eq!(at, "scaling.fallback");
+        assert!(why.contains("every other mode takes a number"), "{why}");
+        assert_eq!(with(json!({ "rules": [] })).1, "a policy needs a rule: write one for a metric");
     }
 }

@@ -67,6 +67,7 @@ impl RuntimeDeployment {
             return Err(DeploymentRefusal::NoReason);
         }
         check_configuration(&release, &admission, configuration.as_ref(), &previous)?;
+        check_scaling(&release)?;
         // What serves was promoted before, and agreed to.
         if let Some(policy) = admission.promotion().filter(|_| !is_rotation) {
             let candidate = Candidate {
@@ -301,6 +302,8 @@ fn differs_in_secrets_only(release: &Release, serving: &[RollbackPoint]) -> bool
         let mut component = component.clone();
         component.tuple.secrets.clear();
         component.tuple.configuration = None;
+        // Who rotates brings the terms that are in force, and so changes none.
+        component.tuple.scaling = None;
         component.depends_on.clear();
         component
     };
@@ -346,6 +349,18 @@ fn check_configuration(
     Ok(())
 }
 
+/// What a component scales by is for the surface that runs it.
+fn check_scaling(release: &Release) -> Result<(), DeploymentRefusal> {
+    for component in release.components.values() {
+        let target = component.tuple.scaling.as_ref().map(|policy| policy.bounds().target());
+        if let Some(target) = target.filter(|target| *target != component.surface) {
+            let (module, surface) = (component.module.clone(), component.surface);
+            return Err(DeploymentRefusal::ScalesElsewhere { module, surface, target });
+        }
+    }
+    Ok(())
+}
+
 /// A plain variable is no place for a secret (CFG-2).
 fn refuse_secrets(release: &Release) -> Result<(), DeploymentRefusal> {
     let refuse = |owner: &Name, variables: &BTreeMap<VariableName, String>| {
@@ -373,8 +388,15 @@ fn is_scaled(release: &Release, module: &ModuleId) -> bool {
     release.components.get(module).is_some_and(|component| component.tuple.scaling_policy.is_some())
 }
 
-/// A component that a policy scales keeps as many replicas as it has, more or fewer than the release says: the policy owns them.
+/// A component that a policy scales keeps as many replicas as it has, more or fewer than the release says: the policy owns them. One that no
+/// policy has scaled yet, and that is to scale by what the release declares, begins with as many as that allows.
 fn keep_scaled_capacity(release: &mut Release, restore_points: &BTreeMap<ModuleId, RestorePoint>) {
+    for component in release.components.values_mut() {
+        if let (None, Some(policy)) = (component.tuple.scaling_policy, &component.tuple.scaling) {
+            let allowed = policy.bounds().clamp(component.replicas.get());
+            component.replicas = Replicas::new(allowed).unwrap_or(Replicas::ONE);
+        }
+    }
     for component in
         release.components.values_mut().filter(|component| component.tuple.scaling_policy.is_some())
     {

@@ -11,9 +11,10 @@ use super::fixture::*;
 use crate::component::{ConfigurationVersionRef, ImageReference, ReleaseTuple, SecretVersionRef};
 use crate::drift::*;
 use crate::refusal::{Refusal, Rule};
+use crate::scaling::{PolicySpec, PolicyTerms, ReplicaBounds, ScalingMetric, ScalingRule};
 use crate::surface::SurfaceKind;
 use crate::testing::{at, id, name};
-use crate::value::Replicas;
+use crate::value::{Measure, Replicas};
 
 fn configuration(number: u128) -> Option<ConfigurationVersionRef> {
     Some(ConfigurationVersionRef {
@@ -149,6 +150,31 @@ fn flagger_1407_replicas_within_an_active_policys_bounds_are_in_sync_and_beyond_
     assert_eq!(kinds(&image), [DriftKind::ImageVersionMismatch]);
 }
 
+#[test]
+fn a_policy_that_says_otherwise_is_drift_where_it_is_desired_and_nobodys_where_it_is_left_open() {
+    let policy = |most: u16| {
+        let bounds = ReplicaBounds::new(SurfaceKind::Process, 1, Replicas::new(most).unwrap()).unwrap();
+        let rule = ScalingRule::new(ScalingMetric::QueueLength, Measure::from_units(10));
+        PolicySpec::new(PolicyTerms::new(bounds, [rule])).unwrap()
+    };
+    let seen = |wanted: Option<u16>, found: Option<u16>| {
+        let wanted = DesiredComponent { scaling: wanted.map(policy), ..desired_component() };
+        let mut desired = desired_state();
+        desired.components = BTreeMap::from([(name("cart"), wanted)]);
+        let actual = ActualComponent { scaling: found.map(policy), ..actual_component(0) };
+        let seen = compared(desired, &actual_state(Some(actual), 0), &Ownership::nobody(), 0);
+        let paths = seen.detected.iter().flat_map(|drift| drift.diff().entries()).map(|e| e.path.clone());
+        (kinds(&seen), paths.collect::<Vec<_>>())
+    };
+    let drift = |path: &str| (Vec::from([DriftKind::ConfigDrift]), Vec::from([path.to_string()]));
+    assert_eq!(seen(Some(4), Some(5)), drift("/scaling/bounds/max_replicas"));
+    assert_eq!(seen(Some(4), Some(4)), (Vec::new(), Vec::new()));
+    assert_eq!(seen(Some(4), None).0, [DriftKind::ConfigDrift]);
+    for found in [Some(5), None] {
+        assert_eq!(seen(None, found), (Vec::new(), Vec::new()), "{found:?}");
+    }
+}
+
 /// Buried: argo-cd#9570.
 #[test]
 fn argo_cd_9570_what_was_gone_back_to_on_purpose_is_no_drift_and_anything_else_is() {
@@ -157,6 +183,7 @@ fn argo_cd_9570_what_was_gone_back_to_on_purpose_is_no_drift_and_anything_else_i
         configuration: configuration(5),
         secrets: secret("1"),
         scaling_policy: None,
+        scaling: None,
     };
     let rollback =
         |quarantined| Owner::Rollback { quarantined: digest(quarantined), stable: Box::new(stable.clone()) };

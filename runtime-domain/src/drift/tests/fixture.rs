@@ -31,6 +31,7 @@ pub(super) fn desired_component() -> DesiredComponent {
         replicas: Replicas::new(3).unwrap(),
         configuration: None,
         secrets: BTreeSet::new(),
+        scaling: None,
         settings: serde_json::Value::Null,
     }
 }
@@ -43,6 +44,7 @@ pub(super) fn actual_component(seconds: u64) -> ActualComponent {
         replicas: 3,
         configuration: None,
         secrets: BTreeSet::new(),
+        scaling: None,
         settings: serde_json::Value::Null,
     }
 }
@@ -133,7 +135,13 @@ pub(super) fn deployed(deployment: u128) -> DeployedVersion {
         module: name("cart"),
         component_type: ComponentType::Microservice,
         version: Version::new("1").unwrap(),
-        tuple: ReleaseTuple { image, configuration: None, secrets: BTreeSet::new(), scaling_policy: None },
+        tuple: ReleaseTuple {
+            image,
+            configuration: None,
+            secrets: BTreeSet::new(),
+            scaling_policy: None,
+            scaling: None,
+        },
         surface: SurfaceKind::Process,
         replicas: Replicas::ONE,
         resources: None,

@@ -42,6 +42,7 @@ pub(super) fn release(name: &str, version: &str, modules: &[&str]) -> Result<Doc
             component_type: ComponentType::Microservice,
             surface: SurfaceKind::Process,
             replicas: Replicas::ONE,
+            scaling: None,
             resources: None,
             arguments: vec!["--said".to_owned(), format!("{version}: 'yes' # no")],
             variables: BTreeMap::new(),

@@ -231,6 +231,16 @@ fn environment(
     is_provisioned: bool,
     now: Timestamp,
 ) -> Option<RuntimeEnvironment> {
+    environment_on(SurfaceKind::Process, tenant, number, is_provisioned, now)
+}
+
+pub(super) fn environment_on(
+    surface: SurfaceKind,
+    tenant: u128,
+    number: u128,
+    is_provisioned: bool,
+    now: Timestamp,
+) -> Option<RuntimeEnvironment> {
     let asked = ProvisionRuntimeEnvironment {
         environment_id: numbered(number),
         tenant_id: numbered(tenant),
@@ -239,7 +249,7 @@ fn environment(
         stage: EnvironmentStage::Dev,
         region: Name::new("local").ok()?,
         isolation_model: IsolationModel::Silo,
-        surfaces: BTreeSet::from([SurfaceKind::Process]),
+        surfaces: BTreeSet::from([surface]),
         egress_allow_list: BTreeSet::new(),
         capacity: quota(9)?,
     };
@@ -262,7 +272,7 @@ fn environment(
     state
 }
 
-fn id(number: u8) -> DeploymentId {
+pub(super) fn id(number: u8) -> DeploymentId {
     numbered(100 + u128::from(number))
 }
 
@@ -322,14 +332,20 @@ fn release(setup: &Setup, version: u8, replicas: u8) -> Option<Release> {
     })
 }
 
-fn component(module: &ModuleId, version: u8, replicas: u8) -> Option<ComponentSpec> {
+pub(super) fn component(module: &ModuleId, version: u8, replicas: u8) -> Option<ComponentSpec> {
     let digest = ImageDigest::new(&format!("sha256:{version:064x}")).ok()?;
     let image = ImageReference::new(&format!("shop/{module}:{version}")).ok()?.pinned(digest);
     Some(ComponentSpec {
         module: module.clone(),
         component_type: ComponentType::Microservice,
         version: Version::new(&version.to_string()).ok()?,
-        tuple: ReleaseTuple { image, configuration: None, secrets: BTreeSet::new(), scaling_policy: None },
+        tuple: ReleaseTuple {
+            image,
+            configuration: None,
+            secrets: BTreeSet::new(),
+            scaling_policy: None,
+            scaling: None,
+        },
         surface: SurfaceKind::Process,
         replicas: Replicas::new(u16::from(replicas)).ok()?,
         resources: None,
@@ -344,7 +360,7 @@ fn component(module: &ModuleId, version: u8, replicas: u8) -> Option<ComponentSp
     })
 }
 
-fn strategy(way: &Way) -> Option<DeploymentStrategy> {
+pub(super) fn strategy(way: &Way) -> Option<DeploymentStrategy> {
     let (bake, retirement_delay) = (Span::from_secs(5), Span::from_secs(5));
     Some(match way {
         Way::Rolling { surge, unavailable } => DeploymentStrategy::RollingHealthGated(Rolling {

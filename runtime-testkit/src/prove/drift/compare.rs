@@ -143,6 +143,7 @@ fn desired(look: &Look) -> Option<DesiredState> {
                 replicas: Replicas::new(made.replicas).ok()?,
                 configuration: configuration(made.configuration)?,
                 secrets: secrets(made.secret),
+                scaling: None,
                 settings: Value::Null,
             };
             state.components.insert(name(look.subject)?, component);
@@ -161,6 +162,7 @@ fn actual_components(look: &Look, observed_at: Timestamp) -> Option<BTreeMap<Nam
             replicas: made.replicas,
             configuration: configuration(made.configuration)?,
             secrets: secrets(made.secret),
+            scaling: None,
             settings: Value::Null,
         };
         components.insert(name(look.subject)?, component);
@@ -198,6 +200,7 @@ fn owners(look: &Look) -> Option<Ownership> {
                 configuration: configuration(stable.configuration)?,
                 secrets: secrets(stable.secret),
                 scaling_policy: None,
+                scaling: None,
             }),
         },
     };

@@ -93,6 +93,22 @@ fn apply(terms: BoxedStrategy<Terms>) -> BoxedStrategy<ScalingPlan> {
         .boxed()
 }
 
+fn release(terms: BoxedStrategy<Terms>) -> BoxedStrategy<ScalingPlan> {
+    use Whose::{Another, OtherEnvironment, OtherTenant, Own};
+    let whose = prop_oneof![12 => Just(Own), 1 => select(vec![OtherTenant, OtherEnvironment, Another])];
+    let module = prop_oneof![9 => Just(0_u8), 1 => Just(1_u8)];
+    let ago = select(vec![0_u16, 1, 15, 60, 300, 3_600]);
+    (whose, module, 1..6_u8, ago, terms)
+        .prop_map(|(whose, module, number, ago, terms)| ScalingPlan::Release {
+            whose,
+            module,
+            number,
+            ago,
+            terms,
+        })
+        .boxed()
+}
+
 /// What may be asked of a scaling policy, or reported to it.
 pub fn scaling_plans() -> BoxedStrategy<ScalingPlan> {
     prop_oneof![
@@ -100,6 +116,7 @@ pub fn scaling_plans() -> BoxedStrategy<ScalingPlan> {
         14 => count().prop_map(ScalingPlan::See),
         3 => apply(any_terms()),
         3 => any_terms().prop_map(ScalingPlan::Change),
+        4 => release(any_terms()),
         1 => reason().prop_map(|reason| ScalingPlan::Suspend { reason }),
         4 => Just(ScalingPlan::Resume),
         1 => reason().prop_map(|reason| ScalingPlan::Retire { reason }),
@@ -156,7 +173,11 @@ fn saw() -> impl Strategy<Value = Vec<Season>> {
 /// Stories of a scaling policy. Three sets of terms come again and again, so that the same is often asked twice.
 pub fn scaling_stories() -> BoxedStrategy<Vec<Step<ScalingPlan>>> {
     const MOST: usize = 12;
-    let first = prop_oneof![9 => apply(valid_terms()), 1 => apply(any_terms())];
+    let first = prop_oneof![
+        8 => apply(valid_terms()),
+        1 => release(valid_terms()),
+        1 => apply(any_terms()),
+    ];
     let stories = prop_oneof![
         30 => (first, vec(season(), 0..MOST)),
         3 => (apply(restful_terms()), nights()),
@@ -166,13 +187,15 @@ pub fn scaling_stories() -> BoxedStrategy<Vec<Step<ScalingPlan>>> {
     let which = vec(0..4_usize, MOST);
     (stories, known, which)
         .prop_map(|((first, seasons), mut known, which)| {
-            if let ScalingPlan::Apply { terms, .. } = &first {
+            if let ScalingPlan::Apply { terms, .. } | ScalingPlan::Release { terms, .. } = &first {
                 known.insert(0, terms.clone());
             }
             let which = which.into_iter().chain(std::iter::repeat(0));
             let steps = seasons.into_iter().zip(which).flat_map(|(season, which)| {
                 let Season { seconds, mut plan, times } = season;
-                if let ScalingPlan::Apply { terms, .. } | ScalingPlan::Change(terms) = &mut plan
+                if let ScalingPlan::Apply { terms, .. }
+                | ScalingPlan::Change(terms)
+                | ScalingPlan::Release { terms, .. } = &mut plan
                     && let Some(known) = known.get(which)
                 {
                     terms.clone_from(known);
