@@ -10,7 +10,7 @@ use runtime_services::promotion::Promotion;
 use serde_json::{Value, json};
 
 use super::{Answer, Asking, REASON, answer};
-use crate::records::{self, told};
+use crate::records::told;
 use crate::story::{Operation, Place, Strategy, component};
 use crate::world::digest;
 
@@ -19,7 +19,8 @@ pub(crate) const APPROVAL: &str = "agreed";
 
 impl Asking<'_> {
     pub(super) async fn steer(&self, operation: &Operation) -> Answer {
-        let all = records::deployments(&*self.operator.store, &self.scope, self.environment).await;
+        let all = self.operator.records.deployments(&self.scope, self.environment).await;
+        let all: Vec<&RuntimeDeployment> = all.iter().map(|loaded| &loaded.aggregate).collect();
         let newest = all.first().ok_or("there is no deployment")?.id();
         let (deployments, scope) = (self.services().deployments(), &self.scope);
         let reason = || REASON.to_owned();
@@ -40,7 +41,7 @@ impl Asking<'_> {
                 answer(deployments.release_quarantine(scope, newest, reason()).await)
             }
             _ => {
-                let completed = |it: &&RuntimeDeployment| it.status() == DeploymentStatus::Completed;
+                let completed = |it: &&&RuntimeDeployment| it.status() == DeploymentStatus::Completed;
                 // Where nothing else has completed, what cannot be gone back to is asked for.
                 let before = all.iter().filter(completed).nth(1).or(all.last());
                 let before = before.ok_or("there is nothing to go back to")?;
@@ -65,8 +66,8 @@ impl Asking<'_> {
     pub(super) async fn bring_on(&self) -> Answer {
         let Place { tenant, environment } = self.operator.place;
         let before = Place { tenant, environment: environment.saturating_sub(1) };
-        let before = records::environment(&*self.operator.store, before).await;
-        let from = before.ok_or("there is no environment before")?.id();
+        let before = self.operator.records.environment(before).await;
+        let from = before.ok_or("there is no environment before")?.aggregate.id();
         let asked = Promotion { from, to: self.environment, modules: BTreeSet::new() };
         answer(self.services().promotion().promote(&self.scope, &asked).await)
     }
