@@ -112,8 +112,13 @@ pub(super) fn release(version: u8, components: &[u8], strategy: Strategy) -> Val
         "strategy": strategy_of(strategy),
         "components": components,
         "gates": gates,
-        "limits": { "deadline": "600s", "progress_deadline": "60s", "rollback_deadline": "120s" },
+        "limits": limits(),
     })
+}
+
+/// How long a release may take: no longer than the end is waited for ([`ENDS_WITHIN`](crate::laws::ENDS_WITHIN)).
+fn limits() -> Value {
+    json!({ "deadline": "600s", "progress_deadline": "60s", "rollback_deadline": "120s" })
 }
 
 fn strategy_of(strategy: Strategy) -> Value {
@@ -143,7 +148,30 @@ pub(crate) fn desired(version: u8, components: u8) -> Result<DesiredReleases, St
         "release": format!("shop-{version}"),
         "strategy": strategy_of(Strategy::Rolling),
         "components": components,
+        "limits": limits(),
     }))
     .map_err(told)?;
     DesiredReleases::new(BTreeMap::from([("shop.yaml".to_owned(), manifest)])).map_err(told)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+mod tests {
+    use runtime_domain::rollout::RolloutLimits;
+
+    use super::*;
+    use crate::laws::ENDS_WITHIN;
+
+    fn longest(limits: &RolloutLimits) -> u64 {
+        limits.deadline.as_millis() + limits.rollback_deadline.as_millis()
+    }
+
+    #[test]
+    fn whatever_is_asked_for_or_desired_ends_within_the_time_that_the_end_is_waited_for() {
+        let asked: Release = serde_json::from_value(release(1, &[0], Strategy::Rolling)).unwrap();
+        assert!(longest(&asked.limits) <= ENDS_WITHIN.as_millis(), "{:?}", asked.limits);
+        for desired in desired(5, 2).unwrap().releases().values() {
+            assert!(longest(&desired.limits) <= ENDS_WITHIN.as_millis(), "{:?}", desired.limits);
+        }
+    }
 }
