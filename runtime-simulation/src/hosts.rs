@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::coverage::{self, CrashPoint};
 use crate::random::Random;
+use crate::records::Records;
 use crate::story::Trouble;
 use crate::trace::Trace;
 use crate::world::{World, lock};
@@ -23,6 +24,8 @@ use crate::world::{World, lock};
 pub(crate) struct Yard {
     pub(crate) world: World,
     pub(crate) store: Arc<dyn Store>,
+    /// What that holds, looked at past all faults.
+    pub(crate) records: Records,
     pub(crate) surface: Arc<dyn ComputeSurface>,
     pub(crate) trace: Trace,
     /// How long calls take.
@@ -129,6 +132,7 @@ impl Yard {
         let slot = |number| Slot { number, troubles: Arc::default(), running: None };
         Self {
             world,
+            records: Records::of(Arc::clone(&store)),
             store,
             surface,
             trace: Trace::default(),

@@ -8,7 +8,6 @@ use runtime_services::Services;
 
 use crate::coverage::Coverage;
 use crate::hosts::Yard;
-use crate::records::Known;
 use crate::simulation::Size;
 use crate::story::{EnvironmentAsk, Operation, Place};
 use crate::witness::{Changes, Witness};
@@ -165,7 +164,6 @@ pub(crate) struct Laws {
     serving: serving::Serving,
     events: events::Events,
     looked: u32,
-    known: Known,
     told: ending::UpTo,
 }
 
@@ -178,7 +176,6 @@ impl Laws {
             serving: serving::Serving::new(changes),
             events: events::Events::default(),
             looked: 0,
-            known: Known::default(),
             told: ending::UpTo::default(),
         }
     }
@@ -242,7 +239,7 @@ impl Laws {
 
     async fn thoroughly(&mut self, yard: &Yard) -> Result<(), Wrong> {
         for tenant in self.tenants() {
-            let state = state::State::of(yard, &mut self.known, tenant).await?;
+            let state = state::State::of(yard, tenant).await?;
             state.check()?;
             state.placed(yard).await?;
             self.serving.expect(yard, tenant, &state).await;
@@ -255,7 +252,7 @@ impl Laws {
         let wrong = |(law, what)| Broken::new(law, step, what);
         self.thoroughly(yard).await.map_err(wrong)?;
         for tenant in self.tenants() {
-            let state = state::State::of(yard, &mut self.known, tenant).await.map_err(wrong)?;
+            let state = state::State::of(yard, tenant).await.map_err(wrong)?;
             ending::as_recorded(yard, &self.serving, &state).await.map_err(wrong)?;
         }
         Ok(())
@@ -265,7 +262,7 @@ impl Laws {
     pub(crate) async fn unfinished(&mut self, yard: &Yard) -> Result<Option<String>, Broken> {
         let wrong = |(law, what)| Broken::new(law, 0, what);
         for tenant in self.tenants() {
-            let state = state::State::of(yard, &mut self.known, tenant).await.map_err(wrong)?;
+            let state = state::State::of(yard, tenant).await.map_err(wrong)?;
             if let Some(what) =
                 ending::unfinished(yard, &self.events, &mut self.told, &state).await.map_err(wrong)?
             {

@@ -1,20 +1,17 @@
 //! Operators: each asks one thing of one host, and is told something, or nothing.
 
-use std::sync::Arc;
-
 use runtime_domain::environment::{EnvironmentStage, IsolationModel};
 use runtime_domain::id::{EnvironmentId, ProjectId};
 use runtime_domain::refusal::Refusal;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::tenancy::ResourceQuota;
 use runtime_domain::value::Name;
-use runtime_ports::store::Store;
 use runtime_services::environments::NewEnvironment;
 use runtime_services::{CommandError, Services};
 use runtime_testkit::sample;
 use runtime_testkit::world::MemoryVault;
 
-use crate::records::{self, told};
+use crate::records::{self, Records, told};
 use crate::story::{Operation, Place};
 
 mod change;
@@ -28,7 +25,7 @@ pub(crate) use release::{APPROVAL, desired};
 #[derive(Clone)]
 pub(crate) struct Operator {
     pub(crate) services: Services,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) records: Records,
     pub(crate) vault: MemoryVault,
     pub(crate) place: Place,
 }
@@ -108,9 +105,8 @@ impl Operator {
         if *operation == Operation::Provision {
             return self.provision(&scope).await;
         }
-        let environment =
-            records::environment(&*self.store, self.place).await.ok_or("there is no environment")?;
-        let at = Asking { operator: self, scope, environment: environment.id() };
+        let environment = self.records.environment(self.place).await.ok_or("there is no environment")?;
+        let at = Asking { operator: self, scope, environment: environment.aggregate.id() };
         match operation {
             Operation::Deploy { version, components, strategy } => {
                 at.deploy(*version, components, *strategy).await

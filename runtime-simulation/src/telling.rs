@@ -1,11 +1,9 @@
 //! How a story is told.
 
-use std::sync::Arc;
-
 use runtime_domain::deployment::{DeploymentStatus, RuntimeDeployment};
 use runtime_domain::environment::{ProvisioningStatus, RuntimeEnvironment};
 use runtime_domain::time::Span;
-use runtime_domain::value::{Measure, Name};
+use runtime_domain::value::Measure;
 use runtime_ports::store::RuntimeTenantBindingRepository;
 use runtime_services::Services;
 use tokio::time::Instant;
@@ -115,11 +113,11 @@ impl Teller {
 
     /// Somebody asks, and goes away: the next thing happens meanwhile.
     fn ask(&mut self, host: u8, place: Place, operation: &Operation) {
-        let (store, trace) = (Arc::clone(&self.yard.store), self.yard.trace.clone());
+        let (records, trace) = (self.yard.records.clone(), self.yard.trace.clone());
         let vault = self.yard.world.vault.clone();
         self.laws.asked(place, operation);
         let Some((services, tasks)) = self.yard.host(host) else { return };
-        let (operator, operation) = (Operator { services, store, vault, place }, operation.clone());
+        let (operator, operation) = (Operator { services, records, vault, place }, operation.clone());
         tasks.spawn(async move {
             let asked = Box::pin(operator.ask(&operation));
             let answer = tokio::time::timeout(OPERATORS_PATIENCE.to_std(), asked).await;
@@ -143,10 +141,10 @@ impl Teller {
             | Hand::Crash { component: of }
             | Hand::Ill { component: of, .. } => {
                 let there = surface.everything();
-                let environment = records::environment(&*self.yard.store, place).await;
+                let environment = self.yard.records.environment(place).await;
                 let is_it = |key: &runtime_domain::surface::ComponentKey| {
                     key.module.as_str() == component(*of)
-                        && environment.as_ref().is_some_and(|found| found.id() == key.environment)
+                        && environment.as_ref().is_some_and(|found| found.aggregate.id() == key.environment)
                 };
                 let Some(seen) = there.into_iter().find(|seen| is_it(&seen.key)) else { return };
                 self.laws.touched(&self.yard, &seen.key);
@@ -167,26 +165,26 @@ impl Teller {
     async fn attend(&self) {
         for tenant in 1..=self.tenants {
             let scope = records::scope(tenant);
-            let Ok(all) = records::all::<RuntimeDeployment>(&*self.yard.store, &scope).await else {
-                continue;
-            };
+            let Ok(all) = self.yard.records.all::<RuntimeDeployment>(&scope).await else { continue };
             for deployment in all.iter().map(|loaded| &loaded.aggregate).filter(|it| !it.status().is_final())
             {
-                // Whoever was quicker has ended it, and most wait for nobody.
+                // Whoever was quicker has ended it.
                 if deployment.status() == DeploymentStatus::Paused {
                     drop(self.onlooker.deployments().resume(&scope, deployment.id()).await);
                 }
-                if let Ok(gate) = Name::new(APPROVAL) {
-                    drop(self.onlooker.deployments().approve(&scope, deployment.id(), gate).await);
+                let gate = deployment.gates().iter().find(|gate| gate.name.as_str() == APPROVAL);
+                if let Some(gate) = gate.filter(|gate| !gate.has_passed()) {
+                    let name = gate.name.clone();
+                    drop(self.onlooker.deployments().approve(&scope, deployment.id(), name).await);
                 }
             }
             // What is taken down while its tenant's place is protected waits until somebody takes that away.
             let store = self.yard.store.for_tenant(&scope);
             let places = RuntimeTenantBindingRepository::new(&*store);
-            let environments = records::all::<RuntimeEnvironment>(&*self.yard.store, &scope).await;
-            let ending = environments.into_iter().flatten().map(|loaded| loaded.aggregate);
+            let environments = self.yard.records.all::<RuntimeEnvironment>(&scope).await.unwrap_or_default();
+            let all = environments.iter().map(|loaded| &loaded.aggregate);
             for environment in
-                ending.filter(|it| it.provisioning_status() == ProvisioningStatus::Decommissioning)
+                all.filter(|it| it.provisioning_status() == ProvisioningStatus::Decommissioning)
             {
                 if let Ok(Some(place)) = places.current(environment.id()).await
                     && place.aggregate.is_protected()

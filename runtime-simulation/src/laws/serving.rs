@@ -87,9 +87,10 @@ impl Serving {
 
     pub(super) async fn look(&mut self, yard: &Yard) -> Result<(), Wrong> {
         for place in std::mem::take(&mut self.left) {
-            if let Some(environment) = records::environment(&*yard.store, place).await {
-                self.ending.insert(environment.id());
-                self.expected.retain(|key| key.environment != environment.id());
+            if let Some(environment) = yard.records.environment(place).await {
+                let environment = environment.aggregate.id();
+                self.ending.insert(environment);
+                self.expected.retain(|key| key.environment != environment);
             }
         }
         let (ended, is_changing) = self.changes.ended();

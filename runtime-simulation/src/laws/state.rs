@@ -20,7 +20,7 @@ use runtime_services::Services;
 
 use super::{Law, Wrong};
 use crate::hosts::Yard;
-use crate::records::{self, Known};
+use crate::records;
 use crate::witness::Witness;
 
 /// What one tenant has.
@@ -37,18 +37,18 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) async fn of(yard: &Yard, known: &mut Known, tenant: u8) -> Result<Self, Wrong> {
-        let (store, scope) = (&*yard.store, records::scope(tenant));
+    pub(super) async fn of(yard: &Yard, tenant: u8) -> Result<Self, Wrong> {
+        let (records, scope) = (&yard.records, records::scope(tenant));
         let wrong = |what| (Law::TrailIsWhole, what);
         Ok(Self {
-            environments: known.all(store, &scope).await.map_err(wrong)?,
-            deployments: known.all(store, &scope).await.map_err(wrong)?,
-            services: known.all(store, &scope).await.map_err(wrong)?,
-            configurations: known.all(store, &scope).await.map_err(wrong)?,
-            bindings: known.all(store, &scope).await.map_err(wrong)?,
-            places: known.all(store, &scope).await.map_err(wrong)?,
-            policies: known.all(store, &scope).await.map_err(wrong)?,
-            findings: known.all(store, &scope).await.map_err(wrong)?,
+            environments: records.all(&scope).await.map_err(wrong)?,
+            deployments: records.all(&scope).await.map_err(wrong)?,
+            services: records.all(&scope).await.map_err(wrong)?,
+            configurations: records.all(&scope).await.map_err(wrong)?,
+            bindings: records.all(&scope).await.map_err(wrong)?,
+            places: records.all(&scope).await.map_err(wrong)?,
+            policies: records.all(&scope).await.map_err(wrong)?,
+            findings: records.all(&scope).await.map_err(wrong)?,
             scope,
         })
     }

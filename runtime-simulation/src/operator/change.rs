@@ -17,7 +17,7 @@ use runtime_services::secrets::{NewSecretBinding, RotationRequest};
 use serde_json::{Value, json};
 
 use super::{Answer, Asking, No, REASON, answer};
-use crate::records::{self, told};
+use crate::records::told;
 use crate::story::{DriftAsk, Operation, Place, ScalingAsk, SecretAsk, component};
 
 fn policy(target: SurfaceKind, most: u8) -> Result<PolicySpec, String> {
@@ -35,10 +35,13 @@ pub(super) fn checked(entries: Value) -> Result<ConfigurationEntries, No> {
 
 impl Asking<'_> {
     /// The newest of a kind that is as wanted, in this environment.
-    pub(super) async fn newest<A: Aggregate>(&self, is_it: impl Fn(&A) -> bool) -> Result<Option<A>, String> {
-        let all = records::all::<A>(&*self.operator.store, &self.scope).await?;
-        let mut all = all.into_iter().map(|loaded| loaded.aggregate);
-        Ok(all.find(|found| found.environment() == self.environment && is_it(found)))
+    pub(super) async fn newest<A: Aggregate + 'static>(
+        &self,
+        is_it: impl Fn(&A) -> bool,
+    ) -> Result<Option<A>, String> {
+        let all = self.operator.records.all::<A>(&self.scope).await?;
+        let mut all = all.iter().map(|loaded| &loaded.aggregate);
+        Ok(all.find(|found| found.environment() == self.environment && is_it(found)).cloned())
     }
 
     pub(super) async fn configure(&self, operation: &Operation) -> Answer {

@@ -15,7 +15,7 @@ use runtime_testkit::sample;
 use serde_json::json;
 
 use super::{Answer, Asking, REASON, answer, isolation, quota};
-use crate::records::{self, told};
+use crate::records::told;
 use crate::story::{EnvironmentAsk, Operation, Place, TenancyAsk};
 
 /// How long the target of a move is watched.
@@ -38,8 +38,8 @@ impl Asking<'_> {
     async fn other(&self) -> Result<EnvironmentId, String> {
         let Place { tenant, environment } = self.operator.place;
         let other = if environment == 1 { 2 } else { environment - 1 };
-        let other = records::environment(&*self.operator.store, Place { tenant, environment: other }).await;
-        Ok(other.ok_or("there is no other environment")?.id())
+        let other = self.operator.records.environment(Place { tenant, environment: other }).await;
+        Ok(other.ok_or("there is no other environment")?.aggregate.id())
     }
 
     pub(super) async fn govern(&self, operation: &Operation) -> Answer {
@@ -94,7 +94,7 @@ impl Asking<'_> {
             let wanted = NewBinding { environment: at, isolation_model, quota: quota(40)?, partitions };
             return answer(tenancy.bind(scope, wanted).await);
         }
-        let store = self.operator.store.for_tenant(scope);
+        let store = self.operator.records.store().for_tenant(scope);
         let found = RuntimeTenantBindingRepository::new(&*store).current(at).await.map_err(told)?;
         let found = found.ok_or("its tenant is not bound")?.aggregate.id();
         let reason = REASON.to_owned();

@@ -10,7 +10,7 @@ use runtime_services::promotion::Promotion;
 use serde_json::{Value, json};
 
 use super::{Answer, Asking, REASON, answer};
-use crate::records::{self, told};
+use crate::records::told;
 use crate::story::{Operation, Place, Strategy, component};
 use crate::world::digest;
 
@@ -19,7 +19,8 @@ pub(crate) const APPROVAL: &str = "agreed";
 
 impl Asking<'_> {
     pub(super) async fn steer(&self, operation: &Operation) -> Answer {
-        let all = records::deployments(&*self.operator.store, &self.scope, self.environment).await;
+        let all = self.operator.records.deployments(&self.scope, self.environment).await;
+        let all: Vec<&RuntimeDeployment> = all.iter().map(|loaded| &loaded.aggregate).collect();
         let newest = all.first().ok_or("there is no deployment")?.id();
         let (deployments, scope) = (self.services().deployments(), &self.scope);
         let reason = || REASON.to_owned();
@@ -40,7 +41,7 @@ impl Asking<'_> {
                 answer(deployments.release_quarantine(scope, newest, reason()).await)
             }
             _ => {
-                let completed = |it: &&RuntimeDeployment| it.status() == DeploymentStatus::Completed;
+                let completed = |it: &&&RuntimeDeployment| it.status() == DeploymentStatus::Completed;
                 // Where nothing else has completed, what cannot be gone back to is asked for.
                 let before = all.iter().filter(completed).nth(1).or(all.last());
                 let before = before.ok_or("there is nothing to go back to")?;
@@ -65,8 +66,8 @@ impl Asking<'_> {
     pub(super) async fn bring_on(&self) -> Answer {
         let Place { tenant, environment } = self.operator.place;
         let before = Place { tenant, environment: environment.saturating_sub(1) };
-        let before = records::environment(&*self.operator.store, before).await;
-        let from = before.ok_or("there is no environment before")?.id();
+        let before = self.operator.records.environment(before).await;
+        let from = before.ok_or("there is no environment before")?.aggregate.id();
         let asked = Promotion { from, to: self.environment, modules: BTreeSet::new() };
         answer(self.services().promotion().promote(&self.scope, &asked).await)
     }
@@ -111,8 +112,13 @@ pub(super) fn release(version: u8, components: &[u8], strategy: Strategy) -> Val
         "strategy": strategy_of(strategy),
         "components": components,
         "gates": gates,
-        "limits": { "deadline": "600s", "progress_deadline": "60s", "rollback_deadline": "120s" },
+        "limits": limits(),
     })
+}
+
+/// How long a release may take: no longer than the end is waited for ([`ENDS_WITHIN`](crate::laws::ENDS_WITHIN)).
+fn limits() -> Value {
+    json!({ "deadline": "600s", "progress_deadline": "60s", "rollback_deadline": "120s" })
 }
 
 fn strategy_of(strategy: Strategy) -> Value {
@@ -142,7 +148,30 @@ pub(crate) fn desired(version: u8, components: u8) -> Result<DesiredReleases, St
         "release": format!("shop-{version}"),
         "strategy": strategy_of(Strategy::Rolling),
         "components": components,
+        "limits": limits(),
     }))
     .map_err(told)?;
     DesiredReleases::new(BTreeMap::from([("shop.yaml".to_owned(), manifest)])).map_err(told)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+mod tests {
+    use runtime_domain::rollout::RolloutLimits;
+
+    use super::*;
+    use crate::laws::ENDS_WITHIN;
+
+    fn longest(limits: &RolloutLimits) -> u64 {
+        limits.deadline.as_millis() + limits.rollback_deadline.as_millis()
+    }
+
+    #[test]
+    fn whatever_is_asked_for_or_desired_ends_within_the_time_that_the_end_is_waited_for() {
+        let asked: Release = serde_json::from_value(release(1, &[0], Strategy::Rolling)).unwrap();
+        assert!(longest(&asked.limits) <= ENDS_WITHIN.as_millis(), "{:?}", asked.limits);
+        for desired in desired(5, 2).unwrap().releases().values() {
+            assert!(longest(&desired.limits) <= ENDS_WITHIN.as_millis(), "{:?}", desired.limits);
+        }
+    }
 }

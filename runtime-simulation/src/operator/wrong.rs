@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use runtime_domain::configuration::RuntimeConfiguration;
-use runtime_domain::deployment::{DeploymentStatus, Release};
+use runtime_domain::deployment::{DeploymentStatus, Release, RuntimeDeployment};
 use runtime_domain::drift::RuntimeDriftFinding;
 use runtime_domain::drift::watch::WatchTerms;
 use runtime_domain::environment::{EnvironmentChange, IsolationModel};
@@ -114,7 +114,8 @@ impl Asking<'_> {
 
     async fn wrong_release(&self, wrong: Wrong) -> Answer {
         let (deployments, scope, at) = (self.services().deployments(), &self.scope, self.environment);
-        let all = records::deployments(&*self.operator.store, scope, at).await;
+        let all = self.operator.records.deployments(scope, at).await;
+        let all: Vec<&RuntimeDeployment> = all.iter().map(|loaded| &loaded.aggregate).collect();
         if wrong == Wrong::PartBefore {
             let completed = all.iter().filter(|it| it.status() == DeploymentStatus::Completed);
             let part =
@@ -155,7 +156,7 @@ impl Asking<'_> {
                 wanted["components"][module]["tuple"]["configuration"] = json!(newest.id());
             }
             Wrong::OldConfiguration => {
-                let all = records::all::<RuntimeConfiguration>(&*self.operator.store, scope).await?;
+                let all = self.operator.records.all::<RuntimeConfiguration>(scope).await?;
                 let mut own =
                     all.iter().map(|loaded| &loaded.aggregate).filter(|it| it.environment_id() == at);
                 wanted["configuration_id"] = json!(own.next_back().ok_or("nothing is published")?.id());
@@ -216,7 +217,7 @@ impl Asking<'_> {
             let wanted = NewBinding { environment: at, isolation_model, quota: quota(41)?, partitions };
             return answer(tenancy.bind(scope, wanted).await);
         }
-        let store = self.operator.store.for_tenant(scope);
+        let store = self.operator.records.store().for_tenant(scope);
         let found = RuntimeTenantBindingRepository::new(&*store).current(at).await.map_err(told)?;
         let found = found.ok_or("its tenant is not bound")?.aggregate.id();
         if wrong == Wrong::NoReasonToCordon {
