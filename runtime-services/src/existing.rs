@@ -93,7 +93,7 @@ async fn in_lane<A: Aggregate + 'static, R: Refusal + 'static>(
         if host.terms().preview {
             return Ok(Done::of(after, &decision));
         }
-        let (written, verdict) = turn.submit(after.clone(), store.commit(commit)).await;
+        let (written, verdict) = turn.submit(after.clone(), built_upon.as_ref(), store.commit(commit)).await;
         verdict.tell(written.is_ok());
         match written.map_err(sort) {
             Ok(_) => return Ok(Done::of(after, &decision)),

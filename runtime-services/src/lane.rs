@@ -3,10 +3,14 @@
 //! A store that writes together what waits together makes many of them durable by one flush, and no caller meets a conflict with another of
 //! the same host. Nobody is answered before what the answer rests on is durable: what was decided on a state that came to nothing is refused by
 //! the store, whose commit then is another's with another digest, and is decided again.
+//!
+//! States that were built one upon the other are a chain, whose first was built upon what is stored. Where one of them comes to nothing the chain
+//! is broken: nobody builds upon any of it any more, and the next to decide looks at what is stored.
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 
@@ -40,29 +44,48 @@ impl std::fmt::Debug for Head {
     }
 }
 
+/// Whether a chain is broken.
+type Broken = Arc<AtomicBool>;
+
 /// How writing a state ends.
 #[derive(Debug, Clone)]
-pub(crate) struct Written(watch::Receiver<Option<bool>>);
+pub(crate) struct Written {
+    durable: watch::Receiver<Option<bool>>,
+    chain: Broken,
+}
 
 impl Written {
     /// Whether it became durable. Where nobody was left to see how it ended, it counts as not.
     pub(crate) async fn is_durable(&mut self) -> bool {
-        self.0.wait_for(Option::is_some).await.is_ok_and(|written| *written == Some(true))
+        self.durable.wait_for(Option::is_some).await.is_ok_and(|durable| *durable == Some(true))
     }
 
+    /// Whether it is being written, and may still become durable.
     fn is_under_way(&self) -> bool {
-        self.0.has_changed().is_ok() && self.0.borrow().is_none()
+        !self.chain.load(Ordering::Acquire)
+            && self.durable.has_changed().is_ok()
+            && self.durable.borrow().is_none()
     }
 }
 
 /// Tells those who have built upon a state how writing it ended. Dropped without a word, it counts as not written.
 #[derive(Debug)]
-pub(crate) struct Verdict(watch::Sender<Option<bool>>);
+pub(crate) struct Verdict {
+    durable: watch::Sender<Option<bool>>,
+    chain: Broken,
+}
 
 impl Verdict {
     pub(crate) fn tell(self, durable: bool) {
-        // Nobody listens where nobody has built upon it.
-        let _ = self.0.send(Some(durable));
+        self.durable.send_replace(Some(durable));
+    }
+}
+
+impl Drop for Verdict {
+    fn drop(&mut self) {
+        if *self.durable.borrow() != Some(true) {
+            self.chain.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -101,14 +124,18 @@ impl Turn<'_> {
         Some((state.clone(), head.written.clone()))
     }
 
-    /// Submits what makes `after`, and lets the next command build upon it.
+    /// Submits what makes `after`, and lets the next command build upon it. It continues the chain of what it was built upon, or begins one
+    /// with what is stored.
     pub(crate) async fn submit<A: Aggregate + 'static, T>(
         mut self,
         after: Loaded<A>,
+        built_upon: Option<&Written>,
         write: Pin<Box<dyn Future<Output = T> + Send + '_>>,
     ) -> (T, Verdict) {
-        let (sender, written) = watch::channel(None);
-        *self.head = Some(Head { state: Box::new(after), written: Written(written) });
+        let (sender, durable) = watch::channel(None);
+        let chain = built_upon.map_or_else(Broken::default, |before| Arc::clone(&before.chain));
+        let verdict = Verdict { durable: sender, chain: Arc::clone(&chain) };
+        *self.head = Some(Head { state: Box::new(after), written: Written { durable, chain } });
         let mut write = write;
         // Polled once, it stands in the store's queue before whatever is submitted after it.
         let first =
@@ -118,6 +145,6 @@ impl Turn<'_> {
             Poll::Ready(written) => written,
             Poll::Pending => write.await,
         };
-        (written, Verdict(sender))
+        (written, verdict)
     }
 }

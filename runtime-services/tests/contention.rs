@@ -97,7 +97,8 @@ impl TenantStore for SlowTenantStore {
     }
     async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.store.brought.fetch_add(1, Ordering::Relaxed);
+        let before = self.store.brought.fetch_add(1, Ordering::Relaxed);
+        assert!(before < 10_000, "commits are brought without end");
         self.store.queue.send((self.scope().clone(), commit, reply)).unwrap();
         answer.await.unwrap()
     }
@@ -271,6 +272,30 @@ async fn what_several_ask_of_one_aggregate_is_brought_to_the_store_at_once() {
     let answers = tokio::join!(first, second, third);
     assert!(answers.0.is_ok() && answers.1.is_ok() && answers.2.is_ok(), "{answers:?}");
     assert_eq!(store.conflicts.load(Ordering::Relaxed), 0);
+}
+
+/// None of those who wait behind it builds for ever upon another who does.
+#[tokio::test]
+async fn those_who_wait_behind_a_commit_that_comes_to_nothing_look_at_what_is_stored() {
+    let store = SlowStore::failing_every(None);
+    let scope = sample::scope(1);
+    let (service, other) = (service(&store), service_on(Arc::new(store.memory.clone())));
+    let environment = provisioned(&service, &scope).await;
+    let mut callers = JoinSet::new();
+    for caller in 0..6_u32 {
+        let (service, scope) = (service.clone(), scope.clone());
+        callers.spawn(async move { service.protect(&scope, environment, caller % 2 == 0).await });
+    }
+    while store.brought.load(Ordering::Relaxed) < 6 {
+        tokio::task::yield_now().await;
+    }
+    other.live_for(&scope, environment, Some(Span::from_secs(60))).await.unwrap();
+    while let Some(answer) = callers.join_next().await {
+        let answer = answer.unwrap();
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+    let brought = store.brought.load(Ordering::Relaxed);
+    assert!(brought < 30, "{brought} commits for six commands");
 }
 
 /// Another host's commit gives the aggregate the very revision that what waits was built upon.

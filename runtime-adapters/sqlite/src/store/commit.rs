@@ -3,6 +3,7 @@
 use runtime_domain::bug;
 use runtime_domain::envelope::TraceParent;
 use runtime_domain::id::TenantId;
+use runtime_domain::value::Revision;
 use runtime_ports::publisher::PublishedEvent;
 use runtime_ports::store::{
     AggregateWrite, ChainDigest, Commit, CommitError, CommitReceipt, EvidenceCheck, Expected, InboxEntry,
@@ -140,6 +141,7 @@ fn update_unchanged(
 #[derive(Debug, Clone, Copy)]
 struct Present {
     row: i64,
+    expected_next: Expected,
     sequence: u64,
     wake_at: Option<i64>,
     held: [u8; 16],
@@ -156,9 +158,7 @@ fn judge_writes(
         let present = present(connection, Address::new(tenant, write.key)).during(OPERATION)?;
         presents.push(match (present, write.expected) {
             (None, Expected::Absent) => None,
-            (Some((standing, present)), Expected::At { revision, digest })
-                if standing == (revision.0, *digest.as_bytes()) =>
-            {
+            (Some(present), expected @ Expected::At { .. }) if present.expected_next == expected => {
                 Some(present)
             }
             _ => return Err(CommitError::Conflict { key: write.key }),
@@ -170,21 +170,18 @@ fn judge_writes(
     Ok(presents)
 }
 
-/// What is stored, beside its revision and digest.
-fn present(
-    connection: &Connection,
-    address: Address,
-) -> rusqlite::Result<Option<((u64, [u8; 32]), Present)>> {
+fn present(connection: &Connection, address: Address) -> rusqlite::Result<Option<Present>> {
     let sql = "SELECT rowid, revision, sequence, wake_at, held, digest FROM aggregates
          WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
     let read = |row: &rusqlite::Row<'_>| {
-        let present = Present {
+        let (revision, digest) = (Revision(unsigned(row, 1)?), ChainDigest::from_bytes(row.get(5)?));
+        Ok(Present {
             row: row.get(0)?,
+            expected_next: Expected::At { revision, digest },
             sequence: unsigned(row, 2)?,
             wake_at: row.get(3)?,
             held: row.get(4)?,
-        };
-        Ok(((unsigned(row, 1)?, row.get(5)?), present))
+        })
     };
     statement(connection, sql)?.query_row(&*address.and([]), read).optional()
 }
