@@ -17,7 +17,7 @@ use std::sync::Arc;
 use runtime_domain::aggregate::Aggregate as _;
 use runtime_domain::id::EnvironmentId;
 use runtime_domain::surface::SurfaceKind;
-use runtime_domain::tenancy::{BindingStatus, RuntimeTenantBinding};
+use runtime_domain::tenancy::{BindingStatus, MoveStage, RuntimeTenantBinding};
 use runtime_ports::handover::EndpointHandover;
 use runtime_ports::isolation::WorkloadIsolation;
 use runtime_ports::store::{LoadError, Query, Repository, RuntimeTenantBindingRepository, TenantStore};
@@ -60,4 +60,12 @@ pub(crate) async fn tenant_stays(
     let moving = Repository::<RuntimeTenantBinding>::new(store).every(query).await?;
     let mut moves = moving.iter().filter_map(|loaded| loaded.aggregate.relocation());
     Ok(moves.any(|relocation| relocation.target_environment == environment))
+}
+
+/// Whether a move out of an environment says how many replicas run there: from when clients are sent away until they are back. No policy scales
+/// what it drains.
+pub(crate) async fn is_left(store: &dyn TenantStore, environment: EnvironmentId) -> Result<bool, LoadError> {
+    let place = RuntimeTenantBindingRepository::new(store).current(environment).await?;
+    let relocation = place.as_ref().and_then(|place| place.aggregate.relocation());
+    Ok(relocation.is_some_and(|relocation| relocation.stage != MoveStage::Replicating))
 }

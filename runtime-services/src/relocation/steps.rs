@@ -246,9 +246,7 @@ impl Relocation<'_> {
                 }
             };
             if shown.wanted != replicas {
-                let effect = self.effect();
-                let call = surface.scale(effect, &key, &revision, replicas);
-                self.host.effect("surface.scale", effect.effect, call).await?;
+                self.scale(surface, &key, &revision, replicas).await?;
                 progress = Progress::NotYet;
             }
             let is_so = match resize {
@@ -260,6 +258,26 @@ impl Relocation<'_> {
             }
         }
         Ok(progress)
+    }
+
+    /// Asks for so many replicas. Where that was asked for before, and somebody else has asked for others since, the surface knows the effect and
+    /// does nothing: then it is another one that is wanted.
+    async fn scale(
+        &self,
+        surface: &dyn ComputeSurface,
+        key: &ComponentKey,
+        revision: &RevisionId,
+        replicas: u16,
+    ) -> Result<(), StepError> {
+        for effect in [self.effect(), self.effect_since(self.host.now())] {
+            let call = surface.scale(effect, key, revision, replicas);
+            self.host.effect("surface.scale", effect.effect, call).await?;
+            let seen = self.host.bounded("surface.observe", surface.observe(key)).await?;
+            if seen.revisions.get(revision).is_none_or(|shown| shown.wanted == replicas) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Retires everything of the tenant in the source, and waits until nothing of it is seen.
@@ -293,8 +311,12 @@ impl Relocation<'_> {
 
     /// The effect of the present stage. A stage that is come to again, by another try of the move, has effects of its own.
     fn effect(&self) -> EffectContext {
-        let since = Span::between(Timestamp::UNIX_EPOCH, self.relocation.since).as_millis();
-        // The stage in the lowest three bits, and above them the time at which it was come to.
+        self.effect_since(self.relocation.since)
+    }
+
+    fn effect_since(&self, since: Timestamp) -> EffectContext {
+        let since = Span::between(Timestamp::UNIX_EPOCH, since).as_millis();
+        // The stage in the lowest three bits, and above them the time at which it was come to, or at which more was found to be done.
         let ordinal = ((since << 3) | u64::from(self.relocation.stage as u8)) & u64::from(u32::MAX);
         let ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
         EffectContext { effect: EffectId::of(self.binding.id(), ordinal), fence: self.lease.token }

@@ -24,6 +24,7 @@ use crate::deployments::DeploymentService;
 use crate::health::HealthService;
 use crate::host::Host;
 use crate::reconcile::in_words;
+use crate::relocation;
 use crate::tenancy::TenancyService;
 
 /// How long all of an evaluation's readings may take together; what has not come by then is missing.
@@ -63,7 +64,7 @@ impl Senses {
         Self { host, deployments, health }
     }
 
-    /// What serves of a component; `None` where nothing does, or it cannot be told.
+    /// What serves of a component; `None` where nothing does, it cannot be told, or how many replicas there are is a move's to say.
     pub(crate) async fn standing(
         &self,
         scope: &TenantScope,
@@ -73,6 +74,10 @@ impl Senses {
     ) -> Result<Option<Standing>, LoadError> {
         let key = ComponentKey { tenant: scope.tenant(), environment, module: module.clone() };
         let Some(surface) = self.host.surface(target) else { return Ok(None) };
+        let store = self.host.ports().store.for_tenant(scope);
+        if relocation::is_left(&*store, environment).await? {
+            return Ok(None);
+        }
         // What is under way is looked for first: a rollout that begins after this look is seen by the next one.
         let in_flight = self.deployments.in_flight_of(scope, environment, module).await?;
         let stable = self.deployments.serving_version(scope, environment, module).await?;

@@ -7,6 +7,7 @@ mod surface;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use runtime_domain::deployment::{DeploymentStatus, Release};
 use runtime_domain::environment::{
     ComputeTarget, EnvironmentBlueprint, EnvironmentRefusal, EnvironmentStage, IsolationModel,
@@ -14,26 +15,30 @@ use runtime_domain::environment::{
 };
 use runtime_domain::id::{EnvironmentId, ProjectId, TenantBindingId};
 use runtime_domain::metric::MetricReading;
+use runtime_domain::scaling::{BurnReading, Reading};
 use runtime_domain::scope::TenantScope;
-use runtime_domain::surface::SurfaceKind;
+use runtime_domain::surface::{ComponentKey, SurfaceKind};
 use runtime_domain::tenancy::{BindingStatus, PartitionAssignment, ResourceQuota};
 use runtime_domain::time::Span;
 use runtime_domain::value::Name;
 use runtime_memory::{InProcessBus, MemoryStore};
+use runtime_ports::PortResult;
 use runtime_ports::handover::EndpointHandover;
 use runtime_ports::infrastructure::MockInfrastructureEngine;
 use runtime_ports::job::MockJobRunner;
 use runtime_ports::metric::MockMetricSource;
 use runtime_ports::prober::MockHealthProber;
 use runtime_ports::registry::MockImageRegistry;
+use runtime_ports::scaling_signals::{BurnQuery, ScalingSignals, SignalQuery};
 use runtime_ports::surface::ComputeSurface;
 use runtime_services::CommandError;
 use runtime_services::environments::NewEnvironment;
+use runtime_services::scaling::NewScalingPolicy;
 use runtime_services::tenancy::NewBinding;
 use runtime_services::{Host, HostOptions, Ports, Records, Services, TenancyPorts};
 use runtime_system::UuidV7Generator;
 use runtime_testkit::sample;
-use surface::{Surface, TestClock, When};
+use surface::{Meddler, Surface, TestClock, When};
 use tokio_util::sync::CancellationToken;
 
 fn made(blueprint: &EnvironmentBlueprint) -> ProvisionedResources {
@@ -46,6 +51,22 @@ fn made(blueprint: &EnvironmentBlueprint) -> ProvisionedResources {
             resource_ids: Vec::new(),
         },
         outputs: BTreeMap::new(),
+    }
+}
+
+/// Nothing is measured.
+struct Silent;
+
+#[async_trait]
+impl ScalingSignals for Silent {
+    async fn signal(&self, _query: &SignalQuery) -> PortResult<Reading> {
+        Ok(Reading::Missing { why: "nothing is measured".to_owned() })
+    }
+    async fn burn(&self, _query: &BurnQuery) -> PortResult<BurnReading> {
+        unreachable!("no policy here has an error budget")
+    }
+    async fn waiting(&self) -> Vec<ComponentKey> {
+        std::future::pending().await
     }
 }
 
@@ -85,7 +106,7 @@ impl Stage {
             desired_state: None,
             prober: Arc::new(MockHealthProber::new()),
             metrics: Arc::new(metrics),
-            scaling_signals: Vec::new(),
+            scaling_signals: vec![Arc::new(Silent)],
             jobs: Arc::new(MockJobRunner::new()),
             secret_stores: Default::default(),
             publisher: Arc::new(InProcessBus::new()),
@@ -249,6 +270,36 @@ async fn a_host_that_dies_at_any_effect_of_a_move_is_followed_by_one_that_ends_i
             );
         }
     }
+}
+
+/// A call of somebody else's may come late, and asking again for what was asked for before does nothing then.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_somebody_scales_while_it_is_drained_is_drained_all_the_same() {
+    let stage = Stage::new();
+    let (pool, silo, place) = stage.moving().await;
+    stage.surface.0.lock().unwrap().meddler = Meddler::OnceDrained(2);
+    stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
+    assert_eq!(stage.surface.0.lock().unwrap().meddler, Meddler::Nobody);
+    stage.check(pool, silo);
+}
+
+/// It has a policy that keeps two replicas at least, and is looked at while the last instance takes its time to go.
+#[tokio::test(start_paused = true)]
+async fn what_a_move_drains_no_policy_scales() {
+    let stage = Stage::new();
+    let (pool, silo, place) = stage.serving().await;
+    let terms = serde_json::json!({
+        "bounds": { "target": "process", "min_replicas": 2, "max_replicas": 4 },
+        "rules": [{ "metric": "cpu-utilization", "threshold": "60" }],
+    });
+    let policy = serde_json::from_value(terms).unwrap();
+    let wanted = NewScalingPolicy { environment: pool, module: Name::new("cart").unwrap(), policy };
+    stage.services().scaling().apply(&stage.scope, wanted).await.unwrap();
+    stage.surface.0.lock().unwrap().grace = Span::from_secs(60);
+    stage.begin(place, silo).await;
+    stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
+    stage.check(pool, silo);
+    assert_eq!(stage.surface.0.lock().unwrap().scaled, Vec::<u16>::new());
 }
 
 /// What was brought to the target and is gone from there since comes back by nobody's doing. A move that waits for it keeps the source from

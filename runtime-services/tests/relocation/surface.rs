@@ -1,6 +1,6 @@
 //! A surface in memory, on which a host dies at an effect of its choice, and what its clients meet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -8,8 +8,9 @@ use runtime_domain::component::RevisionId;
 use runtime_domain::configuration::DeliveredConfiguration;
 use runtime_domain::id::{EnvironmentId, TenantId};
 use runtime_domain::surface::{
-    ComponentKey, ComponentObservation, EffectClass, FencingToken, InstanceObservation, InstanceState,
-    RevisionObservation, RevisionSpec, SurfaceCapabilities, SurfaceKind, Traffic, TrafficControl,
+    ComponentKey, ComponentObservation, EffectClass, EffectOwner, FencingToken, InstanceObservation,
+    InstanceState, RevisionObservation, RevisionSpec, SurfaceCapabilities, SurfaceKind, Traffic,
+    TrafficControl,
 };
 use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::clock::Clock;
@@ -45,7 +46,25 @@ pub(crate) struct Component {
     traffic: Option<Traffic>,
     handed_to: Option<ComponentKey>,
     token: Option<FencingToken>,
-    effects: BTreeSet<String>,
+    /// Until when an instance that was told to go is there still.
+    goes_at: Option<Timestamp>,
+    /// In the order in which they came. One that others followed does nothing when it comes again.
+    effects: Vec<String>,
+}
+
+/// Somebody else who asks a component of a move's source for replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meddler {
+    /// Nobody does.
+    Nobody,
+    /// Once, this many, after the move has asked for none.
+    OnceDrained(u16),
+}
+
+impl Default for Meddler {
+    fn default() -> Self {
+        Self::Nobody
+    }
 }
 
 /// A surface in memory, on which a host dies at an effect of its choice.
@@ -54,6 +73,11 @@ pub(crate) struct World {
     pub(crate) components: BTreeMap<ComponentKey, Component>,
     /// Every effect of the move, in order; those that were repeated too.
     pub(crate) effects: Vec<String>,
+    /// How many replicas policies asked for, in order.
+    pub(crate) scaled: Vec<u16>,
+    pub(crate) meddler: Meddler,
+    /// How long an instance takes to go.
+    pub(crate) grace: Span,
     pub(crate) dies_at: Option<(usize, When)>,
     pub(crate) has_died: bool,
     /// Requests of clients that nobody would have answered.
@@ -65,17 +89,16 @@ pub(crate) struct Surface(pub(crate) Arc<Mutex<World>>, pub(crate) Arc<TestClock
 
 impl Surface {
     /// Does an effect of the move, or dies around it. What is not of the move is done as it is.
-    async fn perform<T>(
+    async fn perform(
         &self,
         context: EffectContext,
         key: &ComponentKey,
         what: &str,
-        change: impl FnOnce(&mut Component) -> T,
-    ) -> PortResult<T> {
-        let (done, dies) = {
+        change: impl FnOnce(&mut Component),
+    ) -> PortResult<()> {
+        let (is_done, dies) = {
             let mut world = self.0.lock().unwrap();
-            let of_the_move =
-                matches!(context.effect.owner, runtime_domain::surface::EffectOwner::RuntimeTenantBinding(_));
+            let of_the_move = matches!(context.effect.owner, EffectOwner::RuntimeTenantBinding(_));
             if of_the_move {
                 world.effects.push(format!("{what} of {}", context.effect));
             }
@@ -86,25 +109,30 @@ impl Surface {
                 return Err(PortError::new(PortErrorKind::Fenced, "test", "it is older"));
             }
             component.token = Some(context.fence);
-            let done = match dies {
-                Some((_, When::Before)) => None,
-                _ => {
-                    component.effects.insert(format!("{what} of {}", context.effect));
-                    Some(change(component))
-                }
-            };
+            let is_done = !matches!(dies, Some((_, When::Before)));
+            if is_done {
+                component.perform(&format!("{what} of {}", context.effect), change);
+            }
             world.has_died |= dies.is_some();
             world.look();
-            (done, dies.is_some())
+            (is_done, dies.is_some())
         };
-        match done {
-            Some(done) if !dies => Ok(done),
-            _ => std::future::pending().await,
-        }
+        if is_done && !dies { Ok(()) } else { std::future::pending().await }
     }
 
     pub(crate) fn has_died(&self) -> bool {
         self.0.lock().unwrap().has_died
+    }
+}
+
+impl Component {
+    fn perform(&mut self, effect: &str, change: impl FnOnce(&mut Self)) {
+        let others_followed = self.effects.iter().rev().skip(1).any(|known| known == effect)
+            && self.effects.last().is_some_and(|last| last != effect);
+        if !others_followed {
+            self.effects.push(effect.to_owned());
+            change(self);
+        }
     }
 }
 
@@ -146,6 +174,9 @@ impl World {
             }))
             .unwrap();
             seen.instances = (0..*replicas).map(instance).collect();
+            if component.and_then(|component| component.goes_at).is_some_and(|goes_at| at < goes_at) {
+                seen.instances.push(InstanceObservation { state: InstanceState::Draining, ..instance(0) });
+            }
             (revision.clone(), seen)
         });
         ComponentObservation {
@@ -186,12 +217,27 @@ impl ComputeSurface for Surface {
         revision: &RevisionId,
         replicas: u16,
     ) -> PortResult<()> {
-        self.perform(context, key, "scale", |it| {
-            if let Some((_, has)) = it.revisions.get_mut(revision) {
-                *has = replicas;
+        let of = |replicas: u16| {
+            move |it: &mut Component| {
+                if let Some((_, has)) = it.revisions.get_mut(revision) {
+                    *has = replicas;
+                }
             }
-        })
-        .await
+        };
+        if matches!(context.effect.owner, EffectOwner::ScalingPolicy(_)) {
+            self.0.lock().unwrap().scaled.push(replicas);
+        }
+        self.perform(context, key, "scale", of(replicas)).await?;
+        let mut world = self.0.lock().unwrap();
+        let goes_at = world.grace.after(self.1.now());
+        if let Some(component) = world.components.get_mut(key).filter(|_| replicas == 0) {
+            component.goes_at.get_or_insert(goes_at);
+        }
+        if let (0, Meddler::OnceDrained(replicas)) = (replicas, world.meddler) {
+            world.meddler = Meddler::Nobody;
+            world.components.entry(key.clone()).or_default().perform("somebody else's", of(replicas));
+        }
+        Ok(())
     }
 
     async fn shift_traffic(
