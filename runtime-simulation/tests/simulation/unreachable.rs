@@ -73,13 +73,10 @@ pub(crate) const REFUSALS: [Unreachable; 7] = [
 ];
 
 /// Events that nothing brings about.
-pub(crate) const EVENTS: [Unreachable; 2] = [
-    (
-        "the world's surface is of processes, and only what is driven by events runs no replica (SCL-2)",
-        &["ScalingPolicy ScalingActivated"],
-    ),
-    ("the releases of stories do not say how they scale", &["ScalingPolicy ScalingReleaseFollowed"]),
-];
+pub(crate) const EVENTS: [Unreachable; 1] = [(
+    "the world's surface is of processes, and only what is driven by events runs no replica (SCL-2)",
+    &["ScalingPolicy ScalingActivated"],
+)];
 
 /// Everything, each with its reason.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
