@@ -50,6 +50,7 @@ pub mod terms;
 mod events;
 mod existing;
 mod feed;
+mod insist;
 mod lane;
 mod observed;
 mod reconcile;

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use runtime_domain::aggregate::Decision;
+use runtime_domain::component::RevisionId;
 use runtime_domain::environment::{
     EnvironmentCommand, EnvironmentEvent, ProvisioningStatus, QuotaCommand, RuntimeEnvironment,
 };
@@ -15,6 +16,7 @@ use runtime_ports::{PortError, PortErrorKind, Retry};
 
 use crate::deployments::DeploymentService;
 use crate::host::Host;
+use crate::insist::{Insisted, Wish};
 use crate::observed::decided;
 use crate::relocation;
 use crate::secrets::SecretService;
@@ -135,14 +137,24 @@ impl EnvironmentReconciler {
             for component in self.host.bounded("surface.list", surface.list(scope.tenant(), id)).await? {
                 for revision in component.revisions.keys() {
                     is_empty = false;
-                    let effect = EffectId::of(revision.deployment, u32::MAX);
-                    let context = EffectContext { effect, fence: lease.token };
-                    let call = surface.retire(context, &component.key, revision);
-                    self.host.effect("surface.retire", effect, call).await?;
+                    let insisted =
+                        Insisted { host: &self.host, surface: &**surface, key: &component.key, revision };
+                    insisted.ask(Wish::Retired, self.retirement(lease, revision)).await?;
                 }
             }
         }
         Ok(is_empty)
+    }
+
+    /// The effect by which a revision is retired, and another one, should somebody have brought it back. None is a deployment's own, which are
+    /// counted from the first.
+    fn retirement(&self, lease: &Lease, revision: &RevisionId) -> [EffectContext; 2] {
+        let since = Span::between(Timestamp::UNIX_EPOCH, self.host.now()).as_millis();
+        let anew = u32::try_from(since & u64::from(u32::MAX >> 1)).unwrap_or(0) | !(u32::MAX >> 1);
+        [u32::MAX, anew].map(|ordinal| EffectContext {
+            effect: EffectId::of(revision.deployment, ordinal),
+            fence: lease.token,
+        })
     }
 
     fn failure(&self, error: &PortError) -> (String, Option<Timestamp>) {

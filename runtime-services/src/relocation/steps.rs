@@ -22,6 +22,7 @@ use runtime_ports::{PortError, PortErrorKind, PortResult};
 use crate::deployments::{DeploymentError, DeploymentService};
 use crate::error::CommandError;
 use crate::host::Host;
+use crate::insist::{Insisted, Wish};
 use crate::promotion::own_nothing;
 use crate::records::chosen;
 use crate::worker::PassError;
@@ -246,7 +247,7 @@ impl Relocation<'_> {
                 }
             };
             if shown.wanted != replicas {
-                self.scale(surface, &key, &revision, replicas).await?;
+                self.insist(surface, &key, &revision, Wish::Replicas(replicas)).await?;
                 progress = Progress::NotYet;
             }
             let is_so = match resize {
@@ -260,24 +261,16 @@ impl Relocation<'_> {
         Ok(progress)
     }
 
-    /// Asks for so many replicas. Where that was asked for before, and somebody else has asked for others since, the surface knows the effect and
-    /// does nothing: then it is another one that is wanted.
-    async fn scale(
+    /// Asks for it by the stage's effect, and by another where that is seen to be undone.
+    async fn insist(
         &self,
         surface: &dyn ComputeSurface,
         key: &ComponentKey,
         revision: &RevisionId,
-        replicas: u16,
-    ) -> Result<(), StepError> {
-        for effect in [self.effect(), self.effect_since(self.host.now())] {
-            let call = surface.scale(effect, key, revision, replicas);
-            self.host.effect("surface.scale", effect.effect, call).await?;
-            let seen = self.host.bounded("surface.observe", surface.observe(key)).await?;
-            if seen.revisions.get(revision).is_none_or(|shown| shown.wanted == replicas) {
-                break;
-            }
-        }
-        Ok(())
+        wish: Wish,
+    ) -> PortResult<()> {
+        let effects = [self.effect(), self.effect_since(self.host.now())];
+        Insisted { host: self.host, surface, key, revision }.ask(wish, effects).await
     }
 
     /// Retires everything of the tenant in the source, and waits until nothing of it is seen.
@@ -288,9 +281,7 @@ impl Relocation<'_> {
             for component in self.host.bounded("surface.list", listed).await? {
                 for revision in component.revisions.keys() {
                     progress = Progress::NotYet;
-                    let effect = self.effect();
-                    let call = surface.retire(effect, &component.key, revision);
-                    self.host.effect("surface.retire", effect.effect, call).await?;
+                    self.insist(&**surface, &component.key, revision, Wish::Retired).await?;
                 }
             }
         }

@@ -302,6 +302,23 @@ async fn what_a_move_drains_no_policy_scales() {
     assert_eq!(stage.surface.0.lock().unwrap().scaled, Vec::<u16>::new());
 }
 
+/// The call of a rollout that ended meanwhile may come late.
+#[tokio::test(start_paused = true)]
+async fn an_environment_in_which_somebody_brings_back_what_was_retired_is_taken_down_all_the_same() {
+    let stage = Stage::new();
+    let (pool, _, _) = stage.serving().await;
+    stage.surface.0.lock().unwrap().meddler = Meddler::OnceRetired;
+    let reason = "it is not needed".to_owned();
+    stage.services().environments().decommission(&stage.scope, pool, reason).await.unwrap();
+    stage
+        .until("it is taken down", async |services| {
+            let environment = services.environments().environment(&stage.scope, pool).await.unwrap();
+            environment.provisioning_status() == ProvisioningStatus::Decommissioned
+        })
+        .await;
+    assert_eq!(stage.surface.0.lock().unwrap().meddler, Meddler::Nobody);
+}
+
 /// What was brought to the target and is gone from there since comes back by nobody's doing. A move that waits for it keeps the source from
 /// taking deployments for ever.
 #[tokio::test(start_paused = true)]

@@ -52,19 +52,16 @@ pub(crate) struct Component {
     effects: Vec<String>,
 }
 
-/// Somebody else who asks a component of a move's source for replicas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Somebody else who undoes what was done, as a call does that comes late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Meddler {
     /// Nobody does.
+    #[default]
     Nobody,
-    /// Once, this many, after the move has asked for none.
+    /// Once, this many, after none were asked for.
     OnceDrained(u16),
-}
-
-impl Default for Meddler {
-    fn default() -> Self {
-        Self::Nobody
-    }
+    /// Once, it is brought back after it was retired.
+    OnceRetired,
 }
 
 /// A surface in memory, on which a host dies at an effect of its choice.
@@ -255,13 +252,23 @@ impl ComputeSurface for Surface {
         key: &ComponentKey,
         revision: &RevisionId,
     ) -> PortResult<()> {
+        let mut retired = None;
         self.perform(context, key, "retire", |it| {
-            it.revisions.remove(revision);
+            retired = it.revisions.remove(revision);
             if it.revisions.is_empty() {
                 it.traffic = None;
             }
         })
-        .await
+        .await?;
+        let mut world = self.0.lock().unwrap();
+        if let (Some(retired), Meddler::OnceRetired) = (retired, world.meddler) {
+            world.meddler = Meddler::Nobody;
+            let component = world.components.entry(key.clone()).or_default();
+            component.perform("somebody else's", |it| {
+                it.revisions.insert(revision.clone(), retired);
+            });
+        }
+        Ok(())
     }
 
     async fn deliver(

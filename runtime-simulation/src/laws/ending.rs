@@ -6,7 +6,7 @@ use std::sync::Arc;
 use runtime_domain::aggregate::{Aggregate, DomainEvent as _};
 use runtime_domain::component::RevisionId;
 use runtime_domain::deployment::{DeploymentStatus, RuntimeDeployment};
-use runtime_domain::environment::ProvisioningStatus;
+use runtime_domain::environment::{EnvironmentState, ProvisioningStatus};
 use runtime_domain::id::TenantId;
 use runtime_domain::surface::Traffic;
 use runtime_ports::store::{Loaded, Repository};
@@ -35,7 +35,12 @@ pub(super) async fn unfinished(
                 | ProvisioningStatus::Decommissioned
         );
         if !is_settled {
-            return Ok(Some(format!("environment {} is still {status:?}", environment.id())));
+            let why = match environment.state() {
+                EnvironmentState::Decommissioning(state) => state.failure.as_deref(),
+                _ => None,
+            };
+            let why = why.map(|failure| format!(", since {failure}")).unwrap_or_default();
+            return Ok(Some(format!("environment {} is still {status:?}{why}", environment.id())));
         }
     }
     for deployment in state.deployments.iter().map(|loaded| &loaded.aggregate) {
