@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use runtime_domain::deployment::{DeploymentRefusal, DeploymentStatus, RuntimeDeployment};
 use runtime_domain::id::{AggregateKind, ConfigurationId, DeploymentId, EnvironmentId};
+use runtime_domain::inventory::{RuntimeService, RuntimeStatus};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::ModuleId;
 use runtime_ports::store::{LoadError, Query, Repository};
@@ -13,7 +14,8 @@ use crate::configuration::Versions;
 use crate::error::CommandError;
 
 impl DeploymentService {
-    /// What serves in an environment: the newest Completed deployment of each component.
+    /// What serves in an environment: the newest Completed deployment of each component, unless what it brought was retired since, as everything is
+    /// that moves elsewhere.
     ///
     /// # Errors
     /// The store failed.
@@ -26,10 +28,20 @@ impl DeploymentService {
         let query = Query::all(AggregateKind::RuntimeDeployment)
             .in_environment(environment)
             .with_status(&[DeploymentStatus::Completed.name()]);
-        let mut serving = BTreeMap::new();
+        let mut serving: BTreeMap<ModuleId, RuntimeDeployment> = BTreeMap::new();
         for loaded in Repository::<RuntimeDeployment>::new(&*store).every(query).await? {
             for module in loaded.aggregate.release().components.keys() {
                 serving.entry(module.clone()).or_insert_with(|| loaded.aggregate.clone());
+            }
+        }
+        let query = Query::all(AggregateKind::RuntimeService)
+            .in_environment(environment)
+            .with_status(&[RuntimeStatus::Retired.name()]);
+        for retired in Repository::<RuntimeService>::new(&*store).every(query).await? {
+            let service = &retired.aggregate;
+            let brought_by = service.version().revision.deployment;
+            if serving.get(service.module_id()).is_some_and(|newest| newest.id() == brought_by) {
+                serving.remove(service.module_id());
             }
         }
         Ok(serving)

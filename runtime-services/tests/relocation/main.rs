@@ -18,7 +18,7 @@ use runtime_domain::metric::MetricReading;
 use runtime_domain::scaling::{BurnReading, Reading};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::{ComponentKey, SurfaceKind};
-use runtime_domain::tenancy::{BindingStatus, PartitionAssignment, ResourceQuota};
+use runtime_domain::tenancy::{BindingStatus, MoveStage, PartitionAssignment, ResourceQuota};
 use runtime_domain::time::Span;
 use runtime_domain::value::Name;
 use runtime_memory::{InProcessBus, MemoryStore};
@@ -300,6 +300,29 @@ async fn what_a_move_drains_no_policy_scales() {
     stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
     stage.check(pool, silo);
     assert_eq!(stage.surface.0.lock().unwrap().scaled, Vec::<u16>::new());
+}
+
+/// Nothing of it is the tenant's new place's there, which neither brings it along nor back.
+#[tokio::test(start_paused = true)]
+async fn what_has_moved_is_still_answered_for_when_another_move_out_of_its_former_place_is_aborted() {
+    let stage = Stage::new();
+    let (pool, silo, place) = stage.moving().await;
+    stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
+    let again = stage.bound(pool, IsolationModel::Pool).await;
+    stage.begin(again, silo).await;
+    stage
+        .until("it is watched", async |services| {
+            let binding = services.tenancy().tenant_binding(&stage.scope, again).await.unwrap();
+            let relocation = binding.relocation().unwrap();
+            relocation.stage == MoveStage::Observing
+        })
+        .await;
+    stage.services().tenancy().abort_move(&stage.scope, again, "not now".to_owned()).await.unwrap();
+    stage.until_it_stayed(again).await;
+    let key = stage.surface.0.lock().unwrap().components.keys().find(|key| key.environment == pool).cloned();
+    let answering = stage.surface.answered_by(&key.unwrap()).await.unwrap().unwrap();
+    assert_eq!(answering.environment, silo);
+    stage.check(pool, silo);
 }
 
 /// The call of a rollout that ended meanwhile may come late.
