@@ -85,6 +85,7 @@ async fn csi_driver_1288_a_consumer_that_does_not_take_the_new_version_holds_the
     let (asked, failed) = load.end().await;
     assert!(failed == 0 && asked > 50, "{failed} of {asked} requests failed");
     // The image serves already: that its password was wrong is no reason to keep it out.
+    stage.rests().await;
     assert_eq!(stage.deploy("1.0.1", "", 1).await.status(), DeploymentStatus::Completed);
     drop(stage.close().await);
 }

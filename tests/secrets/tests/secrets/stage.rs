@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use factory_runtime::domain::id::{ConfigurationId, SecretBindingId};
+use factory_runtime::domain::id::{AggregateKind, ConfigurationId, SecretBindingId};
 use factory_runtime::domain::secrets::{
     KeyVaultReference, ManagedIdentityRef, RotationSchedule, SecretBinding, SecretStatus,
 };
@@ -15,6 +15,7 @@ use factory_runtime::embedded::{Embedded, EmbeddedOptions, SecretRotator};
 use factory_runtime::manifest;
 use factory_runtime::ports::PortResult;
 use factory_runtime::ports::secret_store::{RotationId, SecretValue};
+use factory_runtime::ports::store::Query;
 use factory_runtime::ports::surface::ComputeSurface as _;
 use factory_runtime::ports::telemetry::Telemetry;
 use factory_runtime::prelude::*;
@@ -202,6 +203,16 @@ components:
             (binding.state().status() == status).then_some(binding)
         })
         .await
+    }
+
+    /// Once no rollout is under way: one whose rotation was given up is still on its way back then.
+    pub(crate) async fn rests(&self) {
+        until("no rollout is under way", async || {
+            let all = Query::all(AggregateKind::RuntimeDeployment);
+            let found = self.runtime().deployments().deployments(&self.scope, all).await.expect("listed");
+            found.items.iter().all(|found| found.aggregate.status().is_final()).then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn observe(&self) -> ComponentObservation {
