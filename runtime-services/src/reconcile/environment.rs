@@ -150,7 +150,8 @@ impl EnvironmentReconciler {
     /// counted from the first.
     fn retirement(&self, lease: &Lease, revision: &RevisionId) -> [EffectContext; 2] {
         let since = Span::between(Timestamp::UNIX_EPOCH, self.host.now()).as_millis();
-        let anew = u32::try_from(since & u64::from(u32::MAX >> 1)).unwrap_or(0) | !(u32::MAX >> 1);
+        // The present in the lower bits, and above them one that no deployment counts to.
+        let anew = u32::try_from(since & u64::from(u32::MAX >> 1)).unwrap_or(0) | (1 << 31);
         [u32::MAX, anew].map(|ordinal| EffectContext {
             effect: EffectId::of(revision.deployment, ordinal),
             fence: lease.token,
