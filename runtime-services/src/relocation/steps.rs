@@ -178,15 +178,25 @@ impl Relocation<'_> {
             let from = self.key(self.binding.environment_id(), &module);
             let to = self.key(to, &module);
             let answering = self.host.bounded("handover.answered_by", handover.answered_by(&from)).await?;
-            // A component without an endpoint has no clients to send anywhere.
-            if answering.is_none_or(|answering| answering == to) {
+            if answering.as_ref() == Some(&to) {
                 continue;
             }
+            // Where no endpoint is seen it is handed over as well: what is drained next rests on that, and not on what was not seen.
             let effect = self.effect();
             let call = handover.hand_over(effect, &from, &to);
-            self.host.effect("handover.hand_over", effect.effect, call).await?;
+            match self.host.effect("handover.hand_over", effect.effect, call).await {
+                Err(error) if error.kind() == PortErrorKind::NotFound && answering.is_none() => {
+                    // What is not there has no clients to send anywhere.
+                    if self.observe(&from).await?.iter().any(|seen| !seen.revisions.is_empty()) {
+                        return Err(error.into());
+                    }
+                    continue;
+                }
+                handed_over => handed_over?,
+            }
             let answering = self.host.bounded("handover.answered_by", handover.answered_by(&from)).await?;
-            if answering != Some(to) {
+            // A component without an endpoint has no clients yet.
+            if answering.is_some_and(|answering| answering != to) {
                 progress = Progress::NotYet;
             }
         }

@@ -37,6 +37,7 @@ use runtime_services::scaling::NewScalingPolicy;
 use runtime_services::tenancy::NewBinding;
 use runtime_services::{Host, HostOptions, Ports, Records, Services, TenancyPorts};
 use runtime_system::UuidV7Generator;
+use runtime_testkit::faults::{Fault, Faults};
 use runtime_testkit::sample;
 use surface::{Meddler, Surface, TestClock, When};
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,8 @@ impl ScalingSignals for Silent {
 struct Stage {
     store: MemoryStore,
     surface: Surface,
+    /// What handovers and questions about them meet.
+    faults: Faults,
     clock: Arc<TestClock>,
     scope: TenantScope,
 }
@@ -82,7 +85,7 @@ impl Stage {
     fn new() -> Self {
         let clock = Arc::new(TestClock(tokio::time::Instant::now()));
         let surface = Surface(Arc::default(), Arc::clone(&clock));
-        Self { store: MemoryStore::new(), surface, clock, scope: sample::scope(1) }
+        Self { store: MemoryStore::new(), surface, faults: Faults::none(), clock, scope: sample::scope(1) }
     }
 
     fn services(&self) -> Services {
@@ -92,7 +95,7 @@ impl Stage {
         let mut metrics = MockMetricSource::new();
         metrics.expect_read().returning(|_| Ok(MetricReading { value: None, samples: 0, newest: None }));
         let surface: Arc<dyn ComputeSurface> = Arc::new(self.surface.clone());
-        let handover: Arc<dyn EndpointHandover> = Arc::new(self.surface.clone());
+        let handover = self.faults.handover(Arc::new(self.surface.clone()));
         let ports = Ports {
             store: Arc::new(self.store.clone()),
             records: Records::default(),
@@ -322,6 +325,16 @@ async fn what_has_moved_is_still_answered_for_when_another_move_out_of_its_forme
     let key = stage.surface.0.lock().unwrap().components.keys().find(|key| key.environment == pool).cloned();
     let answering = stage.surface.answered_by(&key.unwrap()).await.unwrap().unwrap();
     assert_eq!(answering.environment, silo);
+    stage.check(pool, silo);
+}
+
+/// Who sees no endpoint may have seen a part only: clients may come to it all the same.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_drained_that_was_not_handed_over_where_no_endpoint_is_seen() {
+    let mut stage = Stage::new();
+    stage.faults = Faults::new(|call| (call.method == "handover.answered_by").then_some(Fault::Partial));
+    let (pool, silo, place) = stage.moving().await;
+    stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
     stage.check(pool, silo);
 }
 
