@@ -32,7 +32,8 @@ pub(crate) struct Link {
 pub(crate) struct Live {
     pub(crate) client: Client,
     session: Session,
-    statements: Mutex<HashMap<&'static str, Statement>>,
+    /// By where their text lies and how long it is: hashing thousands of letters would cost every call more than all else here.
+    statements: Mutex<HashMap<(usize, usize), Statement>>,
 }
 
 /// How a call failed.
@@ -62,11 +63,12 @@ impl CallError {
 impl Live {
     pub(crate) async fn prepared(&self, sql: &'static str) -> Result<Statement, tokio_postgres::Error> {
         let mut statements = self.statements.lock().await;
-        if let Some(statement) = statements.get(sql) {
+        let place = (sql.as_ptr().addr(), sql.len());
+        if let Some(statement) = statements.get(&place) {
             return Ok(statement.clone());
         }
         let statement = self.client.prepare(sql).await?;
-        statements.insert(sql, statement.clone());
+        statements.insert(place, statement.clone());
         Ok(statement)
     }
 }

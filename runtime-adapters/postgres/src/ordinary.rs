@@ -204,12 +204,13 @@ impl Form {
 /// Where one aggregate is due as it should be already, nothing is to be done. What is locked is read as it is now, and not as it was when the
 /// statement began, before it had the aggregate's lock.
 fn unless_due(kind: &str, id: &str, wake_at: &str, publishes: &str, otherwise: &str) -> String {
-    let row = format!("FROM work AS k WHERE k.tenant = $1 AND k.kind = {kind} AND k.id = {id} AND k.topic");
     format!(
-        "CASE WHEN (
-                (SELECT k.due_at IS NOT DISTINCT FROM {wake_at} {row} = 'work' FOR KEY SHARE)
-                AND (NOT {publishes} OR (SELECT k.due_at IS NOT NULL {row} = 'outbox' FOR KEY SHARE))
-            ) IS NOT TRUE THEN {otherwise} END"
+        "CASE WHEN 1 + {publishes}::integer > (
+                SELECT count(*) FROM (
+                    SELECT k.topic, k.due_at FROM work AS k WHERE k.tenant = $1 AND k.kind = {kind} AND k.id = {id} FOR KEY SHARE
+                ) AS k
+                WHERE CASE k.topic WHEN 'work' THEN k.due_at IS NOT DISTINCT FROM {wake_at} ELSE {publishes} AND k.due_at IS NOT NULL END
+            ) THEN {otherwise} END"
     )
 }
 

@@ -54,9 +54,13 @@ impl<B: Batch> Together<B> {
         // Whoever gives back several at once has then asked for all of them.
         tokio::task::yield_now().await;
         let answered = answer.try_recv();
-        if let (Err(oneshot::error::TryRecvError::Empty), Some(last)) = (&answered, *turn) {
+        let next = turn.map(|last| last + B::PACE);
+        // Even for a time that is past a timer waits until its next tick, a millisecond away.
+        if let (Err(oneshot::error::TryRecvError::Empty), Some(next)) = (&answered, next)
+            && Instant::now() < next
+        {
             // Nothing is ever ready here: it is the time that is waited for.
-            let _elapsed = tokio::time::timeout_at(last + B::PACE, std::future::pending::<()>()).await;
+            let _elapsed = tokio::time::timeout_at(next, std::future::pending::<()>()).await;
         }
         match answered {
             Ok(answered) => return answered,
@@ -94,5 +98,54 @@ pub(super) async fn insistently(
             Err(CallError::Refused(error)) if gave_way(&error) && !tries.is_empty() => {}
             called => return called.map_err(|error| error.into_port(operation)),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+mod tests {
+    use runtime_domain::time::Span;
+
+    use super::*;
+    use crate::connection::{Dialler, Role};
+    use crate::options::PostgresOptions;
+
+    /// Calls nobody.
+    #[derive(Debug, Default)]
+    struct Nothing<const PACE_IN_MILLIS: u64>;
+
+    #[async_trait]
+    impl<const PACE_IN_MILLIS: u64> Batch for Nothing<PACE_IN_MILLIS> {
+        type Item = ();
+        const PACE: Duration = Duration::from_millis(PACE_IN_MILLIS);
+
+        fn push(&mut self, (): ()) {}
+
+        async fn call(&self, _link: &Link) -> PortResult<()> {
+            Ok(())
+        }
+    }
+
+    /// How long the second of two takes that are done one after the other, between two ticks of a timer.
+    async fn second<B: Batch<Item = ()>>() -> Duration {
+        let options = PostgresOptions::new("host=localhost").unwrap();
+        let link = Link::new(Dialler::primary(&options).unwrap(), Role::Operator, Span::from_secs(1));
+        tokio::time::advance(Duration::from_micros(300)).await;
+        let together = Together::<B>::default();
+        together.perform(&link, || ()).await.unwrap();
+        let begun = Instant::now();
+        together.perform(&link, || ()).await.unwrap();
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_no_pace_waits_for_no_timer() {
+        assert_eq!(second::<Nothing<0>>().await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_too_early_waits_for_the_next_call() {
+        let took = second::<Nothing<10>>().await;
+        assert!(took >= Duration::from_millis(10), "{took:?}");
     }
 }
