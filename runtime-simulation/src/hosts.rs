@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::coverage::{self, CrashPoint};
+use crate::pace::Pace;
 use crate::random::Random;
 use crate::records::Records;
 use crate::story::Trouble;
@@ -28,6 +29,8 @@ pub(crate) struct Yard {
     pub(crate) records: Records,
     pub(crate) surface: Arc<dyn ComputeSurface>,
     pub(crate) trace: Trace,
+    /// Of everything that hosts do.
+    pub(crate) pace: Pace,
     /// How long calls take.
     latencies: Arc<Mutex<Random>>,
     slots: Vec<Slot>,
@@ -136,6 +139,7 @@ impl Yard {
             store,
             surface,
             trace: Trace::default(),
+            pace: Pace::default(),
             latencies: Arc::new(Mutex::new(Random::of(seed, 2))),
             slots: (1..=hosts).map(slot).collect(),
         }
@@ -223,7 +227,8 @@ impl Yard {
         let faults = self.faults(slot);
         let services = self.world.services(&self.store, &self.surface, &faults)?;
         let (work, mut tasks) = (services.clone(), JoinSet::new());
-        tasks.spawn(async move { work.run(CancellationToken::new()).await });
+        let pace = self.pace.clone();
+        tasks.spawn(async move { pace.keep(work.run(CancellationToken::new())).await });
         Some(Running { faults, services, tasks })
     }
 

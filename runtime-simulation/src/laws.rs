@@ -31,6 +31,8 @@ pub(crate) const ENDS_WITHIN: Span = Span::from_secs(600 + 120 + 2 * 5 + 60);
 pub enum Law {
     /// No part of a host panics.
     NoPanic,
+    /// No part of a host is at work without end while no time passes.
+    TimePasses,
     /// No effect changes anything twice.
     NoEffectTwice,
     /// What a deployment has brought goes on serving, whatever happens: traffic goes to what is ready.
@@ -63,8 +65,9 @@ pub enum Law {
 
 impl Law {
     /// Every law.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoPanic,
+        Self::TimePasses,
         Self::NoEffectTwice,
         Self::ServedOnceServed,
         Self::OneHolder,
@@ -90,6 +93,7 @@ impl Law {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::NoPanic => "no part of a host panics",
+            Self::TimePasses => "no part of a host is at work without end while no time passes",
             Self::NoEffectTwice => "no effect changes anything twice (X-7)",
             Self::ServedOnceServed => "what a deployment has brought goes on being served",
             Self::OneHolder => "a lease that another host has taken is worth nothing (X-7)",
@@ -228,6 +232,9 @@ impl Laws {
     }
 
     async fn quickly(&mut self, yard: &Yard) -> Result<(), Wrong> {
+        if yard.pace.has_stood_still() {
+            return Err((Law::TimePasses, "hosts are at work without end at one instant".to_owned()));
+        }
         if let Some(wrong) = self.witness.wrong() {
             return Err((Law::OneHolder, wrong));
         }

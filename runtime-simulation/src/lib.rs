@@ -29,6 +29,7 @@ mod hosts;
 mod laws;
 mod operator;
 mod outcome;
+mod pace;
 mod panics;
 mod random;
 mod records;

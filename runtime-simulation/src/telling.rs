@@ -114,12 +114,12 @@ impl Teller {
     /// Somebody asks, and goes away: the next thing happens meanwhile.
     fn ask(&mut self, host: u8, place: Place, operation: &Operation) {
         let (records, trace) = (self.yard.records.clone(), self.yard.trace.clone());
-        let vault = self.yard.world.vault.clone();
+        let (vault, pace) = (self.yard.world.vault.clone(), self.yard.pace.clone());
         self.laws.asked(place, operation);
         let Some((services, tasks)) = self.yard.host(host) else { return };
         let (operator, operation) = (Operator { services, records, vault, place }, operation.clone());
         tasks.spawn(async move {
-            let asked = Box::pin(operator.ask(&operation));
+            let asked = Box::pin(pace.keep(operator.ask(&operation)));
             let answer = tokio::time::timeout(OPERATORS_PATIENCE.to_std(), asked).await;
             let answer = answer.unwrap_or_else(|_| Err("no answer".into()));
             trace.answered(operation.name(), &answer);

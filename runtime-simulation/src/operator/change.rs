@@ -20,7 +20,8 @@ use super::{Answer, Asking, No, REASON, answer};
 use crate::records::told;
 use crate::story::{DriftAsk, Operation, Place, ScalingAsk, SecretAsk, component};
 
-fn policy(target: SurfaceKind, most: u8) -> Result<PolicySpec, String> {
+/// A policy by the length of a queue.
+pub(super) fn policy(target: SurfaceKind, most: u8) -> Result<PolicySpec, String> {
     let most = Replicas::new(u16::from(most)).map_err(told)?;
     let bounds = ReplicaBounds::new(target, 1, most).map_err(told)?;
     let rule = ScalingRule::new(ScalingMetric::QueueLength, Measure::from_units(10));

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use runtime_domain::deployment::{DeploymentStatus, Release, RuntimeDeployment};
+use runtime_domain::surface::SurfaceKind;
 use runtime_domain::value::Name;
 use runtime_ports::desired_state::DesiredReleases;
 use runtime_ports::manifest::ReleaseManifest;
 use runtime_services::promotion::Promotion;
 use serde_json::{Value, json};
 
+use super::change::policy;
 use super::{Answer, Asking, REASON, answer};
 use crate::records::told;
 use crate::story::{Operation, Place, Strategy, component};
@@ -51,7 +53,7 @@ impl Asking<'_> {
     }
 
     pub(super) async fn deploy(&self, version: u8, components: &[u8], strategy: Strategy) -> Answer {
-        let mut wanted = release(version, components, strategy);
+        let mut wanted = release(version, components, strategy)?;
         if version.is_multiple_of(2) {
             let newest = self.services().configuration().newest(&self.scope, self.environment).await;
             if let Some(newest) = newest.map_err(told)? {
@@ -77,8 +79,17 @@ fn image(module: &str, version: u8) -> String {
     format!("shop/{module}@{}", digest(version))
 }
 
+/// How the components of a version scale, where it says so.
+fn scaling(version: u8) -> Result<Option<Value>, String> {
+    let is_said = version.is_multiple_of(5);
+    is_said
+        .then(|| serde_json::to_value(policy(SurfaceKind::Process, 2 + version % 4)?).map_err(told))
+        .transpose()
+}
+
 /// A version of some components. What is in the version decides what it is judged by.
-pub(super) fn release(version: u8, components: &[u8], strategy: Strategy) -> Value {
+pub(super) fn release(version: u8, components: &[u8], strategy: Strategy) -> Result<Value, String> {
+    let scaling = scaling(version)?;
     let names: BTreeSet<&str> = components.iter().map(|number| component(*number)).collect();
     let of = |module: &&str| {
         // One of them needs another.
@@ -88,7 +99,7 @@ pub(super) fn release(version: u8, components: &[u8], strategy: Strategy) -> Val
             "module": module,
             "component_type": "microservice",
             "version": format!("{version}.0.0"),
-            "tuple": { "image": image(module, version) },
+            "tuple": { "image": image(module, version), "scaling": scaling },
             "surface": "process",
             "replicas": 1 + version % 3,
             "depends_on": depends_on,
@@ -107,13 +118,13 @@ pub(super) fn release(version: u8, components: &[u8], strategy: Strategy) -> Val
         let probe = json!({ "path": "/" });
         gates.push(json!({ "name": "answers", "at": "during-traffic", "check": { "probe": probe } }));
     }
-    json!({
+    Ok(json!({
         "reference": format!("shop-{version}"),
         "strategy": strategy_of(strategy),
         "components": components,
         "gates": gates,
         "limits": limits(),
-    })
+    }))
 }
 
 /// How long a release may take: no longer than the end is waited for ([`ENDS_WITHIN`](crate::laws::ENDS_WITHIN)).
@@ -137,10 +148,12 @@ fn strategy_of(strategy: Strategy) -> Value {
 /// # Errors
 /// The version makes no release.
 pub(crate) fn desired(version: u8, components: u8) -> Result<DesiredReleases, String> {
+    let scaling = scaling(version)?;
     let of = |number: u8| {
         let module = component(number);
-        let component =
-            json!({ "image": image(module, version), "version": version.to_string(), "replicas": 2 });
+        let component = json!({
+            "image": image(module, version), "version": version.to_string(), "replicas": 2, "scaling": scaling,
+        });
         (module.to_owned(), component)
     };
     let components: serde_json::Map<String, Value> = (0..components).map(of).collect();
@@ -168,7 +181,7 @@ mod tests {
 
     #[test]
     fn whatever_is_asked_for_or_desired_ends_within_the_time_that_the_end_is_waited_for() {
-        let asked: Release = serde_json::from_value(release(1, &[0], Strategy::Rolling)).unwrap();
+        let asked: Release = serde_json::from_value(release(1, &[0], Strategy::Rolling).unwrap()).unwrap();
         assert!(longest(&asked.limits) <= ENDS_WITHIN.as_millis(), "{:?}", asked.limits);
         for desired in desired(5, 2).unwrap().releases().values() {
             assert!(longest(&desired.limits) <= ENDS_WITHIN.as_millis(), "{:?}", desired.limits);

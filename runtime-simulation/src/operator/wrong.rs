@@ -20,7 +20,7 @@ use runtime_services::tenancy::NewBinding;
 use runtime_testkit::sample;
 use serde_json::{Value, json};
 
-use super::change::checked;
+use super::change::{checked, policy};
 use super::release::release;
 use super::{Answer, Asking, answer, isolation, quota};
 use crate::records::{self, told};
@@ -45,6 +45,7 @@ impl Asking<'_> {
             Wrong::NoReasonToReleaseHold
             | Wrong::EmptyRelease
             | Wrong::OtherSurface
+            | Wrong::ScalesElsewhere
             | Wrong::SecretVariable
             | Wrong::SilentReload
             | Wrong::OverQuota
@@ -127,7 +128,7 @@ impl Asking<'_> {
             let release = rolled_back.ok_or("nothing was rolled back")?.release().clone();
             return answer(deployments.request(scope, at, release).await);
         }
-        let mut wanted = release(VERSION, &[0], Strategy::Rolling);
+        let mut wanted = release(VERSION, &[0], Strategy::Rolling)?;
         // Unlike what serves, so that it is not the same once more.
         wanted["reference"] = json!(format!("{wrong:?}"));
         let known = all.last().map(|it| it.release().configuration_id);
@@ -135,6 +136,9 @@ impl Asking<'_> {
         match wrong {
             Wrong::EmptyRelease => wanted["components"] = json!({}),
             Wrong::OtherSurface => wanted["components"][module]["surface"] = json!("functions"),
+            Wrong::ScalesElsewhere => {
+                wanted["components"][module]["tuple"]["scaling"] = json!(policy(SurfaceKind::Functions, 5)?);
+            }
             Wrong::SecretVariable => {
                 wanted["components"][module]["variables"] = json!({ "PASSWORD": "hunter2-hunter2-hunter2" });
             }

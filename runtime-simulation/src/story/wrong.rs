@@ -48,6 +48,8 @@ pub enum Wrong {
     EmptyRelease,
     /// A release for a surface that the environment does not have.
     OtherSurface,
+    /// A release that says how it would scale on another surface than it is for.
+    ScalesElsewhere,
     /// A release with a secret in a plain variable.
     SecretVariable,
     /// A release that takes its configuration by signal and cannot tell.
@@ -94,7 +96,7 @@ pub enum Wrong {
 
 impl Wrong {
     /// Everything that is wrong.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::NoReasonToDecommission,
         Self::NoReasonToReleaseHold,
         Self::NoReasonToWithdraw,
@@ -116,6 +118,7 @@ impl Wrong {
         Self::UnknownUpstream,
         Self::EmptyRelease,
         Self::OtherSurface,
+        Self::ScalesElsewhere,
         Self::SecretVariable,
         Self::SilentReload,
         Self::OverQuota,

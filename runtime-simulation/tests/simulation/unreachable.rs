@@ -5,7 +5,7 @@
 pub(crate) type Unreachable = (&'static str, &'static [&'static str]);
 
 /// Refusals that no operator is told.
-pub(crate) const REFUSALS: [Unreachable; 7] = [
+pub(crate) const REFUSALS: [Unreachable; 6] = [
     (
         "services take what proves something from the very place that is asked about",
         &[
@@ -69,7 +69,6 @@ pub(crate) const REFUSALS: [Unreachable; 7] = [
     ),
     ("every host has a source of desired state", &["WatchRefusal::NoSource"]),
     ("promotions are asked for without approvals", &["DeploymentRefusal::OwnPromotion"]),
-    ("the releases of stories do not say how they scale", &["DeploymentRefusal::ScalesElsewhere"]),
 ];
 
 /// Events that nothing brings about.
