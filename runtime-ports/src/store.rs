@@ -12,6 +12,8 @@
 //! evidence they rest on, the lease they are made under. One value lets a store use one round trip, flush many commits at once,
 //! and lets a fault-injecting store wrap one method.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
 use runtime_domain::scope::{OperatorScope, TenantScope};
@@ -126,9 +128,19 @@ pub trait OperatorStore: Send + Sync {
     /// What the aggregate that `lease` (of topic [`LeaseTopic::Outbox`]) is for has to relay: at most `limit` events.
     async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox>;
 
-    /// Marks the aggregate's events up to and including `sequence` as published: every destination that is not held has them. Those that
-    /// are held lose none. Marking what is marked changes nothing; a sequence beyond the newest event means the newest.
-    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError>;
+    /// Marks the aggregate's events up to and including `sequence` as published: every destination that is not held has them, but for those
+    /// in `without`, which were passed over because they were held. Those that are held lose none. Marking what is marked changes nothing; a
+    /// sequence beyond the newest event means the newest.
+    ///
+    /// # Errors
+    /// [`NotHeld`](LeaseError::NotHeld) where a destination in `without` is not held: whoever read that it is read something old, and nothing
+    /// would bring it the events that it was not sent. Nothing is marked then; read the outbox again.
+    async fn outbox_published(
+        &self,
+        lease: &Lease,
+        sequence: u64,
+        without: &BTreeSet<Name>,
+    ) -> Result<(), LeaseError>;
 
     /// Sets the aggregate's stream aside for one destination, which has got all before `parking.sequence` and nothing after: a poison event
     /// holds its own stream and destination only. Where the destination is not held yet, all before `parking.sequence` counts as

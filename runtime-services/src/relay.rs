@@ -197,7 +197,7 @@ impl Task for Relay {
         }
         let held: BTreeSet<_> = outbox.held.into_iter().map(|held| held.destination).collect();
         let open = shared.destinations.iter().filter(|destination| !held.contains(&destination.name));
-        shared.relay(lease, open.collect(), &outbox.events).await?;
+        shared.relay(lease, open.collect(), &held, &outbox.events).await?;
         Ok(Passed::AsStored)
     }
 }
@@ -208,6 +208,7 @@ impl Shared {
         &self,
         lease: &Lease,
         mut open: Vec<&Destination>,
+        held: &BTreeSet<Name>,
         events: &[PublishedEvent],
     ) -> Result<(), PassError> {
         let mut sent = None;
@@ -218,7 +219,7 @@ impl Shared {
                 match destination.deliver(&self.host, event, &about).await {
                     Delivered::Taken => still_open.push(destination),
                     Delivered::Away { until, .. } if destination.is_bus() => {
-                        self.mark(lease, sent).await?;
+                        self.mark(lease, sent, held).await?;
                         return Err(PassError::Later { until: spread(until, &self.host, event) });
                     }
                     refused => self.hold(lease, destination, event, refused).await?,
@@ -227,12 +228,13 @@ impl Shared {
             open = still_open;
             sent = Some(event.sequence);
         }
-        self.mark(lease, sent).await
+        self.mark(lease, sent, held).await
     }
 
-    async fn mark(&self, lease: &Lease, sent: Option<u64>) -> Result<(), PassError> {
+    /// Marks what was sent to all but those that are held.
+    async fn mark(&self, lease: &Lease, sent: Option<u64>, held: &BTreeSet<Name>) -> Result<(), PassError> {
         match sent {
-            Some(sequence) => self.store.outbox_published(lease, sequence).await.map_err(lost),
+            Some(sequence) => self.store.outbox_published(lease, sequence, held).await.map_err(lost),
             None => Ok(()),
         }
     }

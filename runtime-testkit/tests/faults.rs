@@ -128,7 +128,7 @@ async fn call_store(faults: &Faults) {
     operator.outbox_unpark(&Unpark::All { destination: None }).await.unwrap();
     operator.outbox_missed(&lease, &consumer, 10).await.unwrap();
     operator.outbox_caught_up(&lease, &consumer, 1).await.unwrap();
-    operator.outbox_published(&lease, 1).await.unwrap();
+    operator.outbox_published(&lease, 1, &BTreeSet::new()).await.unwrap();
     operator.next_due(&AggregateKind::ALL).await.unwrap();
     operator.work_arrived(LeaseTopic::Outbox, &AggregateKind::ALL).await;
     operator.release_lease(&lease).await.unwrap();

@@ -1,5 +1,6 @@
 //! The store in memory.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -140,8 +141,13 @@ impl OperatorStore for OperatorHandle {
         self.shared.lock("store.outbox")?.outbox(lease, limit)
     }
 
-    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
-        self.shared.lock("store.outbox_published")?.outbox_published(lease, sequence)
+    async fn outbox_published(
+        &self,
+        lease: &Lease,
+        sequence: u64,
+        without: &BTreeSet<Name>,
+    ) -> Result<(), LeaseError> {
+        self.shared.lock("store.outbox_published")?.outbox_published(lease, sequence, without)
     }
 
     async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {

@@ -651,21 +651,30 @@ CREATE FUNCTION newest_event(asked_tenant uuid, asked_kind text, asked_id uuid) 
 $$;
 
 CREATE FUNCTION outbox_published(
-    asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, up_to bigint
-) RETURNS boolean LANGUAGE plpgsql AS $$
+    asked_tenant uuid, asked_kind text, asked_id uuid, asked_host uuid, asked_token bigint, up_to bigint, without text[],
+    OUT is_present boolean, OUT not_held text
+) LANGUAGE plpgsql AS $$
 DECLARE
     setting text := set_config('synchronous_commit', 'off', true);
     sent bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(aggregate_lock(asked_id));
-    IF NOT holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token) THEN
-        RETURN false;
+    is_present := holds_lease(asked_tenant, 'outbox', asked_kind, asked_id, asked_host, asked_token);
+    IF NOT is_present THEN
+        RETURN;
+    END IF;
+    SELECT w.destination INTO not_held FROM unnest(without) AS w (destination)
+    WHERE NOT EXISTS (
+        SELECT FROM held AS h
+        WHERE h.tenant = asked_tenant AND h.kind = asked_kind AND h.id = asked_id AND h.destination = w.destination
+    );
+    IF FOUND THEN
+        RETURN;
     END IF;
     up_to := least(up_to, newest_event(asked_tenant, asked_kind, asked_id));
     UPDATE held SET others = greatest(others, up_to) WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id;
     SELECT max(others) INTO sent FROM held WHERE tenant = asked_tenant AND kind = asked_kind AND id = asked_id;
     PERFORM let_go(asked_tenant, asked_kind, asked_id, coalesce(sent, up_to));
-    RETURN true;
 END $$;
 
 CREATE FUNCTION outbox_park(

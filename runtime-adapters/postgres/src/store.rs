@@ -1,5 +1,6 @@
 //! The store, and its handles for tenants and operators.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -318,8 +319,13 @@ impl OperatorStore for OperatorHandle {
         outbox::unpublished(self.link("store.outbox")?, lease, limit).await
     }
 
-    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
-        outbox::published(self.link("store.outbox_published")?, lease, sequence).await
+    async fn outbox_published(
+        &self,
+        lease: &Lease,
+        sequence: u64,
+        without: &BTreeSet<Name>,
+    ) -> Result<(), LeaseError> {
+        outbox::published(self.link("store.outbox_published")?, lease, sequence, without).await
     }
 
     async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {

@@ -1,5 +1,6 @@
 //! The store, and its handles for tenants and operators.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -327,10 +328,16 @@ impl OperatorStore for OperatorHandle {
             .await
     }
 
-    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
-        let (lease, turns) = (lease.clone(), self.turns());
-        let work =
-            move |connection: &rusqlite::Connection| outbox::published(connection, &turns, &lease, sequence);
+    async fn outbox_published(
+        &self,
+        lease: &Lease,
+        sequence: u64,
+        without: &BTreeSet<Name>,
+    ) -> Result<(), LeaseError> {
+        let (lease, turns, without) = (lease.clone(), self.turns(), without.clone());
+        let work = move |connection: &rusqlite::Connection| {
+            outbox::published(connection, &turns, &lease, sequence, &without)
+        };
         self.shared.writer.write("store.outbox_published", Flush::Later, work).await
     }
 

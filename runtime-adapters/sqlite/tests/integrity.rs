@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test calls is a test too")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use runtime_domain::id::AggregateKind;
@@ -53,7 +54,7 @@ async fn lived_in() -> (TempDir, PathBuf) {
 async fn publish_some(operator: &dyn OperatorStore) {
     let leases = operator.take_leases(&request(LeaseTopic::Outbox)).await.unwrap();
     for (lease, sequence) in leases.iter().zip([4, 2]) {
-        operator.outbox_published(lease, sequence).await.unwrap();
+        operator.outbox_published(lease, sequence, &BTreeSet::new()).await.unwrap();
         operator.release_lease(lease).await.unwrap();
     }
 }
@@ -67,7 +68,7 @@ async fn events_after_more_were_published_than_there_are_wait_again() {
     let draft = Draft::create(1, sample::key(KIND, 1)).entries(3).publishing();
     tenant.commit(draft.commit()).await.unwrap();
     let lease = operator.take_leases(&request(LeaseTopic::Outbox)).await.unwrap().remove(0);
-    operator.outbox_published(&lease, u64::MAX).await.unwrap();
+    operator.outbox_published(&lease, u64::MAX, &BTreeSet::new()).await.unwrap();
     operator.release_lease(&lease).await.unwrap();
     tenant.commit(draft.next().publishing().commit()).await.unwrap();
     let lease = operator.take_leases(&request(LeaseTopic::Outbox)).await.unwrap().remove(0);

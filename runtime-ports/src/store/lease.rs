@@ -3,7 +3,7 @@
 use runtime_domain::id::{AggregateKind, HostId, TenantId};
 use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
-use runtime_domain::value::Revision;
+use runtime_domain::value::{Name, Revision};
 
 use crate::error::PortError;
 use crate::store::AggregateKey;
@@ -70,6 +70,12 @@ pub enum LeaseError {
     Lost {
         /// The aggregate.
         key: AggregateKey,
+    },
+    /// A destination that was passed over as held is not held.
+    #[error("`{destination}` is not held, and would miss what it was not sent: read the outbox again")]
+    NotHeld {
+        /// The destination.
+        destination: Name,
     },
     /// The store failed.
     #[error("the store failed")]

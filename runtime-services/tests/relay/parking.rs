@@ -1,10 +1,12 @@
 //! Poison events: they hold one destination's part of one stream, are seen, and go on when they may.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use runtime_domain::time::Span;
 use runtime_ports::store::{ParkedUntil, Unpark};
 use runtime_services::relay::{Deduplicated, SubscriberError};
+use runtime_testkit::faults::{Fault, Faults};
 use runtime_testkit::sample;
 
 use crate::world::{Log, Noting, Site, key};
@@ -88,6 +90,29 @@ async fn a_long_backlog_of_one_destination_is_caught_up_in_order_while_new_event
     let all: Vec<u64> = (1..=1_001).collect();
     assert_eq!(site.first.taken_of(key(1)), all);
     assert_eq!(site.second.taken_of(key(1)), all);
+}
+
+/// An old answer tells that a destination is behind which has caught up since, and so is passed over.
+#[tokio::test(start_paused = true)]
+async fn who_is_passed_over_because_of_an_old_answer_loses_nothing() {
+    let site = Site::new();
+    site.raise(1, 1, 1).await;
+    site.second.refuses.lock().unwrap().insert((key(1), 1));
+    site.run_for(&site.relay(), SHORT).await;
+    site.second.refuses.lock().unwrap().clear();
+    site.raise(1, 1, 1).await;
+
+    let looked = AtomicU64::new(0);
+    let faults = Faults::new(move |call| {
+        let is_second = call.method == "store.outbox" && looked.fetch_add(1, Ordering::Relaxed) == 1;
+        is_second.then_some(Fault::Stale)
+    });
+    let site = Site { store: faults.store(Arc::clone(&site.store)), ..site };
+    let relay = site.relay();
+    relay.unpark(&sample::operator(), &Unpark::All { destination: None }).await.unwrap();
+    site.run_for(&relay, SHORT).await;
+    assert_eq!(site.second.taken_of(key(1)), [1, 2]);
+    assert_eq!(site.first.taken_of(key(1)), [1, 2, 2], "what is not marked is sent once more");
 }
 
 #[tokio::test(start_paused = true)]

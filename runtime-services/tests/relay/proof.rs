@@ -2,7 +2,7 @@
 //!
 //! `RUNTIME_RELAY_EVENTS` says how many events (10,000 unless told otherwise), `RUNTIME_RELAY_SEED` which story.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -230,8 +230,13 @@ impl OperatorStore for MortalOperator {
         self.around(self.inner.outbox(lease, limit)).await
     }
 
-    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
-        self.around(self.inner.outbox_published(lease, sequence)).await
+    async fn outbox_published(
+        &self,
+        lease: &Lease,
+        sequence: u64,
+        without: &BTreeSet<Name>,
+    ) -> Result<(), LeaseError> {
+        self.around(self.inner.outbox_published(lease, sequence, without)).await
     }
 
     async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {

@@ -118,7 +118,8 @@ async fn untold<A: Aggregate>(
             let event: A::Event = serde_json::from_str(&entry.body)
                 .map_err(|error| (Law::TrailIsWhole, records::told(error)))?;
             if event.published().is_some() && !events.has_come(tenant, id, entry.sequence) {
-                return Ok(Some(format!("{} {} of {} was not told", entry.sequence, entry.event, A::KIND)));
+                let aggregate = Repository::<A>::key(id);
+                return Ok(Some(format!("{} {} of {aggregate} was not told", entry.sequence, entry.event)));
             }
             *known = entry.sequence;
         }

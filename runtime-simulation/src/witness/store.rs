@@ -1,6 +1,6 @@
 //! A store that watches the one beneath it: what it has acknowledged, and whom it has let hold a lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -204,9 +204,14 @@ impl OperatorStore for WatchedOperator {
         self.inner.outbox(lease, limit).await
     }
 
-    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
+    async fn outbox_published(
+        &self,
+        lease: &Lease,
+        sequence: u64,
+        without: &BTreeSet<Name>,
+    ) -> Result<(), LeaseError> {
         let newest = self.witness.newest(lease);
-        self.inner.outbox_published(lease, sequence).await?;
+        self.inner.outbox_published(lease, sequence, without).await?;
         self.witness.used("a mark of what was published", lease, newest);
         Ok(())
     }

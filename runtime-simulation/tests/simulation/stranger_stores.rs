@@ -1,5 +1,6 @@
 //! Stores of strangers, over the world's.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,8 +136,13 @@ impl OperatorStore for StrangerOperator {
         self.inner.outbox(lease, limit).await
     }
 
-    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
-        self.inner.outbox_published(lease, sequence).await
+    async fn outbox_published(
+        &self,
+        lease: &Lease,
+        sequence: u64,
+        without: &BTreeSet<Name>,
+    ) -> Result<(), LeaseError> {
+        self.inner.outbox_published(lease, sequence, without).await
     }
 
     async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {

@@ -1,10 +1,12 @@
 //! The suite of the [store port](runtime_ports::store).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use runtime_domain::id::AggregateKind;
+use runtime_domain::value::Name;
 use runtime_ports::store::{
     AggregateKey, Commit, CommitError, CommitReceipt, Lease, LeaseRequest, LeaseTopic, OperatorStore, Store,
     StoredAggregate, TenantStore,
@@ -33,6 +35,9 @@ mod races;
 mod tenancy;
 mod text;
 mod waking;
+
+/// The destinations that events were not sent to, where they were sent to all.
+static NOBODY: BTreeSet<Name> = BTreeSet::new();
 
 /// What a store can beyond what every store must. The trials of what it cannot are skipped, and say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -187,6 +192,7 @@ fn all() -> Vec<Prepared> {
         trial(outbox::publishing_again_changes_nothing),
         trial(outbox::a_parked_destination_waits_and_the_others_go_on),
         trial(outbox::a_hold_ends_only_when_its_destination_has_caught_up),
+        trial(outbox::nothing_is_marked_that_was_not_sent_to_who_is_not_held),
         trial(outbox::destinations_are_held_apart),
         trial(outbox::parked_streams_are_listed_page_by_page),
         trial(outbox::only_the_present_relay_marks_and_parks),

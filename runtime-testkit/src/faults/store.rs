@@ -1,5 +1,6 @@
 //! A store some of whose calls meet a fault.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -144,9 +145,14 @@ impl OperatorStore for FaultyOperator {
         self.faults.read(call, Spoil::part(part), self.inner.outbox(lease, limit)).await
     }
 
-    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
+    async fn outbox_published(
+        &self,
+        lease: &Lease,
+        sequence: u64,
+        without: &BTreeSet<Name>,
+    ) -> Result<(), LeaseError> {
         let call = self.call("store.outbox_published", format_args!("{} up to {sequence}", lease.key));
-        self.faults.change(call, || self.inner.outbox_published(lease, sequence)).await
+        self.faults.change(call, || self.inner.outbox_published(lease, sequence, without)).await
     }
 
     async fn outbox_park(&self, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {

@@ -7,6 +7,7 @@ pub(crate) enum Bug {
     AcceptsGaps,
     AcceptsMalformed,
     AcknowledgesBeforeDurable,
+    BelievesWhoWasPassedOver,
     CatchesUpEverybody,
     CheckFails,
     ChecksClaimsBeforehand,
@@ -92,12 +93,13 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Every bug, and the trial that is meant to catch it.
-    pub(crate) const ALL: [(Self, &'static str); 86] = [
+    pub(crate) const ALL: [(Self, &'static str); 87] = [
         (Self::AcceptsAnyRevision, "a write that expects another revision is refused"),
         (Self::AcceptsForgedCursors, "a cursor of another query is invalid"),
         (Self::AcceptsGaps, "a history continues without gaps"),
         (Self::AcceptsMalformed, "a malformed commit is invalid"),
         (Self::AcknowledgesBeforeDurable, "what was committed survives reopening"),
+        (Self::BelievesWhoWasPassedOver, "nothing is marked that was not sent to who is not held"),
         (Self::CatchesUpEverybody, "destinations are held apart"),
         (Self::CheckFails, "a store that works says so"),
         (Self::ChecksClaimsBeforehand, "one of many contenders wins a claim"),

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
@@ -185,9 +186,16 @@ impl OperatorStore for Handle {
         Ok(outbox)
     }
 
-    async fn outbox_published(&self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
+    async fn outbox_published(
+        &self,
+        lease: &Lease,
+        sequence: u64,
+        without: &BTreeSet<Name>,
+    ) -> Result<(), LeaseError> {
         let more = u64::from(self.store.bug == Bug::MarksOneEventMore);
-        match self.inner.outbox_published(lease, sequence.saturating_add(more)).await {
+        let nobody = BTreeSet::new();
+        let without = if self.store.bug == Bug::BelievesWhoWasPassedOver { &nobody } else { without };
+        match self.inner.outbox_published(lease, sequence.saturating_add(more), without).await {
             Err(_) if self.store.bug == Bug::IgnoresRelaysLease => Ok(()),
             answer => answer,
         }

@@ -1,6 +1,6 @@
 //! The outbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use runtime_domain::bug;
@@ -28,9 +28,20 @@ impl State {
         Ok(Outbox { events: taken(events, limit), held: held.collect() })
     }
 
-    pub(super) fn outbox_published(&mut self, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
-        self.check_relay(lease, "store.outbox_published")?;
+    pub(super) fn outbox_published(
+        &mut self,
+        lease: &Lease,
+        sequence: u64,
+        without: &BTreeSet<Name>,
+    ) -> Result<(), LeaseError> {
+        const OPERATION: &str = "store.outbox_published";
+        self.check_relay(lease, OPERATION)?;
         let address = (lease.tenant, lease.key);
+        let is_held =
+            |name: &&Name| self.behind.get(&address).is_some_and(|behind| behind.holds.contains_key(*name));
+        if let Some(name) = without.iter().find(|name| !is_held(name)) {
+            return Err(LeaseError::NotHeld { destination: name.clone() });
+        }
         let newest = self.newest_event(address);
         let sequence = if bug!("event-passed-over") { newest } else { sequence.min(newest) };
         match self.behind.get_mut(&address) {

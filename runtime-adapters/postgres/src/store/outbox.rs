@@ -1,5 +1,7 @@
 //! The outbox.
 
+use std::collections::BTreeSet;
+
 use runtime_domain::id::{AggregateKind, EventId, TenantId};
 use runtime_domain::value::Name;
 use runtime_ports::publisher::PublishedEvent;
@@ -12,7 +14,6 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::Links;
-use super::lease::was_held;
 use super::read::Columns;
 use crate::link::{Link, Parameters, column, only};
 use crate::row::{number, present, timestamp};
@@ -52,9 +53,22 @@ fn read_events(operation: &'static str, lease: &Lease, rows: &[Row]) -> PortResu
     rows.iter().map(event).collect()
 }
 
-pub(super) async fn published(link: &Link, lease: &Lease, sequence: u64) -> Result<(), LeaseError> {
-    let sql = "SELECT outbox_published($1, $2, $3, $4, $5, $6)";
-    change(link, "store.outbox_published", sql, lease, &[&number(sequence)]).await
+pub(super) async fn published(
+    link: &Link,
+    lease: &Lease,
+    sequence: u64,
+    without: &BTreeSet<Name>,
+) -> Result<(), LeaseError> {
+    const OPERATION: &str = "store.outbox_published";
+    let sql = "SELECT is_present, not_held FROM outbox_published($1, $2, $3, $4, $5, $6, $7)";
+    let without: Vec<&str> = without.iter().map(Name::as_str).collect();
+    let row = only(OPERATION, changed(link, OPERATION, sql, lease, &[&number(sequence), &without]).await?)?;
+    let columns = Columns { operation: OPERATION, row: &row };
+    present_or_lost(lease, columns.get(0)?)?;
+    match columns.get::<Option<String>>(1)? {
+        None => Ok(()),
+        Some(_) => Err(LeaseError::NotHeld { destination: columns.parsed(1, Name::new)? }),
+    }
 }
 
 pub(super) async fn park(link: &Link, lease: &Lease, parking: &Parking) -> Result<(), LeaseError> {
@@ -157,12 +171,24 @@ async fn change(
     lease: &Lease,
     others: Parameters<'_>,
 ) -> Result<(), LeaseError> {
+    let rows = changed(link, operation, sql, lease, others).await?;
+    present_or_lost(lease, column(operation, &only(operation, rows)?, 0)?)
+}
+
+/// Calls a function that changes a stream under a lease.
+async fn changed(
+    link: &Link,
+    operation: &'static str,
+    sql: &'static str,
+    lease: &Lease,
+    others: Parameters<'_>,
+) -> PortResult<Vec<Row>> {
     check_topic(lease, operation)?;
     let (tenant, kind, id) = (lease.tenant.uuid(), lease.key.kind.name(), lease.key.id);
     let (host, token) = (lease.host.uuid(), number(lease.token.0));
     let own: [&(dyn ToSql + Sync); 5] = [&tenant, &kind, &id, &host, &token];
     let parameters: Vec<_> = own.into_iter().chain(others.iter().copied()).collect();
-    present_or_lost(lease, was_held(link, operation, sql, &parameters).await?)
+    link.call(operation, sql, &parameters).await.map_err(|error| error.into_port(operation))
 }
 
 fn present_or_lost(lease: &Lease, is_held: bool) -> Result<(), LeaseError> {

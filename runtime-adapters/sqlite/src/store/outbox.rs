@@ -1,5 +1,7 @@
 //! The outbox.
 
+use std::collections::BTreeSet;
+
 use runtime_domain::bug;
 use runtime_domain::id::{AggregateKind, EventId, TenantId};
 use runtime_domain::value::Name;
@@ -62,10 +64,16 @@ pub(super) fn published(
     turns: &Turns,
     lease: &Lease,
     sequence: u64,
+    without: &BTreeSet<Name>,
 ) -> Result<(), LeaseError> {
     const OPERATION: &str = "store.outbox_published";
     check_relay(connection, lease, OPERATION)?;
     let address = Address::new(lease.tenant, lease.key);
+    for name in without {
+        if !is_held(connection, address, name).during(OPERATION)? {
+            return Err(LeaseError::NotHeld { destination: name.clone() });
+        }
+    }
     let publish = || {
         let sequence = number(sequence).min(newest(connection, address)?);
         move_others(connection, address, sequence)?;
@@ -73,6 +81,11 @@ pub(super) fn published(
         let_go(connection, turns, lease, others)
     };
     Ok(publish().during(OPERATION)?)
+}
+
+fn is_held(connection: &Connection, address: Address, destination: &Name) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM held WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND destination = ?4";
+    statement(connection, sql)?.exists(&*address.and([&destination.as_str()]))
 }
 
 /// Says that all who are not held have got the events up to `sequence`.
@@ -113,8 +126,7 @@ pub(super) fn park(
         let address = Address::new(lease.tenant, lease.key);
         let destination = parking.destination.as_str();
         let before = number(parking.sequence.saturating_sub(1)).min(newest(connection, address)?);
-        let held = "SELECT 1 FROM held WHERE tenant = ?1 AND kind = ?2 AND id = ?3 AND destination = ?4";
-        if !statement(connection, held)?.exists(&*address.and([&destination]))? {
+        if !is_held(connection, address, &parking.destination)? {
             move_others(connection, address, before)?;
         }
         let sql = format!(

@@ -10,7 +10,7 @@
 mod disk;
 mod journal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -75,7 +75,7 @@ async fn work(store: &SqliteStore, told: &std::fs::File, first: u64) {
     let operator = store.for_operator(&sample::operator());
     for lease in operator.take_leases(&request(LeaseTopic::Outbox, 10)).await.unwrap() {
         told.write_at(&[TOKEN.to_ne_bytes(), lease.token.0.to_ne_bytes()].concat(), 0).unwrap();
-        operator.outbox_published(&lease, 2).await.unwrap();
+        operator.outbox_published(&lease, 2, &BTreeSet::new()).await.unwrap();
         operator.release_lease(&lease).await.unwrap();
     }
 }

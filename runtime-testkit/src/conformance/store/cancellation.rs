@@ -8,7 +8,9 @@ use runtime_ports::store::{
 
 use super::atomicity::consumer;
 use super::outbox::parking;
-use super::{Failure, KIND, Outcome, Patience, World, at_once, ensure, is_conflict, key, loaded, request};
+use super::{
+    Failure, KIND, NOBODY, Outcome, Patience, World, at_once, ensure, is_conflict, key, loaded, request,
+};
 use crate::conformance::equal;
 use crate::faults::was_performed;
 use crate::sample::{self, Draft, exclusive};
@@ -136,7 +138,7 @@ async fn drop_workers(world: &World, drops: &mut Drops, number: u64) -> Outcome 
     for step in 0..2 {
         if let Some(relay) = taken(LeaseTopic::Outbox).await? {
             drops.drop(operator.outbox(&relay, 10)).await;
-            drops.drop(operator.outbox_published(&relay, step)).await;
+            drops.drop(operator.outbox_published(&relay, step, &NOBODY)).await;
             let parking = parking("dropped", 2)?;
             drops.drop(operator.outbox_park(&relay, &parking)).await;
             drops.drop(operator.outbox_parked(&ParkedQuery::all())).await;
@@ -181,7 +183,7 @@ async fn settled(world: &World, first: &Draft) -> Outcome {
         let waiting: Vec<u64> =
             operator.outbox(&relay, 10).await?.events.iter().map(|event| event.sequence).collect();
         ensure(waiting == [1, 2] || waiting == [2], format!("the events that wait later: {waiting:?}"))?;
-        operator.outbox_published(&relay, 2).await?;
+        operator.outbox_published(&relay, 2, &NOBODY).await?;
         operator.outbox_caught_up(&relay, &parking("dropped", 2)?.destination, 2).await?;
         operator.release_lease(&relay).await?;
     }

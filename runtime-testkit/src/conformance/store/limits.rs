@@ -6,8 +6,8 @@ use runtime_ports::store::{
 };
 
 use super::{
-    KIND, Outcome, World, ensure, is_absent, is_claim_held, is_conflict, is_lease_lost, is_stale, key,
-    loaded, refused, request, take_one,
+    KIND, NOBODY, Outcome, World, ensure, is_absent, is_claim_held, is_conflict, is_lease_lost, is_stale,
+    key, loaded, refused, request, take_one,
 };
 use crate::conformance::equal;
 use crate::sample::{self, Draft, exclusive};
@@ -56,9 +56,9 @@ pub(super) async fn the_least_and_the_greatest_are_taken_at_their_word(world: Wo
     let relay = take_one(&*operator, LeaseTopic::Outbox, 1, 1).await?;
     equal("no event", operator.outbox(&relay, 0).await?.events.len(), 0)?;
     equal("all events", operator.outbox(&relay, u32::MAX).await?.events.len(), 3)?;
-    operator.outbox_published(&relay, 0).await?;
+    operator.outbox_published(&relay, 0, &NOBODY).await?;
     equal("the events after none was sent", operator.outbox(&relay, u32::MAX).await?.events.len(), 3)?;
-    operator.outbox_published(&relay, u64::MAX).await?;
+    operator.outbox_published(&relay, u64::MAX, &NOBODY).await?;
     equal("the events after all were sent", operator.outbox(&relay, u32::MAX).await?.events.len(), 0)
 }
 

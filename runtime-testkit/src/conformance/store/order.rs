@@ -5,7 +5,7 @@ use runtime_domain::value::Revision;
 use runtime_ports::store::{CommitReceipt, LeaseRequest, LeaseTopic};
 use tokio::task::JoinSet;
 
-use super::{Failure, Outcome, Patience, World, at_once, ensure, is_conflict, key, loaded, request};
+use super::{Failure, NOBODY, Outcome, Patience, World, at_once, ensure, is_conflict, key, loaded, request};
 use crate::conformance::equal;
 use crate::sample::{self, Draft};
 
@@ -110,7 +110,7 @@ pub(super) async fn who_relays_while_others_commit_misses_nothing(world: World) 
                     patience.restore();
                 }
                 if !events.is_empty() {
-                    operator.outbox_published(&lease, sent).await?;
+                    operator.outbox_published(&lease, sent, &NOBODY).await?;
                 }
                 operator.release_lease(&lease).await?;
             }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use runtime_domain::value::Name;
 use runtime_ports::PortErrorKind;
 use runtime_ports::publisher::PublishedEvent;
@@ -6,7 +8,7 @@ use runtime_ports::store::{
     Parking, StreamKey, Unpark,
 };
 
-use super::{Failure, Outcome, World, ensure, key, request, take_one};
+use super::{Failure, NOBODY, Outcome, World, ensure, key, request, take_one};
 use crate::conformance::equal;
 use crate::sample::{self, Draft};
 
@@ -64,11 +66,11 @@ pub(super) async fn events_are_relayed_in_order_until_they_are_published(world: 
     equal("the leased aggregate", (lease.tenant, lease.key), (sample::tenant(1), key(1)))?;
     equal("the events", operator.outbox(&lease, 100).await?.events, first.write().outbox)?;
     equal("at most five events", waiting(&*operator, &lease, 5).await?, vec![1, 2, 3, 4, 5])?;
-    operator.outbox_published(&lease, 10).await?;
+    operator.outbox_published(&lease, 10, &NOBODY).await?;
     let second = first.next().entries(2).publishing();
     tenant.commit(second.commit()).await?;
     equal("the events that are left", waiting(&*operator, &lease, 100).await?, vec![11, 12, 13, 14])?;
-    operator.outbox_published(&lease, 14).await?;
+    operator.outbox_published(&lease, 14, &NOBODY).await?;
     equal("the events that are left", waiting(&*operator, &lease, 100).await?, vec![])?;
     operator.release_lease(&lease).await?;
     let due = operator.take_leases(&request(LeaseTopic::Outbox, 1, 0)).await?;
@@ -84,7 +86,7 @@ pub(super) async fn publishing_again_changes_nothing(world: World) -> Outcome {
     tenant.commit(Draft::create(1, key(2)).commit()).await?;
     let lease = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
     for sequence in [2, 2, 1] {
-        operator.outbox_published(&lease, sequence).await?;
+        operator.outbox_published(&lease, sequence, &NOBODY).await?;
         equal("the events that are left", waiting(&*operator, &lease, 100).await?, vec![3])?;
     }
     Ok(())
@@ -98,7 +100,7 @@ pub(super) async fn a_parked_destination_waits_and_the_others_go_on(world: World
     operator.outbox_park(&lease, &parking("bus", 2)?).await?;
     equal("the events that the others have not got", waiting(&*operator, &lease, 100).await?, vec![2, 3])?;
     equal("who is held", held(&*operator, &lease).await?, vec![("bus".to_owned(), false)])?;
-    operator.outbox_published(&lease, 3).await?;
+    operator.outbox_published(&lease, 3, &NOBODY).await?;
     equal("the events that are left", waiting(&*operator, &lease, 100).await?, vec![])?;
     equal("what one that is parked may get", missed(&*operator, &lease, "bus").await?, vec![])?;
     operator.release_lease(&lease).await?;
@@ -107,7 +109,7 @@ pub(super) async fn a_parked_destination_waits_and_the_others_go_on(world: World
     tenant.commit(next.commit()).await?;
     let lease = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
     equal("the event that came later", waiting(&*operator, &lease, 100).await?, vec![4])?;
-    operator.outbox_published(&lease, 4).await?;
+    operator.outbox_published(&lease, 4, &NOBODY).await?;
     operator.release_lease(&lease).await?;
 
     let others = Unpark::All { destination: Some(name("inventory")?) };
@@ -138,8 +140,28 @@ pub(super) async fn a_hold_ends_only_when_its_destination_has_caught_up(world: W
     operator.outbox_park(&lease, &parking("bus", 1)?).await?;
     // The relay has read who is held; now an operator unparks it, although it has missed nothing yet.
     operator.outbox_unpark(&Unpark::All { destination: None }).await?;
-    operator.outbox_published(&lease, 2).await?;
+    operator.outbox_published(&lease, 2, &NOBODY).await?;
     equal("what the unparked destination has missed", missed(&*operator, &lease, "bus").await?, vec![1, 2])
+}
+
+pub(super) async fn nothing_is_marked_that_was_not_sent_to_who_is_not_held(world: World) -> Outcome {
+    let (tenant, operator) = (world.tenant(1), world.operator());
+    tenant.commit(Draft::create(1, key(1)).entries(2).publishing().commit()).await?;
+    let lease = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
+    let without = BTreeSet::from([name("bus")?]);
+    operator.outbox_park(&lease, &parking("bus", 1)?).await?;
+    operator.outbox_unpark(&Unpark::All { destination: None }).await?;
+    operator.outbox_caught_up(&lease, &name("bus")?, 0).await?;
+    equal("who is held", held(&*operator, &lease).await?, vec![])?;
+    // The relay has read long ago that it is, and has passed it over.
+    let marked = operator.outbox_published(&lease, 2, &without).await;
+    let is_refused = |error: LeaseError| matches!(error, LeaseError::NotHeld { destination } if destination.as_str() == "bus");
+    ensure(marked.is_err_and(is_refused), "events are marked that a destination would never get")?;
+    equal("the events that are left", waiting(&*operator, &lease, 100).await?, vec![1, 2])?;
+    operator.outbox_park(&lease, &parking("bus", 1)?).await?;
+    operator.outbox_published(&lease, 2, &without).await?;
+    operator.outbox_unpark(&Unpark::All { destination: None }).await?;
+    equal("what the held one has missed", missed(&*operator, &lease, "bus").await?, vec![1, 2])
 }
 
 pub(super) async fn destinations_are_held_apart(world: World) -> Outcome {
@@ -151,7 +173,7 @@ pub(super) async fn destinations_are_held_apart(world: World) -> Outcome {
     operator.outbox_park(&lease, &parking("first", 2)?).await?;
     operator.outbox_park(&lease, &parking("second", 3)?).await?;
     equal("the events for the others", waiting(&*operator, &lease, 100).await?, vec![3, 4])?;
-    operator.outbox_published(&lease, 4).await?;
+    operator.outbox_published(&lease, 4, &NOBODY).await?;
     equal("the parked streams", operator.outbox_unpark(&Unpark::All { destination: None }).await?, 2)?;
     operator.outbox_caught_up(&lease, &name("first")?, 4).await?;
     equal("who is held", held(&*operator, &lease).await?, vec![("second".to_owned(), true)])?;
@@ -163,11 +185,11 @@ pub(super) async fn destinations_are_held_apart(world: World) -> Outcome {
     operator.outbox_unpark(&Unpark::One(stream(1, 1, "second")?)).await?;
     equal("what the second has missed", missed(&*operator, &lease, "second").await?, vec![4])?;
     // Nothing can be said of events that are not there yet.
-    operator.outbox_published(&lease, u64::MAX).await?;
+    operator.outbox_published(&lease, u64::MAX, &NOBODY).await?;
     operator.outbox_park(&lease, &parking("third", u64::MAX)?).await?;
     tenant.commit(later.publishing().commit()).await?;
     equal("the events for the others", waiting(&*operator, &lease, 100).await?, vec![5])?;
-    operator.outbox_published(&lease, 5).await?;
+    operator.outbox_published(&lease, 5, &NOBODY).await?;
     operator.outbox_unpark(&Unpark::All { destination: None }).await?;
     equal("what the third has missed", missed(&*operator, &lease, "third").await?, vec![5])
 }
@@ -249,12 +271,12 @@ pub(super) async fn only_the_present_relay_marks_and_parks(world: World) -> Outc
         read.is_err_and(|error| error.kind() == PortErrorKind::Invalid),
         "a lease for work reads the outbox",
     )?;
-    let marked = operator.outbox_published(&work, 1).await;
+    let marked = operator.outbox_published(&work, 1, &NOBODY).await;
     ensure(marked.is_err_and(|error| invalid(&error)), "a lease for work marks events")?;
     let lost = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
     let present = take_one(&*operator, LeaseTopic::Outbox, 2, 60).await?;
     let is_lost = |error: &LeaseError| matches!(error, LeaseError::Lost { key: named } if *named == key(1));
-    let marked = operator.outbox_published(&lost, 1).await;
+    let marked = operator.outbox_published(&lost, 1, &NOBODY).await;
     ensure(marked.is_err_and(|error| is_lost(&error)), "a relay that has lost its lease marks events")?;
     let parked = operator.outbox_park(&lost, &parking("bus", 1)?).await;
     ensure(parked.is_err_and(|error| is_lost(&error)), "a relay that has lost its lease parks the stream")?;
@@ -262,8 +284,8 @@ pub(super) async fn only_the_present_relay_marks_and_parks(world: World) -> Outc
     ensure(moved.is_err_and(|error| is_lost(&error)), "a relay that has lost its lease ends a hold")?;
     equal("the events", waiting(&*operator, &present, 100).await?, vec![1])?;
     let forged = Lease { host: sample::host(9), ..present.clone() };
-    let marked = operator.outbox_published(&forged, 1).await;
+    let marked = operator.outbox_published(&forged, 1, &NOBODY).await;
     ensure(marked.is_err_and(|error| is_lost(&error)), "a host marks events with another's token")?;
-    operator.outbox_published(&present, 1).await?;
+    operator.outbox_published(&present, 1, &NOBODY).await?;
     Ok(())
 }

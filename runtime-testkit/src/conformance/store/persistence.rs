@@ -6,7 +6,8 @@ use runtime_ports::store::{Commit, CommitError, InboxEntry, LeaseTopic, Query, S
 use super::atomicity::consumer;
 use super::outbox::parking;
 use super::{
-    KIND, Outcome, StoreFactory, World, ensure, is_claim_held, is_lease_lost, key, loaded, refused, take_one,
+    KIND, NOBODY, Outcome, StoreFactory, World, ensure, is_claim_held, is_lease_lost, key, loaded, refused,
+    take_one,
 };
 use crate::conformance::equal;
 use crate::sample::{self, Draft, exclusive};
@@ -23,7 +24,7 @@ pub(super) async fn what_was_committed_survives_reopening<F: StoreFactory>(facto
     let before = loaded(&*tenant, key(1)).await?;
     let work = take_one(&*operator, LeaseTopic::Work, 1, 1).await?;
     for lease in operator.take_leases(&super::request(LeaseTopic::Outbox, 1, 1)).await? {
-        operator.outbox_published(&lease, 1).await?;
+        operator.outbox_published(&lease, 1, &NOBODY).await?;
         if lease.key == key(1) {
             operator.outbox_park(&lease, &parking("bus", 3)?).await?;
         }

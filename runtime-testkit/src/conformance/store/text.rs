@@ -3,7 +3,8 @@ use runtime_ports::store::{AggregateWrite, Commit, LeaseTopic, ParkedQuery, Park
 
 use super::outbox::parking;
 use super::{
-    KIND, Outcome, World, ensure, is_absent, is_claim_held, is_invalid, key, loaded, refused, take_one,
+    KIND, NOBODY, Outcome, World, ensure, is_absent, is_claim_held, is_invalid, key, loaded, refused,
+    take_one,
 };
 use crate::conformance::equal;
 use crate::sample::{Draft, exclusive};
@@ -87,7 +88,7 @@ pub(super) async fn a_hostile_text_is_kept_exactly_or_refused(world: World) -> O
             equal(&what, tenant.history(&key(number), 0, 10).await?, write.history)?;
             let relay = take_one(&*operator, LeaseTopic::Outbox, 1, 0).await?;
             equal(&what, operator.outbox(&relay, 10).await?.events, write.outbox)?;
-            operator.outbox_published(&relay, 1).await?;
+            operator.outbox_published(&relay, 1, &NOBODY).await?;
             operator.release_lease(&relay).await?;
             if let Some(claim) = write.claims.first() {
                 let contender = Draft::create(1, key(number + 1_000)).claiming([claim.clone()]);
@@ -124,7 +125,7 @@ async fn parked_for(world: &World, first: u64) -> Outcome {
             Vec::from_iter(is_parked.then_some(text)),
         )?;
         operator.outbox_unpark(&Unpark::All { destination: None }).await?;
-        operator.outbox_published(&relay, 1).await?;
+        operator.outbox_published(&relay, 1, &NOBODY).await?;
         operator.outbox_caught_up(&relay, &parking.destination, 1).await?;
         operator.release_lease(&relay).await?;
     }

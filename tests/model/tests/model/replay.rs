@@ -1,5 +1,6 @@
 //! Paths of the model on real stores, which must answer as the model does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -127,7 +128,7 @@ impl<'a> Stage<'a> {
             Action::Mark(host) => {
                 let (lease, sequences) = self.hosts[host].outbox.take().unwrap();
                 let last = sequences[self.hosts[host].sent - 1];
-                match self.operator.outbox_published(&lease, last).await {
+                match self.operator.outbox_published(&lease, last, &BTreeSet::new()).await {
                     Ok(()) => {
                         self.operator.release_lease(&lease).await.unwrap();
                         Outcome::Done
