@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so")]
 
-mod surface;
+mod meeting;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use meeting::{Meddler, Meeting, When, wanted_in};
 use runtime_domain::deployment::{DeploymentStatus, Release};
 use runtime_domain::environment::{
     ComputeTarget, EnvironmentBlueprint, EnvironmentRefusal, EnvironmentStage, IsolationModel,
@@ -23,23 +24,21 @@ use runtime_domain::time::Span;
 use runtime_domain::value::Name;
 use runtime_memory::{InProcessBus, MemoryStore};
 use runtime_ports::PortResult;
-use runtime_ports::handover::EndpointHandover;
 use runtime_ports::infrastructure::MockInfrastructureEngine;
 use runtime_ports::job::MockJobRunner;
 use runtime_ports::metric::MockMetricSource;
 use runtime_ports::prober::MockHealthProber;
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::scaling_signals::{BurnQuery, ScalingSignals, SignalQuery};
-use runtime_ports::surface::ComputeSurface;
 use runtime_services::CommandError;
 use runtime_services::environments::NewEnvironment;
 use runtime_services::scaling::NewScalingPolicy;
 use runtime_services::tenancy::NewBinding;
 use runtime_services::{Host, HostOptions, Ports, Records, Services, TenancyPorts};
 use runtime_system::UuidV7Generator;
-use runtime_testkit::faults::{Fault, Faults};
+use runtime_testkit::faults::Fault;
 use runtime_testkit::sample;
-use surface::{Meddler, Surface, TestClock, When};
+use runtime_testkit::world::{MemorySurface, TokioClock};
 use tokio_util::sync::CancellationToken;
 
 fn made(blueprint: &EnvironmentBlueprint) -> ProvisionedResources {
@@ -74,18 +73,22 @@ impl ScalingSignals for Silent {
 /// One store and one world, and hosts that come and go.
 struct Stage {
     store: MemoryStore,
-    surface: Surface,
-    /// What handovers and questions about them meet.
-    faults: Faults,
-    clock: Arc<TestClock>,
+    surface: MemorySurface,
+    meeting: Arc<Mutex<Meeting>>,
+    clock: Arc<TokioClock>,
     scope: TenantScope,
 }
 
 impl Stage {
     fn new() -> Self {
-        let clock = Arc::new(TestClock(tokio::time::Instant::now()));
-        let surface = Surface(Arc::default(), Arc::clone(&clock));
-        Self { store: MemoryStore::new(), surface, faults: Faults::none(), clock, scope: sample::scope(1) }
+        let clock = Arc::new(TokioClock::at(sample::at(1_800_000_000)));
+        let surface = MemorySurface::new(Arc::<TokioClock>::clone(&clock));
+        let (store, meeting) = (MemoryStore::new(), Arc::default());
+        Self { store, surface, meeting, clock, scope: sample::scope(1) }
+    }
+
+    fn meeting(&self) -> MutexGuard<'_, Meeting> {
+        self.meeting.lock().unwrap()
     }
 
     fn services(&self) -> Services {
@@ -94,8 +97,9 @@ impl Stage {
         engine.expect_destroy().returning(|_, _, _| Ok(()));
         let mut metrics = MockMetricSource::new();
         metrics.expect_read().returning(|_| Ok(MetricReading { value: None, samples: 0, newest: None }));
-        let surface: Arc<dyn ComputeSurface> = Arc::new(self.surface.clone());
-        let handover = self.faults.handover(Arc::new(self.surface.clone()));
+        let faults = meeting::faults(&self.meeting, &self.surface);
+        let surface = faults.surface(Arc::new(self.surface.clone()));
+        let handover = faults.handover(Arc::new(self.surface.clone()));
         let ports = Ports {
             store: Arc::new(self.store.clone()),
             records: Records::default(),
@@ -113,7 +117,7 @@ impl Stage {
             jobs: Arc::new(MockJobRunner::new()),
             secret_stores: Default::default(),
             publisher: Arc::new(InProcessBus::new()),
-            clock: Arc::<TestClock>::clone(&self.clock),
+            clock: Arc::<TokioClock>::clone(&self.clock),
             ids: Arc::new(UuidV7Generator::default()),
         };
         Services::new(Host::new(ports, HostOptions::default()), Vec::new()).unwrap()
@@ -125,7 +129,7 @@ impl Stage {
         let running = services.run(CancellationToken::new());
         let looking = async {
             loop {
-                if self.surface.has_died() || is_so(&services).await {
+                if self.meeting().has_died || is_so(&services).await {
                     return;
                 }
                 tokio::time::sleep_until(tokio::time::Instant::now() + std::time::Duration::from_millis(50))
@@ -217,14 +221,8 @@ impl Stage {
     }
 
     fn check(&self, pool: EnvironmentId, silo: EnvironmentId) {
-        let world = self.surface.0.lock().unwrap();
-        assert!(world.homeless.is_empty(), "{:#?}", world.homeless);
-        let of = |environment| {
-            let all = world.components.iter().filter(move |(key, _)| key.environment == environment);
-            all.map(|(_, component)| component.revisions.values().map(|(_, replicas)| *replicas).sum::<u16>())
-                .sum::<u16>()
-        };
-        assert_eq!((of(pool), of(silo)), (0, 2));
+        assert_eq!(self.meeting().homeless, Vec::<String>::new());
+        assert_eq!((wanted_in(&self.surface, pool), wanted_in(&self.surface, silo)), (0, 2));
     }
 }
 
@@ -251,7 +249,7 @@ async fn a_host_that_dies_at_any_effect_of_a_move_is_followed_by_one_that_ends_i
     let (pool, silo, place) = stage.moving().await;
     stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
     stage.check(pool, silo);
-    let effects = stage.surface.0.lock().unwrap().effects.clone();
+    let effects = stage.meeting().effects.clone();
     let different: BTreeSet<&String> = effects.iter().collect();
     assert_eq!(different.len(), effects.len(), "nobody died, and yet something was done twice: {effects:?}");
     assert!(effects.len() >= 3, "{effects:?}");
@@ -259,13 +257,13 @@ async fn a_host_that_dies_at_any_effect_of_a_move_is_followed_by_one_that_ends_i
         for when in [When::Before, When::After] {
             let stage = Stage::new();
             let (pool, silo, place) = stage.moving().await;
-            stage.surface.0.lock().unwrap().dies_at = Some((at, when));
+            stage.meeting().dies_at = Some((at, when));
             stage.until("the first host dies", async |_| false).await;
-            stage.surface.0.lock().unwrap().dies_at = None;
-            stage.surface.0.lock().unwrap().has_died = false;
+            stage.meeting().dies_at = None;
+            stage.meeting().has_died = false;
             stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
             stage.check(pool, silo);
-            let repeated = stage.surface.0.lock().unwrap().effects.len();
+            let repeated = stage.meeting().effects.len();
             assert!(
                 repeated <= effects.len() + 1,
                 "{at} {when:?}: {repeated} effects, not {}",
@@ -280,9 +278,9 @@ async fn a_host_that_dies_at_any_effect_of_a_move_is_followed_by_one_that_ends_i
 async fn a_source_that_somebody_scales_while_it_is_drained_is_drained_all_the_same() {
     let stage = Stage::new();
     let (pool, silo, place) = stage.moving().await;
-    stage.surface.0.lock().unwrap().meddler = Meddler::OnceDrained(2);
+    stage.meeting().meddler = Meddler::OnceDrained(2);
     stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
-    assert_eq!(stage.surface.0.lock().unwrap().meddler, Meddler::Nobody);
+    assert_eq!(stage.meeting().meddler, Meddler::Nobody);
     stage.check(pool, silo);
 }
 
@@ -298,11 +296,11 @@ async fn what_a_move_drains_no_policy_scales() {
     let policy = serde_json::from_value(terms).unwrap();
     let wanted = NewScalingPolicy { environment: pool, module: Name::new("cart").unwrap(), policy };
     stage.services().scaling().apply(&stage.scope, wanted).await.unwrap();
-    stage.surface.0.lock().unwrap().grace = Span::from_secs(60);
+    stage.surface.drains_for(Span::from_secs(60));
     stage.begin(place, silo).await;
     stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
     stage.check(pool, silo);
-    assert_eq!(stage.surface.0.lock().unwrap().scaled, Vec::<u16>::new());
+    assert_eq!(stage.meeting().scaled, 0);
 }
 
 /// Nothing of it is the tenant's new place's there, which neither brings it along nor back.
@@ -322,17 +320,17 @@ async fn what_has_moved_is_still_answered_for_when_another_move_out_of_its_forme
         .await;
     stage.services().tenancy().abort_move(&stage.scope, again, "not now".to_owned()).await.unwrap();
     stage.until_it_stayed(again).await;
-    let key = stage.surface.0.lock().unwrap().components.keys().find(|key| key.environment == pool).cloned();
-    let answering = stage.surface.answered_by(&key.unwrap()).await.unwrap().unwrap();
-    assert_eq!(answering.environment, silo);
+    let handed = stage.surface.handed_over();
+    let answering = handed.iter().find(|(key, _)| key.environment == pool).map(|(_, to)| to.environment);
+    assert_eq!(answering, Some(silo));
     stage.check(pool, silo);
 }
 
 /// Who sees no endpoint may have seen a part only: clients may come to it all the same.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_drained_that_was_not_handed_over_where_no_endpoint_is_seen() {
-    let mut stage = Stage::new();
-    stage.faults = Faults::new(|call| (call.method == "handover.answered_by").then_some(Fault::Partial));
+    let stage = Stage::new();
+    stage.meeting().handover = Some(Fault::Partial);
     let (pool, silo, place) = stage.moving().await;
     stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
     stage.check(pool, silo);
@@ -343,7 +341,7 @@ async fn nothing_is_drained_that_was_not_handed_over_where_no_endpoint_is_seen()
 async fn an_environment_in_which_somebody_brings_back_what_was_retired_is_taken_down_all_the_same() {
     let stage = Stage::new();
     let (pool, _, _) = stage.serving().await;
-    stage.surface.0.lock().unwrap().meddler = Meddler::OnceRetired;
+    stage.meeting().meddler = Meddler::OnceRetired;
     let reason = "it is not needed".to_owned();
     stage.services().environments().decommission(&stage.scope, pool, reason).await.unwrap();
     stage
@@ -352,7 +350,7 @@ async fn an_environment_in_which_somebody_brings_back_what_was_retired_is_taken_
             environment.provisioning_status() == ProvisioningStatus::Decommissioned
         })
         .await;
-    assert_eq!(stage.surface.0.lock().unwrap().meddler, Meddler::Nobody);
+    assert_eq!(stage.meeting().meddler, Meddler::Nobody);
 }
 
 /// What was brought to the target and is gone from there since comes back by nobody's doing. A move that waits for it keeps the source from
@@ -362,11 +360,9 @@ async fn a_move_whose_target_does_not_become_ready_any_more_is_given_up_and_says
     let stage = Stage::new();
     let (pool, silo, place) = stage.serving().await;
     stage.deployed(silo).await;
-    for (key, component) in &mut stage.surface.0.lock().unwrap().components {
-        if key.environment == silo {
-            component.revisions.values_mut().for_each(|(_, replicas)| *replicas = 0);
-        }
-    }
+    let there = stage.surface.everything();
+    let brought = there.iter().find(|seen| seen.key.environment == silo).unwrap();
+    stage.surface.scale_by_hand(&brought.key, 0);
     stage.begin(place, silo).await;
     let why = stage.until_it_stayed(place).await;
     assert!(why.contains("cart has no ready instance in the target"), "{why}");

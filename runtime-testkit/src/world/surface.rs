@@ -23,8 +23,8 @@ use super::{Journal, Met, MetOutcome, fenced, lock, not_found, of_effect};
 
 mod jobs;
 
-/// A surface that runs nothing, and shows what it would run: an instance is ready a fixed time after it was wanted, and is gone at once where
-/// it is wanted no more. It fences by component and owner, and recognises effects by identifier and content, as the contract says of
+/// A surface that runs nothing, and shows what it would run: an instance is ready a fixed time after it was wanted, and is gone where it is
+/// wanted no more, at once unless [`MemorySurface::drains_for`] says otherwise. It fences by component and owner, and recognises effects by identifier and content, as the contract says of
 /// [`EffectClass::Fenced`].
 #[derive(Clone)]
 pub struct MemorySurface {
@@ -51,6 +51,8 @@ struct State {
     ill: BTreeSet<ComponentKey>,
     /// How many instances were ever started.
     started: u64,
+    /// How long an instance takes to go.
+    grace: Span,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +78,8 @@ struct Revision {
     spec: RevisionSpec,
     configuration: Option<DeliveredConfiguration>,
     instances: Vec<Instance>,
+    /// Those that were told to go, and until when they are there.
+    leaving: Vec<(Instance, Timestamp)>,
     begun: u64,
 }
 
@@ -86,10 +90,17 @@ struct Instance {
     secrets: BTreeSet<DeliveredSecret>,
 }
 
+/// When something is done, and how long what is told to go then takes.
+#[derive(Debug, Clone, Copy)]
+struct Present {
+    now: Timestamp,
+    grace: Span,
+}
+
 impl Revision {
     fn of(spec: RevisionSpec) -> Self {
         let configuration = spec.configuration.clone();
-        Self { spec, configuration, instances: Vec::new(), begun: 0 }
+        Self { spec, configuration, instances: Vec::new(), leaving: Vec::new(), begun: 0 }
     }
 
     fn wanted(&self) -> u16 {
@@ -97,9 +108,11 @@ impl Revision {
     }
 
     /// How many were started for it.
-    fn resize(&mut self, replicas: u16, now: Timestamp) -> u64 {
+    fn resize(&mut self, replicas: u16, Present { now, grace }: Present) -> u64 {
         let before = self.begun;
-        self.instances.truncate(usize::from(replicas));
+        let stays = usize::from(replicas).min(self.instances.len());
+        self.leaving.extend(self.instances.drain(stays..).map(|instance| (instance, grace.after(now))));
+        self.leaving.retain(|(_, until)| *until > now);
         while self.instances.len() < usize::from(replicas) {
             self.begun += 1;
             let secrets = self.spec.secrets.clone();
@@ -177,6 +190,11 @@ impl MemorySurface {
         }
     }
 
+    /// From now on an instance that is wanted no more is there, draining, for so long.
+    pub fn drains_for(&self, grace: Span) {
+        lock(&self.state).grace = grace;
+    }
+
     /// What there is, as a surface lists it, of all tenants.
     pub fn everything(&self) -> Vec<ComponentObservation> {
         let state = lock(&self.state);
@@ -186,25 +204,25 @@ impl MemorySurface {
 
     /// Gives every revision of a component so many replicas, behind the hosts' backs.
     pub fn scale_by_hand(&self, key: &ComponentKey, replicas: u16) {
-        let now = self.clock.now();
         let mut state = lock(&self.state);
+        let present = self.present(&state);
         if let Some(component) = state.components.get_mut(key) {
             for revision in component.revisions.values_mut() {
-                revision.resize(replicas, now);
+                revision.resize(replicas, present);
             }
         }
     }
 
     /// An instance of a component ends by itself, and another is started in its place. False where there is none of that name.
     pub fn crash(&self, key: &ComponentKey, instance: &str) -> bool {
-        let now = self.clock.now();
         let mut state = lock(&self.state);
+        let present = self.present(&state);
         let Some(component) = state.components.get_mut(key) else { return false };
         for revision in component.revisions.values_mut() {
             let wanted = revision.wanted();
             revision.instances.retain(|running| running.number.to_string() != instance);
             if revision.wanted() < wanted {
-                revision.resize(wanted, now);
+                revision.resize(wanted, present);
                 return true;
             }
         }
@@ -213,11 +231,10 @@ impl MemorySurface {
 
     /// Starts a component, routed, behind the hosts' backs.
     pub fn start_by_hand(&self, spec: RevisionSpec, replicas: u16) {
-        let now = self.clock.now();
         let (key, id) = (spec.key.clone(), spec.revision.clone());
         let mut revision = Revision::of(spec);
-        revision.resize(replicas, now);
         let mut state = lock(&self.state);
+        revision.resize(replicas, self.present(&state));
         let component = state.components.entry(key).or_default();
         component.traffic = Some(Traffic::all_to(id.clone()));
         component.revisions.insert(id, revision);
@@ -238,19 +255,23 @@ impl MemorySurface {
         handed.collect()
     }
 
+    fn present(&self, state: &State) -> Present {
+        Present { now: self.clock.now(), grace: state.grace }
+    }
+
     fn perform(
         &self,
         operation: &'static str,
         context: EffectContext,
         key: &ComponentKey,
         asked: String,
-        change: impl FnOnce(&mut Component, Timestamp) -> PortResult<(bool, u64)>,
+        change: impl FnOnce(&mut Component, Present) -> PortResult<(bool, u64)>,
     ) -> PortResult<()> {
-        let now = self.clock.now();
         let mut state = lock(&self.state);
+        let present = self.present(&state);
         let component = state.components.entry(key.clone()).or_default();
         let done = match component.admit(context, operation, &asked) {
-            Ok(true) => change(component, now),
+            Ok(true) => change(component, present),
             Ok(false) => Ok((false, 0)),
             Err(error) => Err(error),
         };
@@ -282,9 +303,12 @@ impl MemorySurface {
                     InstanceState::Ready
                 }
             };
-            let instances = revision.instances.iter().map(|instance| InstanceObservation {
+            let running = revision.instances.iter().map(|instance| (instance, state_of(instance)));
+            let leaving = revision.leaving.iter().filter(|(_, until)| *until > now);
+            let leaving = leaving.map(|(instance, _)| (instance, InstanceState::Draining));
+            let instances = running.chain(leaving).map(|(instance, shown)| InstanceObservation {
                 name: format!("{}", instance.number),
-                state: state_of(instance),
+                state: shown,
                 restarts: 0,
                 address: Some(format!("{}-{}.memory:80", id.module, instance.number)),
                 configuration: revision.configuration.as_ref().map(DeliveredConfiguration::to_version_ref),
@@ -331,11 +355,11 @@ impl ComputeSurface for MemorySurface {
 
     async fn apply(&self, context: EffectContext, spec: &RevisionSpec, replicas: u16) -> PortResult<()> {
         let asked = format!("apply {} with {replicas}", spec.revision);
-        self.perform("surface.apply", context, &spec.key, asked, |component, now| {
+        self.perform("surface.apply", context, &spec.key, asked, |component, present| {
             component.is_known = true;
             let before = component.revisions.get(&spec.revision).map(Revision::wanted);
             let entry = component.revisions.entry(spec.revision.clone());
-            let started = entry.or_insert_with(|| Revision::of(spec.clone())).resize(replicas, now);
+            let started = entry.or_insert_with(|| Revision::of(spec.clone())).resize(replicas, present);
             Ok((before != Some(replicas), started))
         })
     }
@@ -348,11 +372,11 @@ impl ComputeSurface for MemorySurface {
         replicas: u16,
     ) -> PortResult<()> {
         let asked = format!("scale {revision} to {replicas}");
-        self.perform("surface.scale", context, key, asked, |component, now| {
+        self.perform("surface.scale", context, key, asked, |component, present| {
             exists(component, "surface.scale", revision)?;
             let Some(found) = component.revisions.get_mut(revision) else { return Ok((false, 0)) };
             let before = found.wanted();
-            Ok((before != replicas, found.resize(replicas, now)))
+            Ok((before != replicas, found.resize(replicas, present)))
         })
     }
 
