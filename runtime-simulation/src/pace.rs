@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::world::lock;
 
-/// How often everything together is taken up at one instant at most. Two hosts that begin with a full store come to some thousands.
-const MOST_TURNS: u32 = 200_000;
+/// How often everything together is taken up at one instant at most. Hosts that wait for one another are taken up less than fifty times.
+const MOST_TURNS: u32 = 10_000;
 
 /// Counts turns. Clones count together.
 #[derive(Debug, Clone, Default)]
