@@ -29,7 +29,7 @@ pub(crate) struct Yard {
     pub(crate) records: Records,
     pub(crate) surface: Arc<dyn ComputeSurface>,
     pub(crate) trace: Trace,
-    /// Of everything that hosts do.
+    /// Of what operators ask for, and of hosts' own tasks.
     pub(crate) pace: Pace,
     /// How long calls take.
     latencies: Arc<Mutex<Random>>,

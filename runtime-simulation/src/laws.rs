@@ -31,7 +31,7 @@ pub(crate) const ENDS_WITHIN: Span = Span::from_secs(600 + 120 + 2 * 5 + 60);
 pub enum Law {
     /// No part of a host panics.
     NoPanic,
-    /// No part of a host is at work without end while no time passes.
+    /// No part of a host is at work without end while no time passes, as far as it is seen: not in the tasks that its workers spawn.
     TimePasses,
     /// No effect changes anything twice.
     NoEffectTwice,

@@ -1,4 +1,6 @@
 //! Time passes: hosts that are at work without end at one instant are stopped, and that is told, since nobody would see the story's end.
+//!
+//! It sees what operators ask for and what a host does in its own task. A task that a worker of a host has spawned is not counted yet.
 
 use std::future::poll_fn;
 use std::pin::pin;

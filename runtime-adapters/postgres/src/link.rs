@@ -32,7 +32,7 @@ pub(crate) struct Link {
 pub(crate) struct Live {
     pub(crate) client: Client,
     session: Session,
-    /// By where their text lies and how long it is: hashing thousands of letters would cost every call more than all else here.
+    /// By where their text lies and how long it is: each call would hash thousands of letters in vain.
     statements: Mutex<HashMap<(usize, usize), Statement>>,
 }
 

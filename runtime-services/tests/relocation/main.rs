@@ -23,13 +23,13 @@ use runtime_domain::tenancy::{BindingStatus, MoveStage, PartitionAssignment, Res
 use runtime_domain::time::Span;
 use runtime_domain::value::Name;
 use runtime_memory::{InProcessBus, MemoryStore};
-use runtime_ports::PortResult;
 use runtime_ports::infrastructure::MockInfrastructureEngine;
 use runtime_ports::job::MockJobRunner;
 use runtime_ports::metric::MockMetricSource;
 use runtime_ports::prober::MockHealthProber;
 use runtime_ports::registry::MockImageRegistry;
 use runtime_ports::scaling_signals::{BurnQuery, ScalingSignals, SignalQuery};
+use runtime_ports::{PortErrorKind, PortResult};
 use runtime_services::CommandError;
 use runtime_services::environments::NewEnvironment;
 use runtime_services::scaling::NewScalingPolicy;
@@ -334,6 +334,18 @@ async fn nothing_is_drained_that_was_not_handed_over_where_no_endpoint_is_seen()
     let (pool, silo, place) = stage.moving().await;
     stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
     stage.check(pool, silo);
+}
+
+/// A surface that knows nothing of a component which is seen there is not believed.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_handed_over_is_not_drained() {
+    let stage = Stage::new();
+    stage.meeting().handover = Some(Fault::Partial);
+    stage.meeting().next_handover = Some(Fault::Before(PortErrorKind::NotFound));
+    let (pool, _, place) = stage.moving().await;
+    stage.until_it_stayed(place).await;
+    assert_eq!(stage.meeting().homeless, Vec::<String>::new());
+    assert_eq!(wanted_in(&stage.surface, pool), 2);
 }
 
 /// The call of a rollout that ended meanwhile may come late.

@@ -47,6 +47,8 @@ pub(crate) struct Meeting {
     pub(crate) has_died: bool,
     /// What every question about who answers meets.
     pub(crate) handover: Option<Fault>,
+    /// What the next handover meets.
+    pub(crate) next_handover: Option<Fault>,
     /// Every effect of the move, in order; those that were repeated too.
     pub(crate) effects: Vec<String>,
     /// How often policies asked for replicas.
@@ -71,6 +73,11 @@ impl Meeting {
         }
         if call.method == "handover.answered_by" {
             return self.handover;
+        }
+        if call.method == "handover.hand_over"
+            && let Some(fault) = self.next_handover.take()
+        {
+            return Some(fault);
         }
         let effect = call.effect?;
         self.meddle(call, surface);
@@ -135,7 +142,7 @@ impl Meeting {
 }
 
 impl Late {
-    /// A rollout's, or a policy's, that has the newest token.
+    /// A rollout's, under the newest token.
     fn come(&self, surface: &MemorySurface) {
         let fence = surface.effects().last().unwrap().fence;
         let effect = EffectId::of(DeploymentId::from_uuid(sample::host(77).uuid()), 1);
