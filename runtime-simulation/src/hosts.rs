@@ -29,7 +29,7 @@ pub(crate) struct Yard {
     pub(crate) records: Records,
     pub(crate) surface: Arc<dyn ComputeSurface>,
     pub(crate) trace: Trace,
-    /// Of what operators ask for, and of hosts' own tasks.
+    /// Of what operators ask for, of hosts' own tasks, and of whatever calls a port.
     pub(crate) pace: Pace,
     /// How long calls take.
     latencies: Arc<Mutex<Random>>,
@@ -225,10 +225,12 @@ impl Yard {
             return None;
         }
         let faults = self.faults(slot);
+        let pace = self.pace.clone();
+        faults.guard(move |method| pace.has_turn(method));
         let services = self.world.services(&self.store, &self.surface, &faults)?;
         let (work, mut tasks) = (services.clone(), JoinSet::new());
         let pace = self.pace.clone();
-        tasks.spawn(async move { pace.keep(work.run(CancellationToken::new())).await });
+        tasks.spawn(async move { pace.keep("a host", work.run(CancellationToken::new())).await });
         Some(Running { faults, services, tasks })
     }
 

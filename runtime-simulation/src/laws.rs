@@ -232,8 +232,9 @@ impl Laws {
     }
 
     async fn quickly(&mut self, yard: &Yard) -> Result<(), Wrong> {
-        if yard.pace.has_stood_still() {
-            return Err((Law::TimePasses, "hosts are at work without end at one instant".to_owned()));
+        if let Some(whose) = yard.pace.stood_still() {
+            let wrong = format!("hosts are at work without end at one instant, above all {whose}");
+            return Err((Law::TimePasses, wrong));
         }
         if let Some(wrong) = self.witness.wrong() {
             return Err((Law::OneHolder, wrong));

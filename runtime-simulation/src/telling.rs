@@ -119,7 +119,7 @@ impl Teller {
         let Some((services, tasks)) = self.yard.host(host) else { return };
         let (operator, operation) = (Operator { services, records, vault, place }, operation.clone());
         tasks.spawn(async move {
-            let asked = Box::pin(pace.keep(operator.ask(&operation)));
+            let asked = Box::pin(pace.keep(operation.name(), operator.ask(&operation)));
             let answer = tokio::time::timeout(OPERATORS_PATIENCE.to_std(), asked).await;
             let answer = answer.unwrap_or_else(|_| Err("no answer".into()));
             trace.answered(operation.name(), &answer);

@@ -33,8 +33,10 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use runtime_domain::scope::Actor;
 use runtime_domain::surface::EffectId;
@@ -126,6 +128,7 @@ pub enum Fault {
 }
 
 type Choice = Arc<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
+type Guard = Arc<dyn Fn(&'static str) -> bool + Send + Sync>;
 type Running<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
 /// What was answered last, by method and question.
@@ -142,6 +145,7 @@ pub struct Faults {
 
 struct Inner {
     choice: Mutex<Choice>,
+    guard: Mutex<Option<Guard>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     answers: Mutex<Answers>,
     is_frozen: Awaited<bool>,
@@ -167,6 +171,7 @@ impl Faults {
     pub fn new(choice: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) -> Self {
         let inner = Inner {
             choice: Mutex::new(Arc::new(choice)),
+            guard: Mutex::default(),
             counts: Mutex::default(),
             answers: Mutex::default(),
             is_frozen: Awaited::default(),
@@ -185,6 +190,14 @@ impl Faults {
     /// From now on this choice is asked.
     pub fn choose(&self, choice: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) {
         *lock(&self.inner.choice) = Arc::new(choice);
+    }
+
+    /// From now on it is asked with a call's method whenever the call is taken up: when it is made, and each time that it wakes. Where it
+    /// says no, the call goes no further, and its caller waits for ever.
+    ///
+    /// So a harness sees, and stops, an adapter that is at work without end, or a host that calls without end.
+    pub fn guard(&self, may_go_on: impl Fn(&'static str) -> bool + Send + Sync + 'static) {
+        *lock(&self.inner.guard) = Some(Arc::new(may_go_on));
     }
 
     /// How often a method was called.
@@ -316,14 +329,35 @@ impl Faults {
     /// Nothing but a frozen host keeps it from being answered.
     async fn wait<T>(&self, method: &'static str, run: Running<'_, T>) -> T {
         debug_assert!(methods::is_listed(method, Shape::Wait), "{method} is listed otherwise");
-        self.awake().await;
-        self.choice(&mut Call::of(method, ""));
-        let answer = run.await;
-        self.awake().await;
-        answer
+        let waiting = async {
+            self.awake().await;
+            self.choice(&mut Call::of(method, ""));
+            let answer = run.await;
+            self.awake().await;
+            answer
+        };
+        self.guarded(method, waiting).await
+    }
+
+    /// Goes on as long as the guard lets it.
+    async fn guarded<T>(&self, method: &'static str, work: impl Future<Output = T>) -> T {
+        let Some(guard) = lock(&self.inner.guard).clone() else { return work.await };
+        let mut work = pin!(work);
+        poll_fn(|context| if guard(method) { work.as_mut().poll(context) } else { Poll::Pending }).await
     }
 
     async fn meet<T, E>(
+        &self,
+        call: Call,
+        run: impl AsyncFnOnce(Option<Fault>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<PortError>,
+    {
+        self.guarded(call.method, self.met(call, run)).await
+    }
+
+    async fn met<T, E>(
         &self,
         mut call: Call,
         run: impl AsyncFnOnce(Option<Fault>) -> Result<T, E>,

@@ -470,6 +470,28 @@ async fn a_host_that_is_frozen_does_nothing_and_goes_on_with_what_it_was_about_t
     assert_eq!((wanted(&memory), order.into_inner().unwrap()), (5, vec!["scaled", "timer"]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_goes_on_as_long_as_its_guard_lets_it() {
+    let (faults, surface) = (Faults::none(), MemorySurface::new(clock()));
+    let faulty = faults.surface(Arc::new(surface.clone()));
+    faulty.apply(by(1, 1), &spec(1), 2).await.unwrap();
+    let turns = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&turns);
+    faults.guard(move |method| {
+        let mut seen = seen.lock().unwrap();
+        seen.push(method);
+        seen.len() < 2
+    });
+    faults.choose(|_| Some(Fault::Slow { there: Span::from_secs(1), back: Span::ZERO }));
+    // It is taken up when it is made and when its time has come, and by then it may not.
+    let (key, revision) = (key(), revision(1));
+    let call = faulty.scale(by(1, 2), &key, &revision, 5);
+    let late = tokio::time::timeout(std::time::Duration::from_secs(60), call).await;
+    assert!(late.is_err(), "{late:?}");
+    assert_eq!(turns.lock().unwrap()[..2], ["surface.scale", "surface.scale"]);
+    assert_eq!(wanted(&surface), 2, "it was stopped before it was done");
+}
+
 #[tokio::test]
 async fn answers_are_stale_partial_or_garbage_as_the_fault_says() {
     let (faults, surface) = (Faults::none(), MemorySurface::new(clock()));

@@ -25,6 +25,8 @@ pub(crate) enum StoreBug {
     RenewsWhatIsLost,
     /// It answers when a commit is in its buffer, which it empties now and then.
     AcknowledgesEarly,
+    /// It says that there is work whenever it is asked.
+    AlwaysHasWork,
 }
 
 pub(crate) struct StrangerStore {
@@ -129,7 +131,9 @@ impl OperatorStore for StrangerOperator {
     }
 
     async fn work_arrived(&self, topic: LeaseTopic, kinds: &[AggregateKind]) {
-        self.inner.work_arrived(topic, kinds).await;
+        if self.bug != StoreBug::AlwaysHasWork {
+            self.inner.work_arrived(topic, kinds).await;
+        }
     }
 
     async fn outbox(&self, lease: &Lease, limit: u32) -> PortResult<Outbox> {

@@ -25,6 +25,8 @@ pub(crate) enum SurfaceBug {
     ReadyWhenStarted,
     /// It forgets to ask whose.
     ListsEverybodys,
+    /// It tries until it succeeds, and never waits in between.
+    TriesWithoutEnd,
 }
 
 pub(crate) struct StrangerSurface {
@@ -57,6 +59,9 @@ impl ComputeSurface for StrangerSurface {
     }
 
     async fn apply(&self, context: EffectContext, revision: &RevisionSpec, replicas: u16) -> PortResult<()> {
+        while self.bug == SurfaceBug::TriesWithoutEnd {
+            tokio::task::yield_now().await;
+        }
         self.inner.apply(context, revision, replicas).await
     }
 

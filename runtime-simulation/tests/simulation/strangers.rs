@@ -51,8 +51,18 @@ fn a_surface_that_lists_another_tenants_components_is_caught() {
 }
 
 #[test]
+fn a_surface_that_tries_without_end_is_caught_and_does_not_hold_up_the_story() {
+    caught(&surface(SurfaceBug::TriesWithoutEnd), Law::TimePasses);
+}
+
+#[test]
 fn a_store_that_renews_a_lost_lease_is_caught() {
     caught(&store(StoreBug::RenewsWhatIsLost), Law::OneHolder);
+}
+
+#[test]
+fn a_store_that_always_has_work_is_caught_and_does_not_hold_up_the_story() {
+    caught(&store(StoreBug::AlwaysHasWork), Law::TimePasses);
 }
 
 #[test]

@@ -38,12 +38,15 @@ impl Clock for FaultyClock {
     }
 
     async fn sleep_until(&self, deadline: Timestamp) {
-        self.faults.choice(&mut Call::of("clock.sleep_until", ""));
-        let jumped_by = *lock(&self.faults.inner.jumped_by);
-        self.inner.sleep_until(self.jumped(deadline, jumped_by.saturating_neg())).await;
-        while self.faults.is_frozen() {
-            self.faults.awake().await;
-            self.inner.sleep_until(AFTER_THAW.after(self.inner.now())).await;
-        }
+        let sleeping = async {
+            self.faults.choice(&mut Call::of("clock.sleep_until", ""));
+            let jumped_by = *lock(&self.faults.inner.jumped_by);
+            self.inner.sleep_until(self.jumped(deadline, jumped_by.saturating_neg())).await;
+            while self.faults.is_frozen() {
+                self.faults.awake().await;
+                self.inner.sleep_until(AFTER_THAW.after(self.inner.now())).await;
+            }
+        };
+        self.faults.guarded("clock.sleep_until", sleeping).await;
     }
 }

@@ -67,7 +67,10 @@ async fn argo_rollouts_1292_an_abort_with_nothing_in_flight_leaves_what_serves_a
 #[tokio::test(flavor = "multi_thread")]
 async fn argo_rollouts_4461_an_abort_after_all_traffic_was_promoted_goes_back_at_full_capacity() {
     let bench = serving().await;
-    let id = begun(&bench, "canary: { steps: [{ weight: 10, hold: until-resumed }], bake: 60s }", "").await;
+    // A promotion skips the bake, but nobody's agreement: there is time to abort, however slow the machine.
+    let agreed = "gates:\n  agreed:\n    at: after-rollout\n    check:\n      approval: { required: 1 }\n";
+    let id =
+        begun(&bench, "canary: { steps: [{ weight: 10, hold: until-resumed }], bake: 60s }", agreed).await;
     let deployments = bench.runtime().deployments();
     until("a part of the traffic goes to the new version", async || {
         let seen = bench.observe(WEB).await;
