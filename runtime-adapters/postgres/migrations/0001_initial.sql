@@ -151,9 +151,10 @@ CREATE TABLE work (
     PRIMARY KEY (tenant, kind, id, topic)
 ) WITH (fillfactor = 70);
 
--- The first finds one tenant's due work, however much another has; the second whether anything is due at all.
-CREATE INDEX work_by_tenant ON work (topic, kind, tenant, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX work_by_time ON work (topic, kind, due_at) WHERE due_at IS NOT NULL;
+-- The first finds one tenant's due work, however much another has; the second whether anything is due at all. Each is for those alone who repeat
+-- its last condition: a server that knows nothing of the table yet takes one for the other, and either for a row's key.
+CREATE INDEX work_by_tenant ON work (topic, kind, tenant, due_at) WHERE due_at IS NOT NULL AND topic <> '';
+CREATE INDEX work_by_time ON work (topic, kind, due_at) WHERE due_at IS NOT NULL AND kind <> '';
 
 -- Every lease gets a greater token than all before it, on whatever aggregate.
 CREATE SEQUENCE lease_tokens CACHE 1;

@@ -279,7 +279,7 @@ BEGIN
          WHERE a.tenant = $1 AND a.kind = $2',
         -- What is repeated tells which indexes fit.
         CASE WHEN ordering <> 'due' THEN ' AND a.created > 0' END,
-        CASE WHEN ordering = 'due' THEN ' AND w.topic = ''work'' AND w.tenant = $1 AND w.kind = $2 AND w.due_at IS NOT NULL' END,
+        CASE WHEN ordering = 'due' THEN ' AND w.topic = ''work'' AND w.topic <> '''' AND w.tenant = $1 AND w.kind = $2 AND w.due_at IS NOT NULL' END,
         CASE WHEN asked_environment IS NOT NULL THEN ' AND a.environment = $3' END,
         CASE WHEN asked_statuses IS NOT NULL THEN ' AND a.status = ANY ($4)' END,
         CASE WHEN asked_module IS NOT NULL THEN
@@ -320,7 +320,7 @@ BEGIN
     WITH picked AS MATERIALIZED (
         SELECT due.lies_at FROM unnest(kinds, tenants) AS t (kind, tenant), LATERAL (
             SELECT w.ctid AS lies_at FROM work AS w
-            WHERE w.topic = asked_topic AND w.kind = t.kind AND w.tenant = t.tenant AND w.due_at <= latest
+            WHERE w.topic = asked_topic AND w.topic <> '' AND w.kind = t.kind AND w.tenant = t.tenant AND w.due_at <= latest
                 AND (w.until IS NULL OR w.until <= present)
             ORDER BY w.due_at LIMIT share FOR UPDATE SKIP LOCKED
         ) AS due
@@ -343,7 +343,7 @@ BEGIN
     RETURN QUERY
     WITH picked AS MATERIALIZED (
         SELECT w.ctid AS lies_at FROM work AS w
-        WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.due_at <= latest AND (w.until IS NULL OR w.until <= present)
+        WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.kind <> '' AND w.due_at <= latest AND (w.until IS NULL OR w.until <= present)
         ORDER BY w.due_at LIMIT most FOR UPDATE SKIP LOCKED
     )
     UPDATE work AS w SET host = asked_host, until = ends, previous = w.token, token = nextval('lease_tokens')
@@ -361,9 +361,11 @@ CREATE FUNCTION take_left_behind(
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    WITH left_behind AS MATERIALIZED (
-        SELECT w.tenant, w.id, w.until, row_number() OVER (PARTITION BY w.tenant ORDER BY w.until) AS place FROM work AS w
-        WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.due_at <= latest AND w.until <= present AND w.host <> asked_host
+    WITH ended AS MATERIALIZED (
+        SELECT w.tenant, w.id, w.until FROM work AS w
+        WHERE w.topic = asked_topic AND w.kind = asked_kind AND w.kind <> '' AND w.due_at <= latest AND w.until <= present AND w.host <> asked_host
+    ), left_behind AS MATERIALIZED (
+        SELECT e.tenant, e.id, e.until, row_number() OVER (PARTITION BY e.tenant ORDER BY e.until) AS place FROM ended AS e
         ORDER BY place, until LIMIT most
     ), picked AS MATERIALIZED (
         SELECT w.ctid AS lies_at FROM left_behind AS l
@@ -428,7 +430,7 @@ BEGIN
     FOREACH one IN ARRAY kinds LOOP
         EXIT WHEN taken >= most;
         -- One look tells where nothing is due.
-        PERFORM FROM work AS w WHERE w.topic = asked_topic AND w.kind = one AND w.due_at <= latest ORDER BY w.due_at LIMIT 1;
+        PERFORM FROM work AS w WHERE w.topic = asked_topic AND w.kind = one AND w.kind <> '' AND w.due_at <= latest ORDER BY w.due_at LIMIT 1;
         CONTINUE WHEN NOT FOUND;
         begun_at := coalesce(nullif(current_setting(format('factory_runtime.%s_%s', asked_topic, one), true), '')::uuid, nobody);
         last := begun_at;
@@ -442,7 +444,7 @@ BEGIN
                 SELECT further.tenant, further.due_at, walk.step + 1, walk.due + (further.due_at <= latest)::integer
                 FROM walk, LATERAL (
                     SELECT w.tenant, w.due_at FROM work AS w
-                    WHERE w.topic = asked_topic AND w.kind = one AND w.tenant > walk.tenant AND w.due_at IS NOT NULL
+                    WHERE w.topic = asked_topic AND w.topic <> '' AND w.kind = one AND w.tenant > walk.tenant AND w.due_at IS NOT NULL
                     ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1
                 ) AS further
                 WHERE walk.step < most_steps AND walk.due < most AND (from_here = begun_at OR further.tenant <= begun_at)
@@ -598,7 +600,8 @@ END $$;
 
 CREATE FUNCTION next_due(kinds text[]) RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT min(earliest.due_at) FROM unnest(kinds) AS k (kind), LATERAL (
-        SELECT w.due_at FROM work AS w WHERE w.topic = 'work' AND w.kind = k.kind AND w.due_at IS NOT NULL ORDER BY w.due_at LIMIT 1
+        SELECT w.due_at FROM work AS w WHERE w.topic = 'work' AND w.kind = k.kind AND w.kind <> '' AND w.due_at IS NOT NULL
+        ORDER BY w.due_at LIMIT 1
     ) AS earliest
 $$;
 

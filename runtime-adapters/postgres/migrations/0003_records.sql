@@ -15,7 +15,9 @@ CREATE TABLE health_results (
     PRIMARY KEY (tenant, environment, service, evaluated_at, id)
 ) PARTITION BY RANGE (evaluated_at);
 
-CREATE INDEX health_results_by_environment ON health_results (tenant, environment, evaluated_at, id);
+-- For those alone who ask for no service, and repeat that the schema is a number above 0: a day's partition that a server knows nothing of yet would
+-- be searched for a service by it too.
+CREATE INDEX health_results_by_environment ON health_results (tenant, environment, evaluated_at, id) WHERE schema > 0;
 -- For pruning a part of a day: results come in the order of their time, or nearly.
 CREATE INDEX health_results_by_time ON health_results USING brin (evaluated_at) WITH (autosummarize = on);
 
@@ -189,7 +191,7 @@ BEGIN
     PERFORM set_config('factory_runtime.tenant', asked_tenant::text, true);
     RETURN QUERY EXECUTE concat(
         'SELECT h.revision, h.schema, h.body FROM health_results AS h WHERE h.tenant = $1 AND h.environment = $2',
-        CASE WHEN asked_service IS NOT NULL THEN ' AND h.service = $3' END,
+        CASE WHEN asked_service IS NOT NULL THEN ' AND h.service = $3' ELSE ' AND h.schema > 0' END,
         CASE WHEN asked_revision IS NOT NULL THEN ' AND h.revision = $4' END,
         CASE WHEN since IS NOT NULL THEN ' AND h.evaluated_at >= $5' END,
         CASE WHEN until IS NOT NULL THEN ' AND h.evaluated_at < $6' END,

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use postgres_server::Server;
 use runtime_domain::value::{ModuleId, Revision};
-use runtime_ports::store::{Commit, EvidenceCheck, Query, Store, Wanted};
+use runtime_ports::health_results::{HealthResultQuery, HealthResultStore as _};
+use runtime_ports::store::{Commit, EvidenceCheck, LeaseRequest, LeaseTopic, Query, Store, Wanted};
 use runtime_testkit::sample::{self, Draft};
 
 use crate::{Site, key, rounds};
@@ -129,17 +130,68 @@ async fn a_commit_costs_no_more_than_its_indexes_depth_as_the_tables_grow() {
     }
 }
 
+/// A server that tells every plan, and never learns anything of the tables.
+const TELLS_PLANS: [&str; 5] = [
+    "fsync=off",
+    "autovacuum=off",
+    "session_preload_libraries=auto_explain",
+    "auto_explain.log_min_duration=0",
+    "auto_explain.log_nested_statements=on",
+];
+
+/// The plans of the statements that a text is in.
+fn plans_of(site: &Site, statement: &str) -> Vec<String> {
+    let logged = site.server.logged();
+    let plans: Vec<String> =
+        logged.split("duration: ").filter(|plan| plan.contains(statement)).map(str::to_owned).collect();
+    assert!(!plans.is_empty(), "`{statement}` was never run: {logged}");
+    plans
+}
+
 /// A plan that is made before anything is known of a table is kept while the table grows: it must be the right one from the beginning.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_knows_nothing_of_the_tables_takes_what_is_a_tenants_by_the_tenant() {
+    let site = Site::start(Server::start_with(&TELLS_PLANS)).await;
+    let store = site.open(&site.database()).await.unwrap();
+    let due = Draft::create(1, key(1)).waking_at(1);
+    store.for_tenant(&sample::scope(1)).commit(due.commit()).await.unwrap();
+    let request = LeaseRequest {
+        topic: LeaseTopic::Work,
+        kinds: vec![key(1).kind],
+        host: sample::host(1),
+        now: sample::at(10),
+        until: sample::at(20),
+        limit: 10,
+    };
+    let leases = store.for_operator(&sample::operator()).take_leases(&request).await.unwrap();
+    assert_eq!(leases.len(), 1);
+    for plan in plans_of(&site, "unnest(kinds, tenants)") {
+        assert!(plan.contains("work_by_tenant") && !plan.contains("work_by_time"), "{plan}");
+    }
+    let by_time = plans_of(&site, "FROM work AS w WHERE w.topic = asked_topic AND w.kind = one");
+    for plan in by_time.iter().filter(|plan| !plan.contains("walk")) {
+        assert!(plan.contains("work_by_time"), "{plan}");
+    }
+    for plan in plans_of(&site, "left_behind AS MATERIALIZED") {
+        assert!(plan.contains("work_by_time") && plan.contains("work_pkey"), "{plan}");
+        assert!(!plan.contains("work_by_tenant"), "{plan}");
+    }
+
+    let results = store.tenant_health_results(&sample::scope(1));
+    let result = crate::records::record(1, 1);
+    let (environment, service) = (sample::environment(1), result.result.service_id());
+    results.append(&[result]).await.unwrap();
+    results.latest(environment, service, sample::at(0)).await.unwrap().unwrap();
+    results.query(&HealthResultQuery::of(environment)).await.unwrap();
+    for plan in plans_of(&site, "h.service = asked_service") {
+        assert!(plan.contains("pkey") && !plan.contains("evaluated_at_id_idx"), "{plan}");
+    }
+}
+
+/// The same, of what is looked up by its key.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_knows_nothing_of_the_tables_looks_rows_up_by_their_whole_key() {
-    let settings = [
-        "fsync=off",
-        "autovacuum=off",
-        "session_preload_libraries=auto_explain",
-        "auto_explain.log_min_duration=0",
-        "auto_explain.log_nested_statements=on",
-    ];
-    let site = Site::start(Server::start_with(&settings)).await;
+    let site = Site::start(Server::start_with(&TELLS_PLANS)).await;
     let store = site.open(&site.database()).await.unwrap();
     let tenant = store.for_tenant(&sample::scope(1));
     let modules = |names: &[&str]| names.iter().map(|name| ModuleId::new(name).unwrap()).collect::<Vec<_>>();

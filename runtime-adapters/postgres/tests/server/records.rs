@@ -14,7 +14,7 @@ use crate::Site;
 
 const DAY: u64 = 86_400;
 
-fn record(number: u64, seconds: u64) -> HealthRecord {
+pub(crate) fn record(number: u64, seconds: u64) -> HealthRecord {
     sample::health_record(1, 1, "cart", number, sample::at(seconds), HealthStatus::Healthy)
 }
 
