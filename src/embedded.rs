@@ -73,6 +73,7 @@ pub struct EmbeddedOptions {
     egress: AllowList,
     store: SqliteOptions,
     endpoint_ports: BTreeMap<ComponentKey, u16>,
+    compute_group: Option<PathBuf>,
     subscribers: Vec<Arc<dyn Subscriber>>,
     vault_key: Option<PathBuf>,
     rotator: Option<Arc<dyn SecretRotator>>,
@@ -91,6 +92,7 @@ impl std::fmt::Debug for EmbeddedOptions {
             .field("egress", &self.egress)
             .field("store", &self.store)
             .field("endpoint_ports", &self.endpoint_ports)
+            .field("compute_group", &self.compute_group)
             .field("subscribers", &subscribers)
             .field("vault_key", &self.vault_key)
             .field("rotator", &self.rotator.is_some())
@@ -110,6 +112,7 @@ impl EmbeddedOptions {
             egress,
             store: SqliteOptions::default(),
             endpoint_ports: BTreeMap::new(),
+            compute_group: None,
             subscribers: Vec::new(),
             vault_key: None,
             rotator: None,
@@ -183,6 +186,13 @@ impl EmbeddedOptions {
         self.endpoint_ports.insert(component, port);
         self
     }
+
+    /// A control group that was delegated to the host: no instance gets more compute than its component says that it needs. As
+    /// [`IsolationOptions::compute_group`](runtime_process::IsolationOptions::compute_group).
+    #[must_use]
+    pub fn compute_group(self, folder: impl Into<PathBuf>) -> Self {
+        Self { compute_group: Some(folder.into()), ..self }
+    }
 }
 
 /// The metrics of two surfaces: a component runs on one of them.
@@ -217,6 +227,7 @@ impl Embedded {
             egress,
             store,
             endpoint_ports,
+            compute_group,
             subscribers,
             scaling_signals,
             desired_state,
@@ -249,6 +260,7 @@ impl Embedded {
             ids.clone(),
         );
         workloads.endpoint_ports = endpoint_ports;
+        workloads.isolation.compute_group = compute_group;
         workloads.secret_stores = BTreeMap::from([(VaultKind::Local, Arc::new(vault.clone()) as _)]);
         let mut events = workloads.clone();
         events.root = folder.join("functions");

@@ -14,6 +14,7 @@
 //!   <ordinal>/run/                               is the place's user's own
 //! ```
 
+mod groups;
 mod report;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use tokio::process::Command;
 
 use crate::os::{self, ProcessIdentity};
 use crate::state;
+use groups::ControlGroups;
 
 /// How tenants are kept apart beyond what is always done. Nothing more by default.
 #[non_exhaustive]
@@ -41,6 +43,10 @@ pub struct IsolationOptions {
     pub users: Option<RangeInclusive<u32>>,
     /// How many of the surface's instance ports each tenant and environment gets for its own; needs a range of instance ports.
     pub ports_each: Option<u16>,
+    /// A control group that was delegated to the host, as a folder below `/sys/fs/cgroup`, with the controller of compute: each instance
+    /// whose component says what it needs gets a group of its own in it, and no more compute than that. Where the host may not make groups
+    /// there, none is limited, and the surface says so.
+    pub compute_group: Option<PathBuf>,
 }
 
 /// Who may be started where.
@@ -49,6 +55,7 @@ pub(crate) struct Isolation {
     root: PathBuf,
     users: Users,
     ports: Option<(RangeInclusive<u16>, u16)>,
+    compute: Compute,
     places: Mutex<BTreeMap<String, u32>>,
 }
 
@@ -58,6 +65,16 @@ pub(crate) enum Users {
     Own(RangeInclusive<u32>),
     Hosts {
         /// Why not.
+        why: String,
+    },
+}
+
+/// Whether the kernel limits what an instance may compute.
+#[derive(Debug)]
+enum Compute {
+    Limited(ControlGroups),
+    Unlimited {
+        /// Why.
         why: String,
     },
 }
@@ -82,6 +99,7 @@ impl Isolation {
         options: &IsolationOptions,
         root: &Path,
         instance_ports: Option<RangeInclusive<u16>>,
+        surface: &str,
     ) -> io::Result<Self> {
         let users = match &options.users {
             None => Users::Hosts { why: "no users were set aside: `IsolationOptions::users`".to_owned() },
@@ -95,11 +113,16 @@ impl Isolation {
                 None => Users::Own(users.clone()),
             },
         };
+        let compute = match &options.compute_group {
+            None => Err("no control group was set aside: `IsolationOptions::compute_group`".to_owned()),
+            Some(folder) => ControlGroups::open(folder, surface),
+        };
         let places = state::read::<PlacesRecord>(&root.join("places.json"))?;
         let isolation = Self {
             root: root.to_path_buf(),
             users,
             ports: instance_ports.zip(options.ports_each.filter(|each| *each > 0)),
+            compute: compute.map_or_else(|why| Compute::Unlimited { why }, Compute::Limited),
             places: Mutex::new(places.map_or_else(BTreeMap::new, |record| record.places)),
         };
         if let Users::Own(_) = isolation.users {
@@ -130,6 +153,32 @@ impl Isolation {
         let user = self.user(self.number(tenant, environment)?)?;
         self.make_folders(folder, own, user)?;
         Ok(user)
+    }
+
+    /// Sets what the system limits of an instance's process that was just started. What it allocated before is not undone.
+    pub(crate) fn limit(
+        &self,
+        (key, instance): (&ComponentKey, &str),
+        process: Option<&ProcessIdentity>,
+        resources: Option<InstanceResources>,
+    ) {
+        let (Some(process), Some(resources)) = (process, resources) else { return };
+        if let Err(error) = os::limit_memory(process, resources.memory_bytes) {
+            tracing::warn!(instance, %error, "the memory of a process could not be limited");
+        }
+        if let Compute::Limited(groups) = &self.compute
+            && let Err(error) = groups.hold((key, instance), process, resources.cpu_millicores)
+        {
+            tracing::warn!(instance, %error, "the compute of a process could not be limited");
+        }
+    }
+
+    /// What the system limited of an instance that is gone is forgotten. Answers false where a part of it is there still.
+    pub(crate) fn forget(&self, key: &ComponentKey, instance: &str) -> io::Result<bool> {
+        match &self.compute {
+            Compute::Limited(groups) => groups.remove(key, instance),
+            Compute::Unlimited { .. } => Ok(true),
+        }
     }
 
     fn user(&self, number: u32) -> io::Result<Option<u32>> {
@@ -218,15 +267,6 @@ pub(crate) fn confine(command: &mut Command, user: Option<u32>) {
     if let Some(user) = user {
         // Supplementary groups of the host are given up with its user.
         command.uid(user).gid(user);
-    }
-}
-
-/// Sets what the system limits of a process that was just started. What it allocated before is not undone.
-pub(crate) fn limit(identity: Option<&ProcessIdentity>, resources: Option<InstanceResources>) {
-    if let (Some(identity), Some(resources)) = (identity, resources)
-        && let Err(error) = os::limit_memory(identity, resources.memory_bytes)
-    {
-        tracing::warn!(pid = identity.pid, %error, "the memory of a process could not be limited");
     }
 }
 

@@ -13,14 +13,16 @@ use serde::{Deserialize, Serialize};
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    LIMITS_MEMORY, Process, hang_up, identify, is_alive, kill, limit_memory, marked, running_for, usage,
+    LIMITS_MEMORY, Process, hang_up, identify, is_alive, is_gone, kill, limit_memory, marked, members,
+    running_for, usage,
 };
 
 #[cfg(not(target_os = "linux"))]
 mod portable;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use portable::{
-    LIMITS_MEMORY, Process, hang_up, identify, is_alive, kill, limit_memory, marked, running_for, usage,
+    LIMITS_MEMORY, Process, hang_up, identify, is_alive, is_gone, kill, limit_memory, marked, members,
+    running_for, usage,
 };
 
 /// The variable that marks every process of one surface, with the surface's own identifier as its value.

@@ -38,6 +38,10 @@ const PORT_RETRIES: u32 = 5;
 
 /// How long to wait before a delivery that failed is tried again.
 const DELIVERY_RETRY: Duration = Duration::from_secs(1);
+/// How often an instance's control group is tried to be removed: what was killed is in it until the kernel has let go of it.
+const UNLIMIT_TRIES: u32 = 50;
+/// The wait before it is tried again.
+const UNLIMIT_RETRY: Duration = Duration::from_millis(20);
 
 /// A process of the instance that was found running.
 #[derive(Debug)]
@@ -227,8 +231,8 @@ impl Life {
             let message = format!("`{shown}` could not be started: {error}");
             PortError::new(PortErrorKind::Invalid, OPERATION, message).caused_by(error)
         })?;
-        isolation::limit(identity.as_ref(), spec.component.resources);
         self.record.process = identity;
+        self.limit().await;
         if let Err(error) = self.write().await {
             // The wish is on disk, so the next host finds the process by its marker.
             tracing::warn!(instance = self.instance.name, %error, "the identity of a process could not be written");
@@ -245,6 +249,33 @@ impl Life {
             let message = format!("its place could not be prepared: {error}");
             failed(operation, message, error)
         })
+    }
+
+    /// Lets the system limit what its process may use.
+    async fn limit(&self) {
+        let (component, instance) = (Arc::clone(&self.component), Arc::clone(&self.instance));
+        let process = self.record.process.clone();
+        let limited = blocking(move || {
+            let whose = (&component.key, instance.name.as_str());
+            component.shared.isolation.limit(whose, process.as_ref(), instance.spec.component.resources);
+            Ok(())
+        });
+        if let Err(error) = limited.await {
+            tracing::warn!(instance = self.instance.name, %error, "what a process may use could not be limited");
+        }
+    }
+
+    /// What was limited is forgotten, once the kernel has let go of what was limited.
+    async fn unlimit(&self) -> std::io::Result<()> {
+        for _ in 0..UNLIMIT_TRIES {
+            let (component, name) = (Arc::clone(&self.component), self.instance.name.clone());
+            if blocking(move || component.shared.isolation.forget(&component.key, &name)).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(UNLIMIT_RETRY).await;
+        }
+        // Who opens the surface next removes it.
+        Ok(())
     }
 
     /// Lets the instance, and nobody else but the host, read what it was given.
@@ -411,6 +442,9 @@ impl Life {
         });
         if let Err(error) = removed.await {
             tracing::warn!(instance = self.instance.name, %error, "the files of a stopped instance could not be removed");
+        }
+        if let Err(error) = self.unlimit().await {
+            tracing::warn!(instance = self.instance.name, %error, "the control group of a stopped instance could not be removed");
         }
         self.component.forget(&self.instance).await;
     }

@@ -230,7 +230,7 @@ async fn begin(mut options: ProcessSurfaceOptions, stop: CancellationToken) -> P
         // The identifier is read, and made, by nobody but who holds the lock.
         let surface = if locked.is_ok() { surface_identifier(&root, fresh)? } else { fresh };
         let secrets = SecretBase::open(chosen.as_deref(), &root, &surface)?;
-        let isolation = Isolation::open(&isolation, &root, instance_ports)?;
+        let isolation = Isolation::open(&isolation, &root, instance_ports, &surface)?;
         Ok((locked, surface, lock, secrets, isolation))
     })
     .await

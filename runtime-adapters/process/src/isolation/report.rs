@@ -10,10 +10,13 @@ use runtime_domain::surface::ComponentKey;
 use runtime_ports::PortResult;
 use runtime_ports::isolation::{Enforcement, IsolationAspect, ResourceUse, WorkloadIsolation};
 
-use super::{Isolation, Users};
+use super::{Compute, Isolation, Users};
 use crate::os;
 use crate::state::{blocking, failed};
 use crate::surface::ProcessSurface;
+
+const GROUPS_OBSERVED: &str =
+    "what the system tells of each process group; charged at admission, and not limited";
 
 impl Isolation {
     fn enforcement(&self) -> BTreeMap<IsolationAspect, Enforcement> {
@@ -35,8 +38,12 @@ impl Isolation {
             IsolationAspect::Memory if os::LIMITS_MEMORY => Enforcement::Partial {
                 by: "RLIMIT_DATA, where the component says what it needs; each process by itself, not their sum".to_owned(),
             },
-            IsolationAspect::Memory | IsolationAspect::Cpu => Enforcement::Observed {
-                by: "what the system tells of each process group; charged at admission, and not limited".to_owned(),
+            IsolationAspect::Memory => Enforcement::Observed { by: GROUPS_OBSERVED.to_owned() },
+            IsolationAspect::Cpu => match &self.compute {
+                Compute::Limited(groups) => Enforcement::Partial {
+                    by: format!("a control group's {} for each instance whose component says what it needs; not for jobs", groups.limit()),
+                },
+                Compute::Unlimited { why } => Enforcement::Observed { by: format!("{GROUPS_OBSERVED}: {why}") },
             },
             IsolationAspect::Storage => Enforcement::Observed {
                 by: "the size of the tenant's folders; charged at admission, and not limited".to_owned(),

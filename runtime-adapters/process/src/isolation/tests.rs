@@ -25,7 +25,7 @@ fn mode(path: &Path) -> u32 {
 fn every_tenant_and_environment_has_ports_of_its_own_and_keeps_them() {
     let root = tempfile::tempdir().expect("a folder");
     let options = IsolationOptions { ports_each: Some(10), ..IsolationOptions::default() };
-    let open = || Isolation::open(&options, root.path(), Some(40_000..=40_029)).expect("opens");
+    let open = || Isolation::open(&options, root.path(), Some(40_000..=40_029), "surface").expect("opens");
     let ports = |isolation: &Isolation, key: &ComponentKey| {
         isolation.place(key, &folder(root.path(), key)).map(|place| place.ports)
     };
@@ -43,7 +43,8 @@ fn every_tenant_and_environment_has_ports_of_its_own_and_keeps_them() {
 #[test]
 fn storage_is_for_its_user_alone() {
     let root = tempfile::tempdir().expect("a folder");
-    let isolation = Isolation::open(&IsolationOptions::default(), root.path(), None).expect("opens");
+    let isolation =
+        Isolation::open(&IsolationOptions::default(), root.path(), None, "surface").expect("opens");
     let at = folder(root.path(), &key(1, 1));
     let place = isolation.place(&key(1, 1), &at).expect("a place");
     assert_eq!(place, Place { user: None, ports: None });
@@ -59,7 +60,7 @@ fn users_are_used_where_root_allows_and_said_not_to_be_elsewhere() {
     let closed = base.path().join("closed");
     std::fs::create_dir(&closed).expect("a folder");
     set_mode(base.path(), 0o700).expect("closed to others");
-    let isolation = Isolation::open(&options, &closed, None).expect("opens");
+    let isolation = Isolation::open(&options, &closed, None, "surface").expect("opens");
     let Users::Hosts { why } = &isolation.users else { panic!("{isolation:?}") };
     if !rustix::process::geteuid().is_root() {
         assert!(why.contains("not root"), "{why}");
@@ -67,7 +68,7 @@ fn users_are_used_where_root_allows_and_said_not_to_be_elsewhere() {
     }
     assert!(why.contains("may not pass"), "{why}");
     set_mode(base.path(), 0o711).expect("opened to others");
-    let isolation = Isolation::open(&options, &closed, None).expect("opens");
+    let isolation = Isolation::open(&options, &closed, None, "surface").expect("opens");
     assert_eq!(isolation.users, Users::Own(200_000..=200_001));
     let at = folder(&closed, &key(1, 1));
     let place = isolation.place(&key(1, 1), &at).expect("a place");
@@ -90,4 +91,25 @@ fn users_are_used_where_root_allows_and_said_not_to_be_elsewhere() {
     };
     chown(&secret, Some(200_000), Some(200_000)).expect("given");
     assert!(read_as(200_000) && !read_as(200_001));
+}
+
+#[test]
+fn compute_that_cannot_be_limited_is_said_not_to_be_and_why() {
+    let root = tempfile::tempdir().expect("a folder");
+    let told = |group: Option<&Path>| {
+        let options =
+            IsolationOptions { compute_group: group.map(Path::to_path_buf), ..IsolationOptions::default() };
+        let isolation = Isolation::open(&options, root.path(), None, "surface").expect("opens");
+        match isolation.compute {
+            Compute::Limited(groups) => panic!("{groups:?}"),
+            Compute::Unlimited { why } => why,
+        }
+    };
+    assert!(told(None).contains("no control group was set aside"));
+    assert!(told(Some(&root.path().join("nowhere"))).contains("may not make control groups"));
+    let plain = root.path().join("plain");
+    std::fs::create_dir(&plain).expect("a folder");
+    let why = told(Some(&plain));
+    assert!(why.contains("no controller of compute: enable `cpu`"), "{why}");
+    assert_eq!(state::entries(&plain).expect("listed"), Vec::<PathBuf>::new(), "the trial is taken away");
 }

@@ -52,7 +52,8 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat { state, group, started, cpu: times.iter().sum(), pages })
 }
 
-fn is_gone(error: &io::Error) -> bool {
+/// Whether an error says that a process has ended.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
         || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
@@ -111,6 +112,18 @@ pub(crate) fn usage(processes: &[ProcessIdentity]) -> io::Result<Option<BTreeMap
         }
     }
     Ok(Some(found))
+}
+
+/// The processes of the group that this one leads, and itself.
+pub(crate) fn members(leader: &ProcessIdentity) -> io::Result<Vec<u32>> {
+    let mut members = Vec::new();
+    for pid in pids()? {
+        // A process that ends meanwhile is no member any more.
+        if stat(pid).ok().flatten().is_some_and(|seen| seen.group == leader.pid) {
+            members.push(pid);
+        }
+    }
+    Ok(members)
 }
 
 /// Memory that a process may allocate is limited here.

@@ -59,6 +59,16 @@ pub(crate) fn hang_up(identity: &ProcessIdentity) -> io::Result<bool> {
     }
 }
 
+/// Whether an error says that a process has ended.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+/// The processes of the group that this one leads: nobody can tell here, and only itself is known.
+pub(crate) fn members(leader: &ProcessIdentity) -> io::Result<Vec<u32>> {
+    Ok(vec![leader.pid])
+}
+
 /// Limits are set on processes that run on Linux only.
 pub(crate) const LIMITS_MEMORY: bool = false;
 
