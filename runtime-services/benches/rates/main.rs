@@ -6,12 +6,14 @@
 //! | `RATES_SCENES` | of `look`, `bare`, `idle`, `steady`, `asked`, `steps` | all but `steady` |
 //! | `RATES_STORES` | of `memory`, `sqlite`, `postgres` | all |
 //! | `RATES_SIZES` | numbers of tracked components | `100 1000` |
+//! | `RATES_POLL` | in how many seconds each is looked at | `15` |
 //!
 //! A `look` is all that a host does for a component in 15 seconds while it stays as it is: take the lease, load the record, ask the surface,
 //! compare, keep what was seen, evaluate its health, record the result, give the lease back; and once in 60 seconds commit that it was seen.
 //! Several are made of every component, a quarter of them with the commit, by a clock that is moved on. A `bare` look is one without the
 //! evaluation: the difference is what an evaluation costs. `steady` is a look where each component is due at a time of its own, evenly over
-//! 15 seconds, by the clock on the wall: it takes half a minute, and is true only where there is time for all. `idle` is a host that has nothing
+//! 15 seconds, by the clock on the wall: it takes half a minute, and is true only where there is time for all. That holds for a `look` too: what was
+//! looked at 15 seconds ago is due again. `idle` is a host that has nothing
 //! due, for each second; `asked` is an evaluation that a caller asks for; `steps` are the effects and observations of rollouts, each of one component, from the request to the end.
 //!
 //! The processor time is that of this process with all its threads, and of the PostgreSQL server's processes, added. The surface is in memory
@@ -106,7 +108,7 @@ fn tell(store: &str, size: u64, scene: &str, cost: Cost, wall: Duration) {
 
 async fn play(stage: &Stage, template: &Template, scene: &str, size: u64) -> Cost {
     match scene {
-        "look" => looks(stage, template, size, POLL).await,
+        "look" => looks(stage, template, size, *POLL).await,
         "bare" => looks(stage, template, size, Span::from_secs(86_400)).await,
         "idle" => {
             let surface = template.plant(stage, size, |_| Span::from_secs(3_600)).await;
@@ -139,12 +141,12 @@ async fn play(stage: &Stage, template: &Template, scene: &str, size: u64) -> Cos
     }
 }
 
-/// A host that looks at everything every 15 seconds.
+/// A host that looks at everything once in that time.
 fn options() -> HostOptions {
     let mut options = HostOptions::default();
-    options.inventory_poll = POLL;
-    options.settled_poll = POLL;
-    options.health_poll = POLL;
+    options.inventory_poll = *POLL;
+    options.settled_poll = *POLL;
+    options.health_poll = *POLL;
     options
 }
 
@@ -158,7 +160,7 @@ async fn looks(stage: &Stage, template: &Template, size: u64, health_poll: Span)
     options.poll = options.idle;
     let services = stage.services(Arc::clone(&surface), options);
     let rounds = 4 * LOOKS.div_ceil(4 * size);
-    let is_evaluated = health_poll == POLL;
+    let is_evaluated = health_poll == *POLL;
     let mut cost = Cost::default();
     run(&services, async || {
         looked(&surface, size).await;
@@ -170,7 +172,7 @@ async fn looks(stage: &Stage, template: &Template, size: u64, health_poll: Span)
         tokio::time::sleep(Duration::from_millis(500)).await;
         let measured = stage.measure();
         for round in 1..=rounds {
-            stage.clock.move_on(POLL);
+            stage.clock.move_on(*POLL);
             looked(&surface, size * (round + 1)).await;
             given_back(stage).await;
         }

@@ -1,6 +1,7 @@
 //! One component, brought as any is, and as many copies of its records as are wanted.
 
 use std::sync::Arc;
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
 use runtime_domain::aggregate::Aggregate;
@@ -30,7 +31,10 @@ use crate::surface::{Surface, planted};
 const TOGETHER: u64 = 100;
 
 /// How often components are looked at.
-pub(crate) const POLL: Span = Span::from_secs(15);
+pub(crate) static POLL: LazyLock<Span> = LazyLock::new(|| {
+    let chosen = std::env::var("RATES_POLL").map(|seconds| seconds.parse().expect("a number of seconds"));
+    Span::from_secs(chosen.unwrap_or(15))
+});
 /// Planted components were last recorded as seen in one of so many rounds, by turns.
 const TURNS: u64 = 4;
 

@@ -14,6 +14,9 @@ mod stranger_surfaces;
 mod strangers;
 mod unreachable;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use runtime_simulation::{Mode, Simulation, Size};
 
 fn one() -> Size {

@@ -17,6 +17,14 @@ enum Follows {
     Dotted(usize),
 }
 
+impl Follows {
+    const fn least(self) -> usize {
+        match self {
+            Self::Upper(least) | Self::Word(least) | Self::Dotted(least) => least,
+        }
+    }
+}
+
 /// Prefixes that issuers give their keys and tokens so that they can be found.
 const PREFIXES: [(&str, Follows, Suspicion); 43] = {
     use Follows::{Dotted, Upper, Word};
@@ -104,17 +112,21 @@ fn has_private_key(text: &str) -> bool {
 }
 
 fn has_prefixed(text: &str, prefix: &str, follows: Follows) -> bool {
+    // Most texts are short, and searched for nothing.
+    if text.len() < prefix.len() + follows.least() {
+        return false;
+    }
     text.match_indices(prefix).any(|(at, _)| {
         let before = text.get(..at).and_then(|before| before.chars().next_back());
         let rest = text.get(at + prefix.len()..).unwrap_or_default();
         // No further than needed: a text of nothing but prefixes would be read again from each of them.
-        let runs = |legal: fn(u8) -> bool, least| {
-            rest.bytes().take(least).take_while(|byte| legal(*byte)).count() == least
+        let runs = |legal: fn(u8) -> bool| {
+            rest.bytes().take(follows.least()).take_while(|byte| legal(*byte)).count() == follows.least()
         };
         let long_enough = match follows {
-            Follows::Upper(least) => runs(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit(), least),
-            Follows::Word(least) => runs(is_word, least),
-            Follows::Dotted(least) => runs(|byte| is_word(byte) || byte == b'.', least),
+            Follows::Upper(_) => runs(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()),
+            Follows::Word(_) => runs(is_word),
+            Follows::Dotted(_) => runs(|byte| is_word(byte) || byte == b'.'),
         };
         !before.is_some_and(|before| before.is_ascii_alphanumeric()) && long_enough
     })
