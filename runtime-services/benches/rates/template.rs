@@ -32,7 +32,7 @@ const TOGETHER: u64 = 100;
 
 /// How often components are looked at.
 pub(crate) static POLL: LazyLock<Span> = LazyLock::new(|| {
-    let chosen = std::env::var("RATES_POLL").map(|seconds| seconds.parse().expect("a number of seconds"));
+    let chosen = std::env::var("RATES_POLL").map(|seconds| seconds.parse().unwrap());
     Span::from_secs(chosen.unwrap_or(15))
 });
 /// Planted components were last recorded as seen in one of so many rounds, by turns.

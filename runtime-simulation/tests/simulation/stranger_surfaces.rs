@@ -59,8 +59,10 @@ impl ComputeSurface for StrangerSurface {
     }
 
     async fn apply(&self, context: EffectContext, revision: &RevisionSpec, replicas: u16) -> PortResult<()> {
-        while self.bug == SurfaceBug::TriesWithoutEnd {
-            tokio::task::yield_now().await;
+        if self.bug == SurfaceBug::TriesWithoutEnd {
+            loop {
+                tokio::task::yield_now().await;
+            }
         }
         self.inner.apply(context, revision, replicas).await
     }
