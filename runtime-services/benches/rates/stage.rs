@@ -211,6 +211,8 @@ impl Tenants {
         let manifest: ReleaseManifest = serde_json::from_value(serde_json::json!({
             "release": format!("{}-1", module(number)),
             "strategy": {"rolling-health-gated": {}},
+            // All are asked for at once, and wait for one another: that is no fault of theirs.
+            "limits": {"progress_deadline": "4h", "rollback_deadline": "4h", "crash_limit": 3},
             "components": {module(number).as_str(): {
                 "image": format!("shop/{}@sha256:{:064x}", module(number), 1), "version": "1", "replicas": 2,
             }},
