@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
+use std::time::Instant;
 
 use futures::StreamExt;
 use futures::future::maybe_done;
@@ -24,6 +25,7 @@ use crate::ordinary::{NOT_ORDINARY, Ordinary};
 
 mod desk;
 mod resolve;
+mod returning;
 
 const OPERATION: &str = "store.commit";
 /// How many commits become durable by one flush at most, so that the first does not wait long for the last.
@@ -89,7 +91,7 @@ impl Heralds {
 
 impl Writer {
     pub(crate) fn start(links: Vec<Arc<Link>>, heralds: Heralds) -> Self {
-        let desk = Desk::new(links);
+        let desk = Desk::new(links, Instant::now);
         let task = tokio::spawn(write_all(Arc::clone(&desk), heralds.clone()));
         Self { desk, heralds, task: futures::lock::Mutex::new(Some(task)) }
     }
@@ -141,7 +143,7 @@ async fn write_all(desk: Arc<Desk>, heralds: Heralds) {
     let _attended = Attended(Arc::clone(&desk));
     let mut busy: FuturesUnordered<UnderWay> = FuturesUnordered::new();
     while !desk.is_done() {
-        gather(&desk).await;
+        gather(&desk, &mut busy).await;
         match desk.take_up(fitting) {
             Some((occupied, group)) => {
                 busy.push(Box::pin(perform_and_answer(occupied, group, heralds.clone())));
@@ -156,13 +158,13 @@ async fn write_all(desk: Arc<Desk>, heralds: Heralds) {
     }
 }
 
-/// Takes in what is sent at about the same time: whoever was answered together asks together again, and should not find that the first of
-/// them has gone ahead.
-async fn gather(desk: &Desk) {
-    let mut known = 0;
-    while (known + 1..LARGEST_GROUP).contains(&desk.ready()) {
-        known = desk.ready();
-        tokio::task::yield_now().await;
+/// Lets those in who are about to be back (see `returning.rs`), while others are answered.
+async fn gather(desk: &Desk, busy: &mut FuturesUnordered<UnderWay>) {
+    while desk.is_gathering(LARGEST_GROUP) {
+        tokio::select! {
+            Some(()) = busy.next(), if !busy.is_empty() => {}
+            () = tokio::task::yield_now() => {}
+        }
     }
 }
 
