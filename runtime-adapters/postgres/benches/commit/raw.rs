@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use runtime_domain::id::AggregateKind;
-use runtime_ports::store::{AggregateWrite, Expected};
+use runtime_ports::store::AggregateWrite;
 use runtime_testkit::sample::{self, Draft};
 use tokio_postgres::{Client, NoTls, Statement};
 use uuid::Uuid;
@@ -56,6 +56,8 @@ const CONTENDED: &str = "
     )
     INSERT INTO waiting SELECT $1, $2, $3, sequence, $11, $19, $20 FROM event";
 
+const LOOK: &str = "SELECT revision, body FROM states WHERE tenant = $1 AND kind = $2 AND id = $3";
+
 const CLAIM: &str = "
     UPDATE jobs SET host = $1, until = 20, token = nextval('tokens') WHERE id IN (
         SELECT id FROM jobs WHERE due_at <= 100000 AND (until IS NULL OR until <= 10) ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
@@ -82,14 +84,16 @@ async fn ready(address: &str, callers: u64, sql: &str) -> Vec<(Client, Statement
     ready
 }
 
-/// Makes a write, with the event that it publishes, by one of the statements above.
-async fn execute(client: &Client, statement: &Statement, tenant: Uuid, write: &AggregateWrite, event: Uuid) {
+/// Makes a write, with the event that it publishes, by one of the statements above: it comes to this revision, each with one event. `false`
+/// where the statement judges, and another has been here.
+async fn execute(
+    client: &Client,
+    statement: &Statement,
+    (tenant, revision, event): (Uuid, i64, Uuid),
+    write: &AggregateWrite,
+) -> bool {
     let (entry, published) = (&write.history[0], &write.outbox[0]);
-    let revision = match write.expected {
-        Expected::Absent => 1,
-        Expected::At { revision, .. } => i64::try_from(revision.0).unwrap() + 1,
-    };
-    let sequence = i64::try_from(entry.sequence).unwrap();
+    let sequence = revision;
     let due_at = write.wake_at.map(|at| at.timestamp_micros());
     client
         .execute(
@@ -119,7 +123,8 @@ async fn execute(client: &Client, statement: &Statement, tenant: Uuid, write: &A
             ],
         )
         .await
-        .unwrap();
+        .unwrap()
+        == 1
 }
 
 /// Commands per second of callers with an aggregate each.
@@ -134,7 +139,11 @@ pub(crate) async fn distinct(address: &str, callers: u64, fresh: u64, rate: Rate
             let mut count = 0;
             while rate.goes_on(begun) {
                 let write = draft.write();
-                execute(&client, &statement, tenant, &write, write.history[0].id.uuid()).await;
+                let revision = i64::try_from(count + 1).unwrap();
+                assert!(
+                    execute(&client, &statement, (tenant, revision, write.history[0].id.uuid()), &write)
+                        .await
+                );
                 draft = draft.next().body(&body).publishing();
                 count += 1;
             }
@@ -144,7 +153,37 @@ pub(crate) async fn distinct(address: &str, callers: u64, fresh: u64, rate: Rate
     rate.of(callers.collect(), begun).await
 }
 
-/// Commands per second of callers who share one aggregate.
+/// Commands per second of callers who share one aggregate and keep what they know of it: where another was faster, they look again, decide
+/// again and try again. It is what a service does whose commands depend on the state.
+pub(crate) async fn raced(address: &str, callers: u64, fresh: u64, rate: Rate) -> f64 {
+    let ready = ready(address, callers, COMMAND).await;
+    let begun = Instant::now();
+    let callers = ready.into_iter().zip(0_u128..).map(|((client, statement), caller)| {
+        tokio::spawn(async move {
+            let key = sample::key(AggregateKind::RuntimeDeployment, fresh);
+            let (tenant, body) = (sample::tenant(1).uuid(), record());
+            let look = client.prepare(LOOK).await.unwrap();
+            let mut draft = Draft::create(1, key).body(&body).publishing();
+            let (mut revision, mut count) = (0_i64, 0);
+            while rate.goes_on(begun) {
+                let event = Uuid::from_u128(caller << 64 | u128::from(count));
+                let write = draft.write();
+                if execute(&client, &statement, (tenant, revision + 1, event), &write).await {
+                    revision += 1;
+                    draft = draft.next().body(&body).publishing();
+                    count += 1;
+                } else {
+                    let row = client.query_one(&look, &[&tenant, &key.kind.name(), &key.id]).await.unwrap();
+                    revision = row.get(0);
+                }
+            }
+            count
+        })
+    });
+    rate.of(callers.collect(), begun).await
+}
+
+/// Commands per second of callers who share one aggregate, whatever has become of it before: none is judged, and none tried again.
 pub(crate) async fn contended(address: &str, callers: u64, fresh: u64, rate: Rate) -> f64 {
     let ready = ready(address, callers, CONTENDED).await;
     let begun = Instant::now();
@@ -156,7 +195,7 @@ pub(crate) async fn contended(address: &str, callers: u64, fresh: u64, rate: Rat
             let mut count = 0;
             while rate.goes_on(begun) {
                 let event = Uuid::from_u128(caller << 64 | u128::from(count));
-                execute(&client, &statement, tenant, &draft.write(), event).await;
+                assert!(execute(&client, &statement, (tenant, 1, event), &draft.write()).await);
                 draft = draft.next().body(&body).publishing();
                 count += 1;
             }

@@ -159,7 +159,21 @@ fn removed(group: &Path) -> io::Result<bool> {
 /// Puts a process into a group, unless it has ended.
 fn enter(group: &Path, pid: u32) -> io::Result<()> {
     match fs::write(group.join(PROCESSES), pid.to_string()) {
+        // It is the group that is not there, and not the process.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
         Err(error) if os::is_gone(&error) => Ok(()),
         entered => entered,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_was_taken_away_is_not_taken_for_a_process_that_has_ended() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let entered = enter(&folder.path().join("taken-away"), std::process::id());
+        assert_eq!(entered.map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
     }
 }
