@@ -19,6 +19,7 @@ use runtime_ports::store::{
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::load::Loaders;
 use self::release::{Deferral, Deferrals, Releases};
 use self::together::Together;
 use crate::connection::{Dialler, Role};
@@ -32,6 +33,7 @@ use crate::writer::{self, Heralds, Writer};
 mod artifacts;
 mod health_results;
 mod lease;
+mod load;
 mod outbox;
 mod read;
 mod release;
@@ -52,7 +54,7 @@ struct Shared {
     writer: Writer,
     committing: Vec<Arc<Link>>,
     /// For decisions: always the primary.
-    loaders: Links,
+    loaders: Loaders,
     /// For lists and histories.
     readers: Links,
     /// For what is kept beside the aggregates, so that writing it holds up no decision.
@@ -102,8 +104,12 @@ impl Links {
     }
 
     fn next(&self) -> Option<&Link> {
-        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.links.len().max(1);
-        self.links.get(next)
+        self.links.get(self.turn())
+    }
+
+    /// Whose turn it is.
+    fn turn(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.links.len().max(1)
     }
 
     async fn close(&self) {
@@ -156,7 +162,7 @@ impl PostgresStore {
             shared: Arc::new(Shared {
                 writer: Writer::start(committing.clone(), heralds.clone()),
                 committing,
-                loaders: Links::new(options.readers, || link(&primary, Role::Tenant)),
+                loaders: Loaders::new(Links::new(options.readers, || link(&primary, Role::Tenant))),
                 readers: Links::new(options.readers, || link(&lists, Role::Tenant)),
                 records: Links::new(RECORDS, || link(&primary, Role::Tenant)),
                 operators,
@@ -178,7 +184,7 @@ impl PostgresStore {
             link.close().await;
         }
         self.shared.operators.close().await;
-        self.shared.loaders.close().await;
+        self.shared.loaders.links.close().await;
         self.shared.readers.close().await;
         self.shared.records.close().await;
     }
@@ -223,7 +229,7 @@ impl Store for PostgresStore {
         const OPERATION: &str = "store.check";
         self.shared.open(OPERATION)?;
         let sql = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
-        let reads_only = only(OPERATION, self.shared.loaders.read(OPERATION, sql, &[]).await?)?;
+        let reads_only = only(OPERATION, self.shared.loaders.links.read(OPERATION, sql, &[]).await?)?;
         if column::<bool>(OPERATION, &reads_only, 0)? {
             let message = "the server only reads, as a replica does: name the primary";
             return Err(PortError::new(PortErrorKind::Unavailable, OPERATION, message));
@@ -254,7 +260,7 @@ impl TenantStore for TenantHandle {
 
     async fn load(&self, key: &AggregateKey) -> PortResult<Option<StoredAggregate>> {
         self.shared.open("store.load")?;
-        read::load(&self.shared.loaders, self.scope.tenant(), *key).await
+        self.shared.loaders.load(self.scope.tenant(), *key).await
     }
 
     async fn query(&self, query: &Query) -> PortResult<Page<StoredAggregate>> {
@@ -264,7 +270,7 @@ impl TenantStore for TenantHandle {
 
     async fn is_handled(&self, entry: &InboxEntry) -> PortResult<bool> {
         self.shared.open("store.is_handled")?;
-        outbox::is_handled(&self.shared.loaders, self.scope.tenant(), entry).await
+        outbox::is_handled(&self.shared.loaders.links, self.scope.tenant(), entry).await
     }
 
     async fn history(&self, key: &AggregateKey, after: u64, limit: u32) -> PortResult<Vec<HistoryEntry>> {

@@ -59,32 +59,8 @@ impl<'r> Columns<'r> {
     }
 }
 
-/// A plain statement, which costs the server half of what a function does. The row is looked up by the tenant that was just named, so that
-/// nothing is looked for before.
-const LOAD: &str = "
-    SELECT found.revision, found.sequence, found.schema, found.body, found.wake_at, found.digest
-    FROM (SELECT set_config('factory_runtime.tenant', $1::uuid::text, true)::uuid AS tenant) AS given,
-        LATERAL (
-            SELECT a.revision, a.sequence, a.schema, a.body, a.digest, (
-                SELECT w.due_at FROM work AS w
-                WHERE w.tenant = a.tenant AND w.kind = a.kind AND w.id = a.id AND w.topic = 'work'
-            ) AS wake_at
-            FROM aggregates AS a WHERE a.tenant = given.tenant AND a.kind = $2 AND a.id = $3
-            LIMIT 1
-        ) AS found";
-
-pub(super) async fn load(
-    links: &Links,
-    tenant: TenantId,
-    key: AggregateKey,
-) -> PortResult<Option<StoredAggregate>> {
-    const OPERATION: &str = "store.load";
-    let rows = links.read(OPERATION, LOAD, &[&tenant.uuid(), &key.kind.name(), &key.id]).await?;
-    rows.first().map(|row| stored(&Columns { operation: OPERATION, row }, key, 0)).transpose()
-}
-
 /// An aggregate whose columns begin at `first`.
-fn stored(columns: &Columns<'_>, key: AggregateKey, first: usize) -> PortResult<StoredAggregate> {
+pub(super) fn stored(columns: &Columns<'_>, key: AggregateKey, first: usize) -> PortResult<StoredAggregate> {
     let schema: i32 = columns.get(first + 2)?;
     Ok(StoredAggregate {
         key,
@@ -99,7 +75,7 @@ fn stored(columns: &Columns<'_>, key: AggregateKey, first: usize) -> PortResult<
     })
 }
 
-/// The newest about a component: what lists are asked for most. Looked up as in [`LOAD`], in the order of an index, and no further than until as
+/// The newest about a component: what lists are asked for most. Looked up as what is loaded, in the order of an index, and no further than until as
 /// many are found as are asked for.
 const NEWEST_ABOUT: &str = "
     SELECT found.id, found.revision, found.sequence, found.schema, found.body, found.wake_at, found.digest, found.created

@@ -26,6 +26,7 @@ pub(super) struct Releases {
 #[async_trait]
 impl Batch for Releases {
     type Item = Lease;
+    type Answer = ();
     // Somebody may wait for what is given back.
     const PACE: Duration = Duration::ZERO;
 
@@ -37,7 +38,7 @@ impl Batch for Releases {
         self.tokens.push(number(lease.token.0));
     }
 
-    async fn call(&self, link: &Link) -> PortResult<()> {
+    async fn call(&self, link: &Link) -> PortResult<Vec<()>> {
         let sql = "SELECT release_leases($1, $2, $3, $4, $5)";
         insistently(
             link,
@@ -45,8 +46,8 @@ impl Batch for Releases {
             sql,
             &[&self.tenants, &self.topics, &self.kinds, &self.ids, &self.tokens],
         )
-        .await
-        .map(drop)
+        .await?;
+        Ok(vec![(); self.ids.len()])
     }
 }
 
@@ -99,15 +100,16 @@ impl Deferrals {
 #[async_trait]
 impl Batch for Deferrals {
     type Item = Deferral;
+    type Answer = ();
     const PACE: Duration = Duration::from_millis(10);
 
     fn push(&mut self, deferral: Deferral) {
         self.0.push(deferral);
     }
 
-    async fn call(&self, link: &Link) -> PortResult<()> {
+    async fn call(&self, link: &Link) -> PortResult<Vec<()>> {
         if let [only] = &*self.0 {
-            return only.call_alone(link).await;
+            return only.call_alone(link).await.map(|()| vec![()]);
         }
         let (tenants, kinds) = (self.column(|it| it.tenant), self.column(|it| it.kind));
         let (ids, hosts) = (self.column(|it| it.id), self.column(|it| it.host));
@@ -124,6 +126,6 @@ impl Batch for Deferrals {
                 deferral.call_alone(link).await?;
             }
         }
-        Ok(())
+        Ok(vec![(); self.0.len()])
     }
 }

@@ -1,14 +1,14 @@
-//! Giving leases back: what is given back at about the same time goes in one call.
+//! What is asked at about the same time goes in one call: giving leases back, loading.
 
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use runtime_ports::PortResult;
+use runtime_ports::{PortError, PortResult};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 use tokio_postgres::Row;
 
-use crate::error::gave_way;
+use crate::error::{corrupt, gave_way};
 use crate::link::{CallError, Link, Parameters};
 
 /// How often a call is made that the server gave up in favour of another's.
@@ -19,31 +19,45 @@ const TRIES: usize = 3;
 pub(super) trait Batch: Default + Send + Sync {
     /// One of them.
     type Item: Send;
+    /// What is answered to one.
+    type Answer: Send + std::fmt::Debug;
     /// How soon after a call the next one may come: those that are done meanwhile go with it. Whoever comes after a while waits for nothing.
     const PACE: Duration;
     /// Adds one.
     fn push(&mut self, item: Self::Item);
-    /// Calls.
-    async fn call(&self, link: &Link) -> PortResult<()>;
+    /// Calls. The answers are in the order in which the items were added.
+    async fn call(&self, link: &Link) -> PortResult<Vec<Self::Answer>>;
 }
 
 /// Those that wait to go together.
-#[derive(Debug, Default)]
-pub(super) struct Together<B> {
+#[derive(Debug)]
+pub(super) struct Together<B: Batch> {
     waiting: Mutex<Waiting<B>>,
     /// When the last call was made.
     turn: futures::lock::Mutex<Option<Instant>>,
 }
 
-#[derive(Debug, Default)]
-struct Waiting<B> {
+#[derive(Debug)]
+struct Waiting<B: Batch> {
     batch: B,
-    answers: Vec<oneshot::Sender<PortResult<()>>>,
+    answers: Vec<oneshot::Sender<PortResult<B::Answer>>>,
+}
+
+impl<B: Batch> Default for Waiting<B> {
+    fn default() -> Self {
+        Self { batch: B::default(), answers: Vec::new() }
+    }
+}
+
+impl<B: Batch> Default for Together<B> {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), turn: futures::lock::Mutex::default() }
+    }
 }
 
 impl<B: Batch> Together<B> {
     /// Does one, with all that have come to wait meanwhile. Dropping the future leaves it done or not.
-    pub(super) async fn perform(&self, link: &Link, item: impl Fn() -> B::Item) -> PortResult<()> {
+    pub(super) async fn perform(&self, link: &Link, item: impl Fn() -> B::Item) -> PortResult<B::Answer> {
         let (sender, mut answer) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +65,7 @@ impl<B: Batch> Together<B> {
             waiting.answers.push(sender);
         }
         let mut turn = self.turn.lock().await;
-        // Whoever gives back several at once has then asked for all of them.
+        // Whoever asks for several at once has then asked for all of them.
         tokio::task::yield_now().await;
         let answered = answer.try_recv();
         let next = turn.map(|last| last + B::PACE);
@@ -68,20 +82,27 @@ impl<B: Batch> Together<B> {
             Err(oneshot::error::TryRecvError::Closed) => {
                 let mut alone = B::default();
                 alone.push(item());
-                return alone.call(link).await;
+                return alone.call(link).await?.pop().ok_or_else(unanswered);
             }
             Err(oneshot::error::TryRecvError::Empty) => {}
         }
         let taken_up = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         *turn = Some(Instant::now());
-        let answered = taken_up.batch.call(link).await;
-        for answer in taken_up.answers {
+        let answers: Vec<_> = match taken_up.batch.call(link).await {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(error) => taken_up.answers.iter().map(|_| Err(error.clone())).collect(),
+        };
+        for (sender, answered) in taken_up.answers.into_iter().zip(answers) {
             // Nobody waits any more where the future was dropped.
-            let _ = answer.send(answered.clone());
+            let _ = sender.send(answered);
         }
         drop(turn);
-        answered
+        answer.try_recv().unwrap_or_else(|_| Err(unanswered()))
     }
+}
+
+fn unanswered() -> PortError {
+    corrupt("store", "fewer answers than were asked for")
 }
 
 /// Calls what may be done twice: again where the server gave it up in favour of another.
@@ -112,22 +133,25 @@ mod tests {
 
     /// Calls nobody.
     #[derive(Debug, Default)]
-    struct Nothing<const PACE_IN_MILLIS: u64>;
+    struct Nothing<const PACE_IN_MILLIS: u64>(usize);
 
     #[async_trait]
     impl<const PACE_IN_MILLIS: u64> Batch for Nothing<PACE_IN_MILLIS> {
         type Item = ();
+        type Answer = ();
         const PACE: Duration = Duration::from_millis(PACE_IN_MILLIS);
 
-        fn push(&mut self, (): ()) {}
+        fn push(&mut self, (): ()) {
+            self.0 += 1;
+        }
 
-        async fn call(&self, _link: &Link) -> PortResult<()> {
-            Ok(())
+        async fn call(&self, _link: &Link) -> PortResult<Vec<()>> {
+            Ok(vec![(); self.0])
         }
     }
 
     /// How long the second of two takes that are done one after the other, between two ticks of a timer.
-    async fn second<B: Batch<Item = ()>>() -> Duration {
+    async fn second<B: Batch<Item = (), Answer = ()>>() -> Duration {
         let options = PostgresOptions::new("host=localhost").unwrap();
         let link = Link::new(Dialler::primary(&options).unwrap(), Role::Operator, Span::from_secs(1));
         tokio::time::advance(Duration::from_micros(300)).await;

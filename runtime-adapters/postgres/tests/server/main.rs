@@ -9,6 +9,7 @@ mod growth;
 mod hosts;
 mod isolation;
 mod kills;
+mod loads;
 mod network;
 mod opening;
 mod races;
