@@ -1,7 +1,7 @@
 //! The limit: what a good hand-written service would do, one prepared statement for each command, on a kept connection of each caller's own,
 //! with the state kept by the caller.
 //!
-//! It records the same facts as the store does, in tables of the same columns: the state with its environment and when it is due, the history
+//! It records the same facts as the store does, in tables of the same columns and keys: the state with its environment and when it is due, the history
 //! with who, when and why, the event that waits. It judges the revision. It leaves out what tells tenants apart (row-level security),
 //! functions, indexes for lists, claims and modules, leases and evidence, the inbox, and a digest of what was replaced.
 
@@ -17,11 +17,11 @@ use crate::rate::{Rate, record};
 
 const SCHEMA: &str = "
     CREATE TABLE states (tenant uuid, kind text COLLATE \"C\", id uuid, created bigserial, revision bigint, sequence bigint, digest bytea,
-        schema integer, environment uuid, status text, due_at bigint, body text, PRIMARY KEY (tenant, kind, id)) WITH (fillfactor = 50);
+        schema integer, environment uuid, status text, due_at bigint, body text, PRIMARY KEY (tenant, id, kind)) WITH (fillfactor = 50);
     CREATE TABLE events (tenant uuid, kind text COLLATE \"C\", id uuid, sequence bigint, event_id uuid, event text, body text, at text,
-        actor text, correlation uuid, causation uuid, explanation text, digest bytea, PRIMARY KEY (tenant, kind, id, sequence));
+        actor text, correlation uuid, causation uuid, explanation text, digest bytea, PRIMARY KEY (tenant, id, sequence, kind));
     CREATE TABLE waiting (tenant uuid, kind text COLLATE \"C\", id uuid, sequence bigint, event_id uuid, event_type text, envelope text,
-        PRIMARY KEY (tenant, kind, id, sequence));
+        PRIMARY KEY (tenant, id, sequence, kind));
     CREATE TABLE jobs (id uuid PRIMARY KEY, due_at bigint, host uuid, until bigint, token bigint);
     CREATE INDEX ON jobs (due_at);
     CREATE SEQUENCE tokens;

@@ -64,27 +64,24 @@ impl<B: Batch> Together<B> {
             waiting.batch.push(item());
             waiting.answers.push(sender);
         }
-        let mut turn = self.turn.lock().await;
+        let mut turn = tokio::select! {
+            biased;
+            answered = &mut answer => return answered_or_alone::<B>(answered.ok(), link, item).await,
+            turn = self.turn.lock() => turn,
+        };
+        match answer.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => {}
+            answered => return answered_or_alone::<B>(answered.ok(), link, item).await,
+        }
         // Whoever asks for several at once has then asked for all of them.
         tokio::task::yield_now().await;
-        let answered = answer.try_recv();
         let next = turn.map(|last| last + B::PACE);
         // Even for a time that is past a timer waits until its next tick, a millisecond away.
-        if let (Err(oneshot::error::TryRecvError::Empty), Some(next)) = (&answered, next)
+        if let Some(next) = next
             && Instant::now() < next
         {
             // Nothing is ever ready here: it is the time that is waited for.
             let _elapsed = tokio::time::timeout_at(next, std::future::pending::<()>()).await;
-        }
-        match answered {
-            Ok(answered) => return answered,
-            // Whoever had taken it up was dropped.
-            Err(oneshot::error::TryRecvError::Closed) => {
-                let mut alone = B::default();
-                alone.push(item());
-                return alone.call(link).await?.pop().ok_or_else(unanswered);
-            }
-            Err(oneshot::error::TryRecvError::Empty) => {}
         }
         let taken_up = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         *turn = Some(Instant::now());
@@ -98,6 +95,22 @@ impl<B: Batch> Together<B> {
         }
         drop(turn);
         answer.try_recv().unwrap_or_else(|_| Err(unanswered()))
+    }
+}
+
+/// What another was answered who had taken it up; where that one was dropped, it is done alone.
+async fn answered_or_alone<B: Batch>(
+    answered: Option<PortResult<B::Answer>>,
+    link: &Link,
+    item: impl Fn() -> B::Item,
+) -> PortResult<B::Answer> {
+    match answered {
+        Some(answered) => answered,
+        None => {
+            let mut alone = B::default();
+            alone.push(item());
+            alone.call(link).await?.pop().ok_or_else(unanswered)
+        }
     }
 }
 
