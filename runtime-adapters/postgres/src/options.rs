@@ -95,7 +95,8 @@ impl PostgresOptions {
     }
 
     /// How many connections load aggregates, and how many more list them, from 1 each; 4 unless said. They are made when they are first
-    /// needed. Each answers many readers at once, one after the other.
+    /// needed. Each answers many readers at once: those who load while it is busy by its next call together, those who list one after the
+    /// other.
     #[must_use]
     pub fn readers(self, readers: usize) -> Self {
         Self { readers: readers.max(1), ..self }

@@ -10,8 +10,8 @@
 //! client side) and in the server's.
 //!
 //! The server flushes every commit, as installed. `RUNTIME_BENCH_FLUSH_MICROS` makes each of its flushes take so much longer, for everybody in
-//! the run, up to 100,000: where a flush takes a tenth of a millisecond, processors decide; on most disks that reach into a network, the flush
-//! does. Rounds alternate, and the median of five counts, because machines are shared and noisy.
+//! the run, up to 100,000, and lets in who commits meanwhile: where a flush takes a tenth of a millisecond, processors decide; on most disks
+//! that reach into a network, the flush does. Rounds alternate, and the median of five counts, because machines are shared and noisy.
 //! `RUNTIME_BENCH_ROUNDS` and `RUNTIME_BENCH_MILLIS` change how many, and how long each is; `RUNTIME_BENCH_SCENES` chooses those that contain
 //! the text.
 

@@ -56,6 +56,7 @@ const CONTENDED: &str = "
     )
     INSERT INTO waiting SELECT $1, $2, $3, sequence, $11, $19, $20 FROM event";
 
+/// Whoever was too late decides again upon what this shows.
 const LOOK: &str = "SELECT revision, body FROM states WHERE tenant = $1 AND kind = $2 AND id = $3";
 
 const CLAIM: &str = "
