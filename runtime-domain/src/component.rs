@@ -343,9 +343,13 @@ pub struct JobSpec {
     /// Arguments after the image's entry point.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// Plain environment variables.
+    /// Plain environment variables. A secret never goes here (CFG-2, X-11).
     #[serde(default)]
     pub variables: BTreeMap<VariableName, String>,
+    /// The component of the same release that it works for, such as the one whose database it migrates: it is given the configuration and the
+    /// secrets that this component's instances are given. Without one it is given neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ModuleId>,
     /// How long it may run before it is stopped and counts as failed.
     pub timeout: Span,
 }

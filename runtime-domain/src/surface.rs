@@ -367,7 +367,7 @@ pub struct RevisionObservation {
     pub wanted: u16,
     /// Its instances. Retired ones are absent.
     pub instances: Vec<InstanceObservation>,
-    /// What keeps it from running, where the surface knows: `exec format error`, `port 8080 in use`.
+    /// What keeps it from running, where the surface knows: `exec format error`, `port 8080 in use`. Nothing of its secrets.
     pub trouble: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use runtime_domain::component::JobSpec;
 use runtime_domain::id::{EnvironmentId, TenantId};
-use runtime_domain::surface::{EffectClass, EffectId, FencingToken};
+use runtime_domain::surface::{EffectClass, EffectId, FencingToken, RevisionSpec};
 
 use crate::PortResult;
 
@@ -20,6 +20,9 @@ pub struct JobRequest {
     pub environment: EnvironmentId,
     /// What to run.
     pub job: JobSpec,
+    /// The revision that it works for, of the same tenant and environment, where the job names a component: the job is given its configuration and
+    /// its secrets, as the instances of that revision are by their surface.
+    pub works_for: Option<RevisionSpec>,
 }
 
 /// How a job is.
@@ -55,6 +58,8 @@ pub enum JobState {
 /// - A job outlives the host that started it or is reported [`JobState::Unknown`]. Once `start` has answered, it is never
 ///   [`JobState::Absent`], and how it ended stays so.
 /// - The command gets its arguments and variables as they are: nothing interprets them.
+/// - What a job is given of a configuration and of secrets is complete before its command is run, or nothing was started. Its secrets go when it
+///   has ended, and nothing of them is told.
 /// - A job that runs out of its time is stopped and has failed.
 /// - What is told of a failure is no longer than 16 KiB, however much the command printed.
 /// - A `start` that is dropped has started the job or has not, and may be repeated.
@@ -62,7 +67,8 @@ pub enum JobState {
 /// # Errors
 /// [`Fenced`](crate::PortErrorKind::Fenced) for a token that is older than one already seen of the same owner of effects, from a runner whose class is
 /// [`EffectClass::Fenced`]; one that repeats what was started may be answered instead. Tokens of different owners are not compared, since each has a lease
-/// of its own. [`Unsupported`](crate::PortErrorKind::Unsupported), from both methods, where no jobs are run at all. After any error but one that advises
+/// of its own. [`Unsupported`](crate::PortErrorKind::Unsupported), from both methods, where no jobs are run at all, and from `start` where the job cannot be given what the
+/// revision that it works for is given. After any error but one that advises
 /// [`Retry::OutcomeUnknown`](crate::Retry::OutcomeUnknown) nothing was started, and the same effect may be started later.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]

@@ -134,6 +134,9 @@ pub struct JobManifest {
     /// Plain environment variables, never a secret.
     #[serde(default)]
     pub variables: BTreeMap<VariableName, String>,
+    /// The component of the release whose configuration and secrets it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ModuleId>,
     /// How long it may run.
     pub timeout: Span,
 }
@@ -217,6 +220,7 @@ impl ReleaseManifest {
                         image,
                         arguments: job.arguments.clone(),
                         variables: job.variables.clone(),
+                        component: job.component.clone(),
                         timeout: job.timeout,
                     })
                 }

@@ -190,20 +190,19 @@ impl PromotionService {
                 Some((module.clone(), component))
             })
             .collect();
+        let mut release = release.part(&modules);
         own_nothing(&mut release);
         Ok(release)
     }
 }
 
-/// Takes from a release what is the environment's that it comes from: configuration, secrets, and whom it depended on beside it.
+/// Takes from a release what is the environment's that it comes from: configuration, secrets, and its policies of scaling.
 pub(crate) fn own_nothing(release: &mut Release) {
-    let modules: BTreeSet<ModuleId> = release.components.keys().cloned().collect();
     release.configuration_id = None;
     for component in release.components.values_mut() {
         component.tuple.configuration = None;
         component.tuple.secrets.clear();
         component.tuple.scaling_policy = None;
-        component.depends_on.retain(|module| modules.contains(module));
     }
 }
 

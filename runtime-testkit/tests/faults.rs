@@ -164,6 +164,7 @@ async fn call_surface(faults: &Faults) {
         tenant: sample::tenant(1),
         environment: sample::environment(1),
         job: serde_json::from_value(job).unwrap(),
+        works_for: None,
     };
     jobs.start(&request).await.unwrap();
     jobs.state(sample::tenant(1), request.effect).await.unwrap();

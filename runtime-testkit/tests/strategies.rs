@@ -1,5 +1,6 @@
 //! What the strategies promise: a valid value is one by every way in and out, and a hostile one is refused or legal and never panics.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::str::FromStr;
 
@@ -20,7 +21,7 @@ use runtime_domain::environment::{EnvironmentChange, ProvisionRuntimeEnvironment
 use runtime_domain::health::EvaluationWindow;
 use runtime_domain::id::{DeploymentId, EnvironmentId, TenantId};
 use runtime_domain::refusal::{Refusal, Rule};
-use runtime_domain::rollout::GateSpec;
+use runtime_domain::rollout::{GateCheck, GateSpec};
 use runtime_domain::scaling::{PolicySpec, ReplicaBounds};
 use runtime_domain::scope::Actor;
 use runtime_domain::secrets::{
@@ -100,6 +101,32 @@ proptest! {
     #[test]
     fn every_valid_release_is_written_and_read_back(release in rollout::valid_release()) {
         round_trips(&release)?;
+    }
+
+    #[test]
+    fn a_part_of_a_release_names_nothing_that_is_left_out(
+        release in rollout::valid_release(), chosen in proptest::collection::vec(any::<bool>(), 3), judged in any::<[bool; 4]>(),
+    ) {
+        let modules: Vec<_> = release.components.keys().cloned().collect();
+        let mut release = release;
+        for (gate, judges_one) in release.gates.iter_mut().zip(judged) {
+            gate.modules.extend(modules.first().cloned().filter(|_| judges_one));
+        }
+        for component in release.components.values_mut() {
+            let others = modules.iter().filter(|module| **module < component.module);
+            component.depends_on = others.cloned().collect();
+        }
+        let kept: BTreeSet<_> = modules.iter().zip(chosen).filter(|(_, is_kept)| *is_kept).map(|(module, _)| module.clone()).collect();
+        let part = release.part(&kept);
+        prop_assert!(part.components.keys().eq(&kept));
+        let named = part.components.values().flat_map(|component| &component.depends_on);
+        let judged = part.gates.iter().flat_map(|gate| &gate.modules);
+        let works_for = part.gates.iter().filter_map(|gate| match &gate.check {
+            GateCheck::Job(job) => job.component.as_ref(),
+            _ => None,
+        });
+        prop_assert!(named.chain(judged).chain(works_for).all(|module| kept.contains(module)));
+        prop_assert_eq!(release.part(&modules.into_iter().collect()), release);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What an instance is given beside its image: complete before it is started, and replaced as a whole while it runs.
+//! What an instance or a job is given beside its image: complete before it is started, and an instance's replaced as a whole while it runs.
 //!
 //! ```text
 //! delivered/INSTANCE/current ─► 2     one rename moves it, so nobody finds files of two deliveries behind it
@@ -22,14 +22,14 @@ use runtime_domain::surface::RevisionSpec;
 use runtime_ports::PortResult;
 
 use crate::delivery::secrets::SecretFolder;
-use crate::state;
+use crate::state::{self, blocking, failed};
 
 pub(crate) use report::{confirm, outdated};
 
 /// The name under which an instance finds its latest delivery.
 const CURRENT: &str = "current";
 
-/// All that one instance is given at once.
+/// All that one instance or job is given at once.
 #[derive(Debug, Default)]
 pub(crate) struct Parcel {
     files: BTreeMap<String, Vec<u8>>,
@@ -70,7 +70,7 @@ impl Parcel {
     }
 }
 
-/// Where one instance's deliveries are.
+/// Where the deliveries of one instance or job are.
 #[derive(Debug, Clone)]
 pub(crate) struct DeliveryFolder(PathBuf);
 
@@ -126,6 +126,17 @@ impl DeliveryFolder {
         found.sort();
         Ok(found)
     }
+}
+
+/// As [`DeliveryFolder::put`], beside everything else that is done. Gives the parcel back.
+pub(crate) async fn put(
+    operation: &'static str,
+    folder: DeliveryFolder,
+    parcel: Parcel,
+) -> PortResult<Parcel> {
+    blocking(move || folder.put(&parcel).map(|()| parcel)).await.map_err(|error| {
+        failed(operation, "what the workload should be given could not be written to disk", error)
+    })
 }
 
 /// Removes the deliveries of instances that are not among these.

@@ -9,6 +9,8 @@
 //!
 //! The script runs as the user of the job's tenant where there is one, and writes into a folder of that user's own. What is there is the job's own
 //! word about itself, and read as such: whatever it made of those files, nothing is followed, waited for or taken for more than an exit code.
+//!
+//! A job that works for a component is given what its instances are given, by the same rooms of `delivery`; its secrets go when it has ended.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,7 +21,7 @@ use std::time::Duration;
 
 use runtime_domain::component::JobSpec;
 use runtime_domain::id::{EnvironmentId, TenantId};
-use runtime_domain::surface::{EffectId, FencingToken};
+use runtime_domain::surface::{EffectId, FencingToken, RevisionSpec};
 use runtime_domain::time::{Span, Timestamp};
 use runtime_ports::job::{JobRequest, JobState};
 use runtime_ports::registry::Bundle;
@@ -30,6 +32,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::{self, CommandLine};
 use crate::component::Shared;
+use crate::delivery::secrets::{self, Fetched, Given, SecretFolder};
+use crate::delivery::{self, DeliveryFolder, Parcel};
 use crate::isolation;
 use crate::logs;
 use crate::os::{self, MarkedProcess, Process, ProcessIdentity, SURFACE_VARIABLE};
@@ -60,6 +64,9 @@ pub(crate) struct JobRecord {
     effect: EffectId,
     job: JobSpec,
     started: Timestamp,
+    /// Whether it was given any: then nothing that it prints is told.
+    #[serde(default)]
+    has_secrets: bool,
     /// The process; absent where the host ended between the wish and the process.
     process: Option<ProcessIdentity>,
 }
@@ -98,6 +105,9 @@ impl JobFolder {
     fn timed_out(&self) -> PathBuf {
         self.0.join("timed-out")
     }
+    fn deliveries(&self) -> PathBuf {
+        self.0.join("delivered")
+    }
     fn log(&self) -> PathBuf {
         self.0.join("output.log")
     }
@@ -128,12 +138,20 @@ impl JobFolder {
     }
 }
 
+/// What a running job needs to be left in its place.
+#[derive(Debug)]
+struct Active {
+    /// The hexadecimal digits of its image's digest.
+    image: String,
+    secrets: SecretFolder,
+}
+
 /// The jobs of a surface.
 #[derive(Debug)]
 pub(crate) struct Jobs {
     shared: Arc<Shared>,
-    /// The jobs that are watched now, with the image that each runs.
-    active: Arc<Mutex<BTreeMap<JobFolder, String>>>,
+    /// The jobs that are watched now.
+    active: Arc<Mutex<BTreeMap<JobFolder, Active>>>,
     /// Held while a job is started, so that nobody sees one half-way.
     starting: tokio::sync::Mutex<()>,
 }
@@ -154,7 +172,14 @@ impl Jobs {
 
     /// The images that running jobs need, by the hexadecimal digits of their digests.
     pub(crate) fn images(&self) -> Vec<String> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        active.values().map(|job| job.image.clone()).collect()
+    }
+
+    /// Where the secrets of running jobs are.
+    pub(crate) fn secrets(&self) -> Vec<SecretFolder> {
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        active.values().map(|job| job.secrets.clone()).collect()
     }
 
     /// The logs of running jobs.
@@ -179,16 +204,25 @@ impl Jobs {
 
     async fn start_whole(&self, request: JobRequest) -> PortResult<()> {
         let folder = JobFolder::of(&self.shared.options.root, request.tenant, request.effect);
-        // Not held while the image is unpacked, which may take long.
+        // Not held while the image is unpacked and vaults are asked, which may take long.
         let looking = self.starting.lock().await;
         if self.admitted(&folder, request.fence).await? {
             return Ok(());
         }
         drop(looking);
+        let place = (request.tenant, request.environment);
+        if request.works_for.as_ref().is_some_and(|spec| (spec.key.tenant, spec.key.environment) != place) {
+            let message = "a job works for a component of its own tenant and environment: name one of these";
+            return Err(PortError::new(PortErrorKind::Invalid, START, message));
+        }
         let bundle = self.shared.bundles.ensure(START, &request.job.image).await?;
         let line = bundle::command_line(START, &bundle, &request.job.arguments)?;
+        let fetched = match &request.works_for {
+            Some(spec) => secrets::fetch(START, &self.shared.options.secret_stores, spec).await?,
+            None => Fetched::default(),
+        };
         let _starting = self.starting.lock().await;
-        // Another host may have come, or the same start, while the image was unpacked.
+        // Another host may have come, or the same start, meanwhile.
         if self.admitted(&folder, request.fence).await? {
             return Ok(());
         }
@@ -198,10 +232,12 @@ impl Jobs {
             effect: request.effect,
             job: request.job,
             started: self.shared.options.clock.now(),
+            has_secrets: request.works_for.as_ref().is_some_and(|spec| !spec.secrets.is_empty()),
             process: None,
         };
         write(&folder, &record).await?;
-        match self.spawn(&folder, &record, &bundle, &line) {
+        let given = (request.works_for.as_ref(), fetched);
+        match self.begin(&folder, &record, given, (&bundle, &line)).await {
             Ok((running, identity)) => {
                 record.process = identity;
                 if let Err(error) = write(&folder, &record).await {
@@ -213,11 +249,12 @@ impl Jobs {
             }
             Err(error) => {
                 // Nothing runs, so nothing was started.
-                let undone = folder.0.clone();
-                if let Err(error) = blocking(move || state::remove_folder(&undone)).await {
-                    tracing::warn!(%error, "the record of a job that did not start could not be removed");
+                let (undone, secrets) = (folder.0.clone(), secrets_of(&self.shared, &record));
+                let removed = blocking(move || secrets.remove().and_then(|()| state::remove_folder(&undone)));
+                if let Err(error) = removed.await {
+                    tracing::warn!(%error, "what was kept of a job that did not start could not be removed");
                 }
-                Err(failed(START, "the job could not be started", error))
+                Err(error)
             }
         }
     }
@@ -250,13 +287,55 @@ impl Jobs {
         }
     }
 
-    fn spawn(
+    /// Gives a job all that it is to have, and starts its process.
+    async fn begin(
         &self,
         folder: &JobFolder,
         record: &JobRecord,
-        bundle: &Bundle,
-        line: &CommandLine,
-    ) -> io::Result<(Running, Option<ProcessIdentity>)> {
+        (works_for, fetched): (Option<&RevisionSpec>, Fetched),
+        (bundle, line): (&Bundle, &CommandLine),
+    ) -> PortResult<(Running, Option<ProcessIdentity>)> {
+        let refused = |error| failed(START, "the job could not be started", error);
+        let place = (record.tenant, record.environment);
+        let user = self.shared.isolation.user_of_job(place, &folder.0, &folder.run()).map_err(refused)?;
+        let (parcel, secrets) = match works_for {
+            Some(spec) => self.give(folder, record, (spec, fetched), user).await?,
+            None => (Parcel::default(), Given::default()),
+        };
+        let mut command = self.command(folder, record, (bundle, line), &parcel).map_err(refused)?;
+        secrets.apply(&mut command);
+        isolation::confine(&mut command, user);
+        Running::start(command).map_err(refused)
+    }
+
+    /// What the instances of a revision are given.
+    async fn give(
+        &self,
+        folder: &JobFolder,
+        record: &JobRecord,
+        (spec, fetched): (&RevisionSpec, Fetched),
+        user: Option<u32>,
+    ) -> PortResult<(Parcel, Given)> {
+        let refused = |error| failed(START, "what the job is given could not be given to its user", error);
+        let (delivery, secrets) =
+            (DeliveryFolder::new(folder.deliveries()), secrets_of(&self.shared, record));
+        let parcel = Parcel::of(START, spec, spec.configuration.as_ref(), &delivery, &secrets)?;
+        let parcel = delivery::put(START, delivery, parcel).await?;
+        let given = secrets.put(START, fetched)?;
+        if let Some(user) = user {
+            self.shared.isolation.give(&folder.deliveries(), user).map_err(refused)?;
+            secrets.lend(user).map_err(refused)?;
+        }
+        Ok((parcel, given))
+    }
+
+    fn command(
+        &self,
+        folder: &JobFolder,
+        record: &JobRecord,
+        (bundle, line): (&Bundle, &CommandLine),
+        parcel: &Parcel,
+    ) -> io::Result<tokio::process::Command> {
         let mut arguments = vec!["-c".to_owned(), SCRIPT.to_owned(), "factory-job".to_owned()];
         for path in [&folder.begun(), &folder.status(), &line.program] {
             let text = path.to_str().ok_or_else(|| {
@@ -267,14 +346,9 @@ impl Jobs {
         arguments.extend(line.arguments.iter().cloned());
         let wrapped =
             CommandLine { program: PathBuf::from("/bin/sh"), arguments, folder: line.folder.clone() };
-        let own = identifying_variables(&self.shared, record);
-        let place = (record.tenant, record.environment);
-        let user = self.shared.isolation.user_of_job(place, &folder.0, &folder.run())?;
+        let own = [&identifying_variables(&self.shared, record)[..], &parcel.own_variables()].concat();
         let variables = record.job.variables.iter();
-        let mut command =
-            spawn::command(&wrapped, bundle, std::iter::empty(), variables, &own, &folder.log())?;
-        isolation::confine(&mut command, user);
-        Running::start(command)
+        spawn::command(&wrapped, bundle, parcel.variables(), variables, &own, &folder.log())
     }
 
     /// Follows a job to its end, and stops it where it runs out of its time. Its age is the system's to tell, so that neither a new host nor a
@@ -287,8 +361,9 @@ impl Jobs {
             .unwrap_or_else(|| Span::between(record.started, shared.options.clock.now()).to_std());
         let left = record.job.timeout.to_std().saturating_sub(age);
         let own = identifying_variables(&shared, record);
-        let image = record.job.image.digest().hex().to_owned();
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.clone(), image);
+        let (image, secrets) = (record.job.image.digest().hex().to_owned(), secrets_of(&shared, record));
+        let job = Active { image, secrets: secrets.clone() };
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.clone(), job);
         let (active, watched) = (Arc::clone(&self.active), folder.clone());
         self.shared.tasks.spawn(async move {
             tokio::select! {
@@ -307,6 +382,9 @@ impl Jobs {
                 own.iter().all(|(name, value)| variables.get(*name) == Some(value))
             })
             .await;
+            if let Err(error) = blocking(move || secrets.remove()).await {
+                tracing::warn!(%error, "the secrets of a job that has ended could not be removed");
+            }
             active.lock().unwrap_or_else(PoisonError::into_inner).remove(&watched);
         });
     }
@@ -322,10 +400,7 @@ impl Jobs {
             let alive = record.process.as_ref().is_some_and(os::is_alive);
             // Looked at after the process: one that ended in between has written its code by now.
             let code = folder.exit_code()?;
-            let detail = |what: String| {
-                let tail = logs::tail(&folder.log());
-                if tail.is_empty() { what } else { format!("{what}; its last output: {tail}") }
-            };
+            let detail = |what: String| logs::ended(what, &folder.log(), record.has_secrets);
             Ok(match code {
                 _ if alive && code.is_none() => JobState::Running,
                 _ if folder.timed_out().exists() => JobState::Failed {
@@ -357,7 +432,9 @@ impl Jobs {
                 own.iter().all(|(name, value)| variables.get(*name) == Some(value))
             })
             .await;
-            blocking(move || state::remove_folder(&folder.0)).await.map_err(trouble)?;
+            let secrets = secrets_of(&self.shared, &record);
+            let removed = blocking(move || secrets.remove().and_then(|()| state::remove_folder(&folder.0)));
+            removed.await.map_err(trouble)?;
         }
         Ok(())
     }
@@ -368,6 +445,11 @@ async fn write(folder: &JobFolder, record: &JobRecord) -> PortResult<()> {
     blocking(move || state::write(&path, &written))
         .await
         .map_err(|error| failed(START, "the job's record could not be written to disk", error))
+}
+
+/// Where a job's secrets are while it runs.
+fn secrets_of(shared: &Shared, record: &JobRecord) -> SecretFolder {
+    shared.secrets.job((record.tenant, record.environment), record.effect)
 }
 
 fn identifying_variables(shared: &Shared, record: &JobRecord) -> [(&'static str, String); 4] {

@@ -34,7 +34,8 @@
 //! # Assumptions
 //! One host at a time has a root folder open; a lock file keeps others out. Workloads and jobs run as the host's user, and
 //! then this surface separates failures, not adversaries; where the host is root they run as users of their own if some are set aside
-//! ([`IsolationOptions`]). What is kept and what is not says `WorkloadIsolation::enforcement`. Secrets that a workload prints are in its log, whose end is shown where it fails.
+//! ([`IsolationOptions`]). What is kept and what is not says `WorkloadIsolation::enforcement`. What a
+//! workload prints is in its log, whose end is told where it fails, unless it was given secrets.
 //!
 //! # Platforms
 //! Made for Linux. On other Unix systems processes cannot be told apart safely after a restart of the host, so they are neither adopted

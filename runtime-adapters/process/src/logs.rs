@@ -61,8 +61,21 @@ pub(crate) fn remove(path: &Path, files: u8) -> io::Result<()> {
     (1..=files).try_for_each(|number| crate::state::remove(&rotated(path, number)))
 }
 
+/// How something ended, with what it printed last. Of what was given secrets nothing is repeated: however it writes one, nobody but its
+/// log has it.
+pub(crate) fn ended(how: String, log: &Path, was_given_secrets: bool) -> String {
+    let tail = tail(log);
+    match () {
+        () if tail.is_empty() => how,
+        () if was_given_secrets => {
+            format!("{how}; what it printed is in its log alone, since it was given secrets")
+        }
+        () => format!("{how}; its last output: {tail}"),
+    }
+}
+
 /// The last few lines of a log on one line, without control characters; empty where there are none.
-pub(crate) fn tail(path: &Path) -> String {
+fn tail(path: &Path) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let size = file.metadata()?.len();

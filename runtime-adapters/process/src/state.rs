@@ -12,6 +12,7 @@
 //!     logs/<name>.log                its output, then .log.1, .log.2
 //!   jobs/<tenant>/<deployment>/<ordinal>/
 //!     job.json, output.log
+//!     delivered/                     what it is given beside its image; see `delivery`
 //!     run/begun, run/status          written by the job itself
 //! ```
 //!

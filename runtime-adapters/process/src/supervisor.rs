@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::component::Component;
 use crate::delivery::secrets::SecretFolder;
-use crate::delivery::{self, DeliveryFolder, Parcel};
+use crate::delivery::{self, Parcel};
 use crate::instance::Instance;
 use crate::isolation::{self, Place};
 use crate::ports::{PortLease, is_free};
@@ -79,12 +79,6 @@ fn given(configuration: &DeliveredConfiguration, from_start: bool) -> GivenConfi
         reference: configuration.to_version_ref(),
         from_start,
     }
-}
-
-async fn put(operation: &'static str, folder: DeliveryFolder, parcel: Parcel) -> PortResult<Parcel> {
-    blocking(move || folder.put(&parcel).map(|()| parcel)).await.map_err(|error| {
-        failed(operation, "what the instance should be given could not be written to disk", error)
-    })
 }
 
 struct Life {
@@ -209,7 +203,7 @@ impl Life {
 
         let mut own = self.component.own_variables(&self.instance, port.port(), self.record.start);
         own.extend(parcel.own_variables());
-        let parcel = put(OPERATION, folder, parcel).await?;
+        let parcel = delivery::put(OPERATION, folder, parcel).await?;
         self.give(OPERATION, &place).await?;
         let log = self.component.folder.log(&self.instance.name);
         let program = line.program.clone();
@@ -312,7 +306,7 @@ impl Life {
         let folder = self.component.folder.delivery(&self.instance.name);
         let parcel =
             Parcel::of(OPERATION, &self.instance.spec, Some(configuration), &folder, &self.secrets())?;
-        put(OPERATION, folder, parcel).await?;
+        delivery::put(OPERATION, folder, parcel).await?;
         let place = self.place(OPERATION).await?;
         self.give(OPERATION, &place).await?;
         // What it was seen to run with before says nothing from here on.
@@ -399,8 +393,8 @@ impl Life {
             Some(code) => format!("it exited with code {code}"),
             None => "it ended while no host watched it".to_owned(),
         };
-        let tail = logs::tail(&self.component.folder.log(&self.instance.name));
-        let reason = if tail.is_empty() { how } else { format!("{how}; its last output: {tail}") };
+        let log = self.component.folder.log(&self.instance.name);
+        let reason = logs::ended(how, &log, !self.instance.spec.secrets.is_empty());
         self.ended(code, reason).await;
         self.back_off(lived).await;
     }

@@ -74,7 +74,7 @@ impl ProcessSurface {
             })??;
         let jobs = Arc::new(Jobs::open(Arc::clone(&shared)).await?);
         discard_unused_bundles(&shared, &remains, &jobs).await;
-        discard_unused_secrets(&shared, &remains).await?;
+        discard_unused_secrets(&shared, &remains, &jobs).await?;
 
         let mut components = BTreeMap::new();
         let mut adopted = Vec::new();
@@ -270,12 +270,12 @@ fn surface_identifier(root: &Path, fresh: String) -> std::io::Result<String> {
     Ok(fresh)
 }
 
-/// Secrets of components that are gone must not stay.
-async fn discard_unused_secrets(shared: &Arc<Shared>, remains: &[Remains]) -> PortResult<()> {
+/// Secrets of components and jobs that are gone must not stay.
+async fn discard_unused_secrets(shared: &Arc<Shared>, remains: &[Remains], jobs: &Jobs) -> PortResult<()> {
     let keys: Vec<_> = remains.iter().map(|remains| remains.component.key.clone()).collect();
-    let shared = Arc::clone(shared);
-    let discarded = blocking(move || shared.secrets.keep_only(&keys)).await;
-    discarded.map_err(|error| failed(OPEN, "secrets of components that are gone could not be removed", error))
+    let (shared, running) = (Arc::clone(shared), jobs.secrets());
+    let discarded = blocking(move || shared.secrets.keep_only(&keys, &running)).await;
+    discarded.map_err(|error| failed(OPEN, "secrets of workloads that are gone could not be removed", error))
 }
 
 async fn discard_unused_bundles(shared: &Arc<Shared>, remains: &[Remains], jobs: &Jobs) {

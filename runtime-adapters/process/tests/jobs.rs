@@ -37,6 +37,7 @@ fn request(ordinal: u32, variables: serde_json::Value) -> JobRequest {
         tenant: key().tenant,
         environment: key().environment,
         job,
+        works_for: None,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::deployment::RollbackPoint;
 use crate::environment::Admission;
 use crate::id::{AggregateKind, ConfigurationId, DeploymentId, ScalingPolicyId};
 use crate::metric::MetricReading;
-use crate::rollout::gate::{GateSpec, ProbeResult};
+use crate::rollout::gate::{GateCheck, GateSpec, ProbeResult};
 use crate::rollout::{DeploymentStrategy, GateIndex, RolloutLimits, Track};
 use crate::scope::Actor;
 use crate::surface::{ComponentObservation, EffectId, SurfaceCapabilities, SurfaceKind};
@@ -40,6 +40,30 @@ pub struct Release {
     /// carries none, a tuple may keep the one that its component serves with.
     #[serde(default)]
     pub configuration_id: Option<ConfigurationId>,
+}
+
+impl Release {
+    /// The part that brings these of its components, with what judges them. A job that works for a component which is left out goes with it, and what
+    /// a component depends on that is left out serves already.
+    #[must_use]
+    pub fn part(&self, modules: &BTreeSet<ModuleId>) -> Self {
+        let mut part = self.clone();
+        part.components.retain(|module, _| modules.contains(module));
+        for component in part.components.values_mut() {
+            component.depends_on.retain(|module| modules.contains(module));
+        }
+        part.gates.retain_mut(|gate| {
+            let judges_all = gate.modules.is_empty();
+            gate.modules.retain(|module| modules.contains(module));
+            let works_for = match &gate.check {
+                GateCheck::Job(job) => job.component.as_ref(),
+                _ => None,
+            };
+            let is_left_out = works_for.is_some_and(|module| !modules.contains(module));
+            (judges_all || !gate.modules.is_empty()) && !is_left_out
+        });
+        part
+    }
 }
 
 /// The revisions of a component that exist on its surface, each with the number of replicas that it was last asked for. What serves now is

@@ -199,24 +199,13 @@ impl ConfigurationService {
         while let Purpose::Rollback { to } = judged.purpose() {
             judged = self.deployments.deployment(scope, to).await.map_err(refused)?;
         }
-        let release = serving.release();
-        let components = release.components.iter().filter(|(module, _)| modules.contains(*module));
-        let components = components.map(|(module, component)| {
-            let mut component = component.clone();
-            component.depends_on.retain(|other| modules.contains(other));
-            (module.clone(), component)
-        });
-        let gates = judged.release().gates.iter().cloned().filter_map(|mut gate| {
-            let was_for_all = gate.modules.is_empty();
-            gate.modules.retain(|module| modules.contains(module));
-            (was_for_all || !gate.modules.is_empty()).then_some(gate)
-        });
+        let (part, judged) = (serving.release().part(modules), judged.release().part(modules));
         Ok(Release {
-            reference: release.reference.clone(),
-            components: components.collect(),
-            strategy: wanted.strategy.clone().unwrap_or_else(|| judged.release().strategy.clone()),
-            gates: gates.collect(),
-            limits: judged.release().limits.clone(),
+            reference: part.reference,
+            components: part.components,
+            strategy: wanted.strategy.clone().unwrap_or(judged.strategy),
+            gates: judged.gates,
+            limits: judged.limits,
             configuration_id: Some(wanted.configuration),
         })
     }

@@ -159,24 +159,15 @@ fn names(deployment: &RuntimeDeployment, module: &ModuleId, named: &SecretVersio
 
 /// The part of a release that is about one component, rolled out and judged as another says: by what judges without people and without jobs.
 fn only(serving: &Release, judged: &Release, module: &ModuleId) -> Release {
-    let component = serving.components.get(module).cloned().map(|mut component| {
-        component.depends_on.clear();
-        (module.clone(), component)
-    });
-    let gates = judged.gates.iter().filter(|gate| {
-        let judges_it = gate.modules.is_empty() || gate.modules.contains(module);
-        judges_it && matches!(gate.check, GateCheck::Probe(_) | GateCheck::Metric(_))
-    });
-    let gates = gates.cloned().map(|mut gate| {
-        gate.modules.retain(|judged| judged == module);
-        gate
-    });
+    let modules = [module.clone()].into();
+    let (part, mut judged) = (serving.part(&modules), judged.part(&modules));
+    judged.gates.retain(|gate| matches!(gate.check, GateCheck::Probe(_) | GateCheck::Metric(_)));
     Release {
-        reference: serving.reference.clone(),
-        components: component.into_iter().collect(),
-        strategy: judged.strategy.clone(),
-        gates: gates.collect(),
-        limits: judged.limits.clone(),
-        configuration_id: serving.configuration_id,
+        reference: part.reference,
+        components: part.components,
+        strategy: judged.strategy,
+        gates: judged.gates,
+        limits: judged.limits,
+        configuration_id: part.configuration_id,
     }
 }

@@ -255,21 +255,6 @@ fn state(releases: &BTreeMap<String, Release>, actual: &BTreeMap<ModuleId, Actua
     DesiredState { components: components.collect(), resources: BTreeMap::new() }
 }
 
-/// The part of a release that brings these components, with what judges them. What they depend on and is not brought serves already.
-pub(crate) fn part_of(release: &Release, modules: &BTreeSet<ModuleId>) -> Release {
-    let mut part = release.clone();
-    part.components.retain(|module, _| modules.contains(module));
-    for component in part.components.values_mut() {
-        component.depends_on.retain(|module| modules.contains(module));
-    }
-    part.gates.retain_mut(|gate| {
-        let judges_all = gate.modules.is_empty();
-        gate.modules.retain(|module| modules.contains(module));
-        judges_all || !gate.modules.is_empty()
-    });
-    part
-}
-
 /// The store of a scope, for those who look.
 pub(crate) fn store_of(host: &Host, scope: &TenantScope) -> Box<dyn TenantStore> {
     host.ports().store.for_tenant(scope)

@@ -185,12 +185,20 @@ impl Round<'_> {
         let call = async {
             match (&effect.change, &effect.module) {
                 (EffectChange::Job(job), _) => {
+                    let works_for = match &job.component {
+                        None => None,
+                        Some(module) => {
+                            let revision = RevisionId::new(module.clone(), self.loaded.aggregate.id());
+                            Some(self.revision("reconcile.job", &revision).await?)
+                        }
+                    };
                     let request = JobRequest {
                         effect: effect.id,
                         fence: self.lease.token,
                         tenant: self.scope.tenant(),
                         environment: self.loaded.aggregate.environment_id(),
                         job: job.clone(),
+                        works_for,
                     };
                     let call = self.host.ports().jobs.start(&request);
                     self.host.effect("jobs.start", effect.id, call).await
@@ -220,27 +228,7 @@ impl Round<'_> {
         let context = EffectContext { effect: effect.id, fence: self.lease.token };
         match change {
             Change::Apply { revision, replicas } => {
-                let component = self.component(revision).ok_or_else(|| {
-                    PortError::new(
-                        PortErrorKind::Internal,
-                        "reconcile.apply",
-                        format!("{revision} is neither new nor what it goes back to"),
-                    )
-                })?;
-                let configuration = match &component.tuple.configuration {
-                    None => None,
-                    Some(named) => {
-                        let versions = Versions::new(self.store);
-                        Some(versions.delivered(self.scope, key.environment, named, module).await?)
-                    }
-                };
-                // What a release names and its bindings know is all that a surface needs to ask a vault.
-                let secrets = self.secrets.delivered(self.scope, &component).await.map_err(|error| {
-                    let message = "the component's secret bindings could not be loaded";
-                    PortError::new(PortErrorKind::Unavailable, "reconcile.apply", message).caused_by(error)
-                })?;
-                let spec =
-                    RevisionSpec { key, revision: revision.clone(), component, configuration, secrets };
+                let spec = self.revision("reconcile.apply", revision).await?;
                 self.host.effect("surface.apply", effect.id, surface.apply(context, &spec, *replicas)).await
             }
             Change::Scale { revision, replicas } => {
@@ -256,6 +244,31 @@ impl Round<'_> {
                 self.host.effect("surface.retire", effect.id, call).await
             }
         }
+    }
+
+    /// A revision with all that it is given: what a release names, and the records and bindings that are named know.
+    async fn revision(
+        &self,
+        operation: &'static str,
+        revision: &RevisionId,
+    ) -> Result<RevisionSpec, PortError> {
+        let component = self.component(revision).ok_or_else(|| {
+            let message = format!("{revision} is neither new nor what it goes back to");
+            PortError::new(PortErrorKind::Internal, operation, message)
+        })?;
+        let key = self.key(&revision.module);
+        let configuration = match &component.tuple.configuration {
+            None => None,
+            Some(named) => {
+                let versions = Versions::new(self.store);
+                Some(versions.delivered(self.scope, key.environment, named, &revision.module).await?)
+            }
+        };
+        let secrets = self.secrets.delivered(self.scope, &component).await.map_err(|error| {
+            let message = "the component's secret bindings could not be loaded";
+            PortError::new(PortErrorKind::Unavailable, operation, message).caused_by(error)
+        })?;
+        Ok(RevisionSpec { key, revision: revision.clone(), component, configuration, secrets })
     }
 
     fn component(&self, revision: &RevisionId) -> Option<runtime_domain::component::ComponentSpec> {

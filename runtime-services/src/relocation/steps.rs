@@ -379,10 +379,10 @@ fn releases(serving: &Serving) -> Vec<Release> {
     }
     deployments.sort_by_key(|deployment| deployment.completed_at());
     let part = |deployment: &RuntimeDeployment| {
-        let mut release = deployment.release().clone();
-        release
-            .components
-            .retain(|module, _| serving.get(module).is_some_and(|newest| newest.id() == deployment.id()));
+        let serves =
+            |module: &&ModuleId| serving.get(*module).is_some_and(|newest| newest.id() == deployment.id());
+        let modules = deployment.release().components.keys().filter(serves).cloned().collect();
+        let mut release = deployment.release().part(&modules);
         release.gates.retain(|gate| !matches!(gate.check, GateCheck::Approval(_)));
         release
     };

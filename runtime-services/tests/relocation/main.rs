@@ -24,7 +24,6 @@ use runtime_domain::time::Span;
 use runtime_domain::value::Name;
 use runtime_memory::{InProcessBus, MemoryStore};
 use runtime_ports::infrastructure::MockInfrastructureEngine;
-use runtime_ports::job::MockJobRunner;
 use runtime_ports::metric::MockMetricSource;
 use runtime_ports::prober::MockHealthProber;
 use runtime_ports::registry::MockImageRegistry;
@@ -114,7 +113,7 @@ impl Stage {
             prober: Arc::new(MockHealthProber::new()),
             metrics: Arc::new(metrics),
             scaling_signals: vec![Arc::new(Silent)],
-            jobs: Arc::new(MockJobRunner::new()),
+            jobs: Arc::new(self.surface.clone()),
             secret_stores: Default::default(),
             publisher: Arc::new(InProcessBus::new()),
             clock: Arc::<TokioClock>::clone(&self.clock),
@@ -192,8 +191,12 @@ impl Stage {
     }
 
     async fn deployed(&self, environment: EnvironmentId) {
+        self.deploy(environment, release()).await;
+    }
+
+    async fn deploy(&self, environment: EnvironmentId, release: Release) {
         let services = self.services();
-        let asked = services.deployments().request(&self.scope, environment, release()).await.unwrap();
+        let asked = services.deployments().request(&self.scope, environment, release).await.unwrap();
         let asked = asked.aggregate.id();
         self.until("it serves", async |services| {
             let deployment = services.deployments().deployment(&self.scope, asked).await.unwrap();
@@ -227,17 +230,24 @@ impl Stage {
 }
 
 fn release() -> Release {
-    serde_json::from_value(serde_json::json!({
-        "reference": "one",
-        "strategy": { "rolling-health-gated": {} },
-        "components": { "cart": {
-            "module": "cart",
+    release_of(&["cart"], serde_json::json!([]))
+}
+
+fn release_of(modules: &[&str], gates: serde_json::Value) -> Release {
+    let component = |module: &&str| {
+        let component = serde_json::json!({
+            "module": module,
             "component_type": "microservice",
             "version": "1.0.0",
-            "tuple": { "image": format!("shop/cart@sha256:{}", "a".repeat(64)) },
+            "tuple": { "image": format!("shop/{module}@sha256:{}", "a".repeat(64)) },
             "surface": "process",
             "replicas": 2,
-        } },
+        });
+        ((*module).to_owned(), component)
+    };
+    let components: serde_json::Map<_, _> = modules.iter().map(component).collect();
+    serde_json::from_value(serde_json::json!({
+        "reference": "one", "strategy": { "rolling-health-gated": {} }, "components": components, "gates": gates,
     }))
     .unwrap()
 }
@@ -271,6 +281,30 @@ async fn a_host_that_dies_at_any_effect_of_a_move_is_followed_by_one_that_ends_i
             );
         }
     }
+}
+
+/// What has come since in another release is brought by that one: of the first there is left what serves, and what judges that.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_release_is_moved_without_what_judges_the_rest_of_it() {
+    let stage = Stage::new();
+    let (pool, silo, place) = stage.serving().await;
+    let job = |name: &str, works_for: serde_json::Value, judges: serde_json::Value| {
+        let job = serde_json::json!({
+            "name": name, "image": format!("shop/migrate@sha256:{}", "b".repeat(64)), "timeout": "60s", "component": works_for,
+        });
+        serde_json::json!({ "name": name, "at": "before-rollout", "modules": judges, "check": { "job": job } })
+    };
+    let gates = serde_json::json!([
+        job("all", serde_json::Value::Null, serde_json::json!([])),
+        job("for-pay", "pay".into(), serde_json::json!([])),
+        job("of-pay", serde_json::Value::Null, serde_json::json!(["pay"])),
+    ]);
+    stage.deploy(pool, release_of(&["cart", "pay"], gates)).await;
+    stage.deploy(pool, release_of(&["pay"], serde_json::json!([]))).await;
+    stage.begin(place, silo).await;
+    stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
+    let ran = stage.surface.jobs().into_iter().filter(|(job, _)| job.environment == silo);
+    assert_eq!(ran.map(|(job, _)| job.job.name.to_string()).collect::<Vec<_>>(), ["all"]);
 }
 
 /// A call of somebody else's may come late, and asking again for what was asked for before does nothing then.

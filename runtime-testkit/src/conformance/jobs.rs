@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runtime_domain::component::JobSpec;
 use runtime_domain::id::DeploymentId;
-use runtime_domain::surface::{EffectClass, EffectId, FencingToken};
+use runtime_domain::surface::{EffectClass, EffectId, FencingToken, RevisionSpec};
 use runtime_ports::PortResult;
 use runtime_ports::job::{JobRequest, JobRunner, JobState};
 use uuid::Uuid;
@@ -40,6 +40,11 @@ pub trait JobFactory: AdapterFactory {
     fn job(&self, manner: Manner) -> JobSpec;
     /// A job that cannot be started, such as one of an image that nobody has; `None` where everything can be.
     fn impossible(&self) -> Option<JobSpec>;
+    /// A revision, and a job that ends with 0 where it is given what the instances of that revision are given, else with another code; `None` where
+    /// the runner gives jobs nothing. The suite says which tenant and environment the revision is of.
+    fn given(&self) -> Option<(RevisionSpec, JobSpec)> {
+        None
+    }
     /// How long a job that ends by itself may take to be seen to have ended.
     fn patience(&self) -> Duration;
     /// The arguments that the suite added, of every command that was run since the runner was made fresh, each as often as it was run.
@@ -99,6 +104,7 @@ where
         staged(endings::a_job_is_never_absent_once_it_is_started_nor_ended_while_it_runs)
             .where_it(Stage::runs),
         staged(endings::a_job_that_runs_out_of_its_time_is_stopped_and_has_failed).where_it(Stage::runs),
+        attempted(endings::a_job_has_what_the_revision_that_it_works_for_is_given).where_it(Stage::runs),
         staged(effects::an_effect_is_started_once_whatever_its_repetition_says).where_it(Stage::does_once),
         staged(effects::what_has_ended_stays_so_and_is_not_started_again).where_it(Stage::does_once),
         staged(effects::of_many_starts_of_one_effect_at_once_one_runs).where_it(Stage::does_once),
@@ -132,7 +138,7 @@ fn effect(deployment: u64, ordinal: u32) -> EffectId {
 fn request(effect: EffectId, mut job: JobSpec, arguments: &[&str]) -> JobRequest {
     job.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
     let (tenant, environment) = (sample::tenant(1), sample::environment(1));
-    JobRequest { effect, fence: FencingToken(1), tenant, environment, job }
+    JobRequest { effect, fence: FencingToken(1), tenant, environment, job, works_for: None }
 }
 
 fn with_token(request: &JobRequest, token: u64) -> JobRequest {

@@ -189,6 +189,7 @@ pub fn valid_job() -> BoxedStrategy<JobSpec> {
             image,
             arguments,
             variables: std::collections::BTreeMap::new(),
+            component: None,
             timeout: runtime_domain::time::Span::from_millis(millis),
         })
         .boxed()

@@ -152,19 +152,25 @@ pub fn valid_limits() -> BoxedStrategy<RolloutLimits> {
         .boxed()
 }
 
-/// A release of one to three components, with gates of different names.
+/// A release of one to three components, with gates of different names. A job may work for one of them.
 pub fn valid_release() -> BoxedStrategy<Release> {
     let components = vec(valid_component(), 1..4);
-    let gates = vec(valid_gate(), 0..4);
+    let gates = vec((valid_gate(), any::<bool>()), 0..4);
     (valid_release_reference(), components, valid_strategy(), gates, valid_limits(), option::of(valid_id()))
         .prop_map(|(reference, components, strategy, gates, limits, configuration_id)| {
-            let gates: BTreeMap<_, _> = gates.into_iter().map(|gate| (gate.name.clone(), gate)).collect();
+            let components: BTreeMap<_, _> =
+                components.into_iter().map(|component| (component.module.clone(), component)).collect();
+            let works_for = components.keys().next().cloned();
+            let gates = gates.into_iter().map(|(mut gate, works)| {
+                if let GateCheck::Job(job) = &mut gate.check {
+                    job.component = works_for.clone().filter(|_| works);
+                }
+                (gate.name.clone(), gate)
+            });
+            let gates: BTreeMap<_, _> = gates.collect();
             Release {
                 reference,
-                components: components
-                    .into_iter()
-                    .map(|component| (component.module.clone(), component))
-                    .collect(),
+                components,
                 strategy,
                 gates: gates.into_values().collect(),
                 limits,

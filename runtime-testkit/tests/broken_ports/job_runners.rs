@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runtime_domain::component::JobSpec;
-use runtime_domain::id::TenantId;
-use runtime_domain::surface::{EffectClass, EffectId, EffectOwner, FencingToken};
+use runtime_domain::component::{JobSpec, RevisionId};
+use runtime_domain::id::{DeploymentId, TenantId};
+use runtime_domain::surface::{ComponentKey, EffectClass, EffectId, EffectOwner, FencingToken, RevisionSpec};
 use runtime_domain::time::Span;
+use runtime_domain::value::ModuleId;
 use runtime_ports::job::{JobRequest, JobRunner, JobState};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_testkit::conformance::jobs::Manner;
@@ -48,6 +49,8 @@ enum Bug {
     ForgetsWhenClosed,
     FailsTheOrphaned,
     ForgetsTokensWhenClosed,
+    GivesNothing,
+    GivesToEverybody,
 }
 
 /// How long a command takes that ends by itself.
@@ -59,6 +62,7 @@ type Key = (TenantId, String, Vec<String>);
 struct Job {
     job: JobSpec,
     since: Instant,
+    is_given: bool,
 }
 
 #[derive(Debug, Default)]
@@ -80,8 +84,11 @@ fn refused(kind: PortErrorKind) -> PortError {
 }
 
 /// The code that its command ends with; `None` where it does not end.
-fn code(job: &JobSpec) -> Option<u8> {
-    job.arguments[0].parse().ok()
+fn code(job: &Job) -> Option<u8> {
+    match &*job.job.arguments[0] {
+        "needy" => Some(if job.is_given { 0 } else { 9 }),
+        says => says.parse().ok(),
+    }
 }
 
 impl Runner {
@@ -143,7 +150,12 @@ impl JobRunner for Runner {
             return Ok(());
         }
         let key = self.key(request.tenant, request.effect, Some(&request.job));
-        let mut job = Job { job: request.job.clone(), since: Instant::now() };
+        let is_given = match self.bug {
+            Bug::GivesNothing => false,
+            Bug::GivesToEverybody => true,
+            _ => request.works_for.is_some(),
+        };
+        let mut job = Job { job: request.job.clone(), since: Instant::now(), is_given };
         let is_impossible = request.job.arguments[0] == "impossible";
         if self.is(Bug::NotesBeforeItStarts) || (is_impossible && self.is(Bug::NotesTheImpossible)) {
             self.machine.lock().unwrap().jobs.insert(key.clone(), job.clone());
@@ -165,7 +177,7 @@ impl JobRunner for Runner {
             let words = job.job.arguments.iter().flat_map(|argument| argument.split('\n'));
             job.job.arguments = words.map(str::to_owned).collect();
         }
-        if self.is(Bug::QueuesBehindOthers) && machine.ran.iter().any(|job| code(&job.job).is_none()) {
+        if self.is(Bug::QueuesBehindOthers) && machine.ran.iter().any(|job| code(job).is_none()) {
             job.since += Duration::from_millis(5);
         }
         machine.ran.push(job.clone());
@@ -187,12 +199,12 @@ impl JobRunner for Runner {
         if job.since > Instant::now() {
             return Ok(JobState::Absent);
         }
-        if machine.is_reopened && code(&job.job).is_none() && self.is(Bug::FailsTheOrphaned) {
+        if machine.is_reopened && code(job).is_none() && self.is(Bug::FailsTheOrphaned) {
             return Ok(JobState::Failed { detail: "nobody watched it".to_owned() });
         }
         let failed = |what: &str| JobState::Failed { detail: self.detail(&machine, job, what) };
         let age = job.since.elapsed();
-        Ok(match code(&job.job) {
+        Ok(match code(job) {
             None if age > job.job.timeout.to_std() && !self.is(Bug::NeverStops) => failed("out of its time"),
             None if self.is(Bug::EndsEarly) => JobState::Succeeded,
             None => JobState::Running,
@@ -253,6 +265,27 @@ impl JobFactory for Factory {
         Some(job("impossible"))
     }
 
+    fn given(&self) -> Option<(RevisionSpec, JobSpec)> {
+        let needy = job("needy");
+        let component = serde_json::json!({
+            "module": "cart", "component_type": "microservice", "version": "1.0.0", "tuple": { "image": needy.image },
+            "surface": "process", "replicas": 1,
+        });
+        let module = ModuleId::new("cart").unwrap();
+        let revision = RevisionSpec {
+            key: ComponentKey {
+                tenant: sample::tenant(9),
+                environment: sample::environment(9),
+                module: module.clone(),
+            },
+            revision: RevisionId::new(module, DeploymentId::from_uuid(uuid::Uuid::nil())),
+            component: serde_json::from_value(component).unwrap(),
+            configuration: None,
+            secrets: Default::default(),
+        };
+        Some((revision, needy))
+    }
+
     fn patience(&self) -> Duration {
         Duration::from_secs(1)
     }
@@ -264,7 +297,7 @@ impl JobFactory for Factory {
 
     async fn running(&self, runner: &Runner) -> PortResult<usize> {
         let machine = runner.machine.lock().unwrap();
-        let runs = |job: &&Job| match code(&job.job) {
+        let runs = |job: &&Job| match code(job) {
             Some(_) => job.since.elapsed() < TAKES,
             None => runner.is(Bug::LeavesTheCommand) || job.since.elapsed() <= job.job.timeout.to_std(),
         };
@@ -295,6 +328,7 @@ async fn every_trial_is_failed_by_a_job_runner_that_breaks_its_promise() {
     let impossible = "what cannot be started was not and may be started later";
     let found = "who opens it next finds how each job is and starts none again";
     let remembered = "who opens it next is fenced by what was seen";
+    let given = "a job has what the revision that it works for is given";
     let bugs: &[(Bug, &[&str])] = &[
         (Bug::RunsNoneAndKnowsNothing, &["a runner of no jobs says unsupported"]),
         (Bug::KnowsEverything, &[absent, tenants, older, dropped, impossible, remembered]),
@@ -322,6 +356,8 @@ async fn every_trial_is_failed_by_a_job_runner_that_breaks_its_promise() {
         (Bug::ForgetsWhenClosed, &[found]),
         (Bug::FailsTheOrphaned, &[found]),
         (Bug::ForgetsTokensWhenClosed, &[remembered]),
+        (Bug::GivesNothing, &[given]),
+        (Bug::GivesToEverybody, &[given]),
     ];
     crate::tried(sound, bugs, of).await;
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! BASE/TENANT/ENVIRONMENT/MODULE/INSTANCE/NAME        folders of mode 700, files of mode 600
+//! BASE/TENANT/ENVIRONMENT/.jobs/OWNER-ORDINAL/NAME    a job's, by its effect
 //! ```
 //!
 //! They are whole before the process is started, stay as they are while it runs, and go when it is gone. A later version comes with a later
@@ -16,14 +17,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime_domain::component::VariableName;
-use runtime_domain::id::SecretBindingId;
-use runtime_domain::secrets::{DeliveredSecret, VaultKind};
-use runtime_domain::surface::{ComponentKey, RevisionSpec};
+use runtime_domain::id::{EnvironmentId, SecretBindingId, TenantId};
+use runtime_domain::secrets::{DeliveredSecret, Delivery, VaultKind};
+use runtime_domain::surface::{ComponentKey, EffectId, RevisionSpec};
 use runtime_ports::secret_store::{SecretAccess, SecretSink, SecretStore, SecretValue};
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 
 use crate::isolation::give_secrets;
 use crate::state::{self, failed};
+
+/// Beside the folders of components. No module has a name with a dot.
+const JOBS: &str = ".jobs";
 
 /// Tells a workload where its files are.
 const FOLDER_VARIABLE: &str = "FACTORY_SECRETS";
@@ -59,9 +63,19 @@ impl SecretBase {
         Self(PathBuf::new())
     }
 
+    fn place(&self, (tenant, environment): (TenantId, EnvironmentId)) -> PathBuf {
+        self.0.join(tenant.to_string()).join(environment.to_string())
+    }
+
     /// The folder of one component's instances.
     pub(crate) fn component(&self, key: &ComponentKey) -> PathBuf {
-        self.0.join(key.tenant.to_string()).join(key.environment.to_string()).join(key.module.as_str())
+        self.place((key.tenant, key.environment)).join(key.module.as_str())
+    }
+
+    /// The folder of one job.
+    pub(crate) fn job(&self, place: (TenantId, EnvironmentId), effect: EffectId) -> SecretFolder {
+        let name = format!("{}-{}", effect.owner, effect.ordinal);
+        SecretFolder { base: self.0.clone(), path: self.place(place).join(JOBS).join(name) }
     }
 
     /// The folder of one instance.
@@ -69,14 +83,20 @@ impl SecretBase {
         SecretFolder { base: self.0.clone(), path: self.component(key).join(name) }
     }
 
-    /// Removes the secrets of components that are not among these.
-    pub(crate) fn keep_only(&self, components: &[ComponentKey]) -> io::Result<()> {
+    /// Removes the secrets of components and jobs that are not among these.
+    pub(crate) fn keep_only(&self, components: &[ComponentKey], jobs: &[SecretFolder]) -> io::Result<()> {
         let kept: Vec<PathBuf> = components.iter().map(|key| self.component(key)).collect();
         for tenant in state::entries(&self.0)? {
             for environment in state::entries(&tenant)? {
-                for component in state::entries(&environment)? {
-                    if !kept.contains(&component) {
-                        state::remove_folder(&component)?;
+                for folder in state::entries(&environment)? {
+                    if folder.ends_with(JOBS) {
+                        let gone = |job: &PathBuf| !jobs.iter().any(|kept| kept.path == *job);
+                        state::entries(&folder)?
+                            .into_iter()
+                            .filter(gone)
+                            .try_for_each(|job| state::remove_folder(&job))?;
+                    } else if !kept.contains(&folder) {
+                        state::remove_folder(&folder)?;
                     }
                 }
             }
@@ -100,7 +120,7 @@ fn in_memory() -> Option<PathBuf> {
     None
 }
 
-/// Where one instance's secrets are.
+/// Where the secrets of one instance or job are.
 #[derive(Debug, Clone)]
 pub(crate) struct SecretFolder {
     base: PathBuf,
@@ -125,27 +145,27 @@ impl SecretFolder {
         vaults: &Vaults,
         spec: &RevisionSpec,
     ) -> PortResult<Given> {
+        self.put(operation, fetch(operation, vaults, spec).await?)
+    }
+
+    /// Puts what was fetched where its workload finds it, and nothing of what was there before.
+    pub(crate) fn put(&self, operation: &'static str, fetched: Fetched) -> PortResult<Given> {
         let refused =
-            |error| failed(operation, "the folder of an instance's secrets could not be made", error);
+            |error| failed(operation, "the folder of a workload's secrets could not be made", error);
         self.remove().map_err(refused)?;
         let mut given = Given::default();
-        if spec.secrets.is_empty() {
+        if fetched.0.is_empty() {
             return Ok(given);
         }
         self.make().map_err(refused)?;
-        for secret in &spec.secrets {
-            let vault = vault(operation, vaults, secret)?;
-            let access = SecretAccess { tenant: spec.key.tenant, identity: secret.identity.clone() };
-            if let Some(name) = secret.delivery.file() {
-                let path = self.path.join(name);
-                vault.deliver(&access, &secret.secret, Box::new(FileSink { operation, path })).await?;
+        for (delivery, value) in fetched.0 {
+            if let Some(name) = delivery.file() {
+                write_private(&self.path.join(name), &value)
+                    .map_err(|error| failed(operation, "a secret's file could not be written", error))?;
                 given.folder = Some(self.path.clone());
-            } else if let Some(name) = secret.delivery.variable() {
-                let kept = Arc::new(Mutex::new(None));
-                let sink = VariableSink { operation, name: name.clone(), kept: Arc::clone(&kept) };
-                vault.deliver(&access, &secret.secret, Box::new(sink)).await?;
-                let value = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-                given.variables.extend(value.map(|value| (name.clone(), value)));
+            } else if let Some(name) = delivery.variable() {
+                check_variable(operation, name, &value)?;
+                given.variables.push((name.clone(), value));
             }
         }
         Ok(given)
@@ -179,7 +199,7 @@ impl SecretFolder {
     }
 }
 
-/// What an instance was given, for its process to be started with.
+/// What a workload was given, for its process to be started with.
 #[derive(Debug, Default)]
 pub(crate) struct Given {
     folder: Option<PathBuf>,
@@ -225,43 +245,52 @@ fn vault<'v>(
     })
 }
 
-/// Writes a value into a new file for this user alone.
-struct FileSink {
-    operation: &'static str,
-    path: PathBuf,
-}
+/// What a revision is given, from its vaults, on its way to a workload.
+#[derive(Debug, Default)]
+pub(crate) struct Fetched(Vec<(Delivery, SecretValue)>);
 
-impl SecretSink for FileSink {
-    fn receive(self: Box<Self>, value: SecretValue) -> PortResult<()> {
-        let written = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&self.path)
-            .and_then(|mut file| file.write_all(value.expose()));
-        written.map_err(|error| failed(self.operation, "a secret's file could not be written", error))
+/// Asks the vaults for everything that a revision is given: all of it, or an error.
+pub(crate) async fn fetch(
+    operation: &'static str,
+    vaults: &Vaults,
+    spec: &RevisionSpec,
+) -> PortResult<Fetched> {
+    let mut fetched = Fetched::default();
+    for secret in &spec.secrets {
+        let vault = vault(operation, vaults, secret)?;
+        let access = SecretAccess { tenant: spec.key.tenant, identity: secret.identity.clone() };
+        let received = Arc::new(Mutex::new(None));
+        vault.deliver(&access, &secret.secret, Box::new(Receiver(Arc::clone(&received)))).await?;
+        let value = received.lock().unwrap_or_else(PoisonError::into_inner).take();
+        fetched.0.extend(value.map(|value| (secret.delivery.clone(), value)));
     }
+    Ok(fetched)
 }
 
-/// Keeps a value until the process is started.
-struct VariableSink {
-    operation: &'static str,
-    name: VariableName,
-    kept: Arc<Mutex<Option<SecretValue>>>,
-}
+/// Keeps a value until it is put where its workload finds it.
+struct Receiver(Arc<Mutex<Option<SecretValue>>>);
 
-impl SecretSink for VariableSink {
+impl SecretSink for Receiver {
     fn receive(self: Box<Self>, value: SecretValue) -> PortResult<()> {
-        if value.expose().contains(&0) {
-            let message = format!(
-                "what {} should hold has a zero byte, which no environment variable can: deliver it as a file",
-                self.name.as_str()
-            );
-            return Err(PortError::new(PortErrorKind::Invalid, self.operation, message));
-        }
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         Ok(())
     }
+}
+
+/// Writes a value into a new file for this user alone.
+fn write_private(path: &Path, value: &SecretValue) -> io::Result<()> {
+    File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(value.expose())
+}
+
+fn check_variable(operation: &'static str, name: &VariableName, value: &SecretValue) -> PortResult<()> {
+    if !value.expose().contains(&0) {
+        return Ok(());
+    }
+    let message = format!(
+        "what {} should hold has a zero byte, which no environment variable can: deliver it as a file",
+        name.as_str()
+    );
+    Err(PortError::new(PortErrorKind::Invalid, operation, message))
 }
 
 /// Makes a folder for this user alone, and refuses one that somebody else made or can look into. Passing it is no looking.
@@ -287,8 +316,6 @@ fn is_private(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-
-    use runtime_domain::id::{EnvironmentId, TenantId};
 
     use super::*;
 
@@ -329,10 +356,9 @@ mod tests {
     fn a_file_is_for_this_user_alone_and_never_written_over() {
         let root = tempfile::tempdir().expect("a folder");
         let path = root.path().join("password");
-        let sink = || Box::new(FileSink { operation: "test", path: path.clone() });
-        sink().receive(SecretValue::new(b"one".to_vec())).expect("written");
+        write_private(&path, &SecretValue::new(b"one".to_vec())).expect("written");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
-        let refused = sink().receive(SecretValue::new(b"two".to_vec())).expect_err("it is there");
+        let refused = write_private(&path, &SecretValue::new(b"two".to_vec())).expect_err("it is there");
         assert!(!format!("{refused:?}").contains("two"), "{refused:?}");
         assert_eq!(fs::read(&path).expect("there"), b"one");
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use runtime_domain::component::JobSpec;
+use runtime_domain::surface::RevisionSpec;
 use runtime_ports::PortResult;
 use runtime_process::ProcessSurface;
 use runtime_testkit::conformance::jobs::Manner;
@@ -57,6 +58,20 @@ impl JobFactory for Runners {
 
     fn impossible(&self) -> Option<JobSpec> {
         Some(self.spec('0', &json!({})))
+    }
+
+    fn given(&self) -> Option<(RevisionSpec, JobSpec)> {
+        let mut revision = world::spec(1, "");
+        let entry = json!({ "scope": "environment", "key": "GREETING", "value": { "type": "text", "value": "good morning" } });
+        let version = json!({
+            "configuration": format!("cfg_{:032x}", 1),
+            "version": 1,
+            "checksum": format!("sha256:{:064x}", 1),
+            "entries": [entry],
+        });
+        revision.component.configuration = serde_json::from_value(json!({ "variables": true })).unwrap();
+        revision.configuration = Some(serde_json::from_value(version).unwrap());
+        Some((revision, self.spec('a', &json!({ "NEEDS": "GREETING" }))))
     }
 
     fn patience(&self) -> Duration {

@@ -34,6 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         tenant: world::key().tenant,
         environment: world::key().environment,
         job,
+        works_for: None,
     };
     surface.start(&request).await?;
     writeln!(std::io::stdout(), "running")?;

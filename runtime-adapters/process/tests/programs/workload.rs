@@ -15,7 +15,7 @@
 //! | `chatty` | prints ten lines of 1,000 characters for every request |
 //!
 //! With a first argument `job` it is a task: it appends a line to the file `$RUNS`, prints its next argument, waits for `$MILLIS`
-//! milliseconds, and exits with `$CODE`. It reads its configuration when it starts and on `SIGHUP`. Requests: `/configuration?checksum=…` is answered with 200 where that is what it
+//! milliseconds, and exits with `$CODE`, or with 9 where the variable that `$NEEDS` names is not there. It reads its configuration when it starts and on `SIGHUP`. Requests: `/configuration?checksum=…` is answered with 200 where that is what it
 //! has read, else with 409; `/env` lists its environment, `/pid` its process, `/headers` what it was sent, `/answer?status=…&millis=…` is answered so, `/die` ends it with code 7, `/unwell`
 //! makes `/alive` fail from then on, `/echo` answers with the body.
 
@@ -118,6 +118,10 @@ async fn job() -> std::io::Result<()> {
         say(&said);
     }
     tokio::time::sleep(Duration::from_millis(variable("MILLIS").parse().unwrap_or(0))).await;
+    let needs = variable("NEEDS");
+    if !needs.is_empty() && variable(&needs).is_empty() {
+        std::process::exit(9);
+    }
     std::process::exit(variable("CODE").parse().unwrap_or(0));
 }
 

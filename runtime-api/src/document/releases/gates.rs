@@ -100,6 +100,9 @@ pub enum Check {
         /// Plain environment variables, never a secret.
         #[serde(default)]
         variables: BTreeMap<VariableName, String>,
+        /// The component of the release whose configuration and secrets it is given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        component: Option<ModuleId>,
         /// How long it may run, in milliseconds.
         timeout_millis: u64,
     },
@@ -175,12 +178,15 @@ impl Check {
             Self::Approval { required, approvers } => {
                 CheckManifest::Approval(ApprovalCheck { required, approvers })
             }
-            Self::Job { image, arguments, variables, timeout_millis } => CheckManifest::Job(JobManifest {
-                image,
-                arguments,
-                variables,
-                timeout: Span::from_millis(timeout_millis),
-            }),
+            Self::Job { image, arguments, variables, component, timeout_millis } => {
+                CheckManifest::Job(JobManifest {
+                    image,
+                    arguments,
+                    variables,
+                    component,
+                    timeout: Span::from_millis(timeout_millis),
+                })
+            }
         })
     }
 
@@ -220,6 +226,7 @@ impl Check {
                 image: pinned(&job.image),
                 arguments: job.arguments,
                 variables: job.variables,
+                component: job.component,
                 timeout_millis: millis(job.timeout),
             },
         })

@@ -430,6 +430,24 @@ fn a_plan_that_the_surface_cannot_honour_is_refused_before_anything_moves() {
 }
 
 #[test]
+fn a_job_works_for_a_component_of_its_own_release() {
+    use crate::rollout::GateCheck;
+    let asked = |works_for: &str| {
+        let mut gate = job_gate("migrate");
+        let GateCheck::Job(job) = &mut gate.check else { panic!() };
+        job.component = Some(module(works_for));
+        RuntimeDeployment::request(
+            request(1, release(vec![component("cart", 1, 1)], rolling(), vec![gate]), &[]),
+            start(),
+        )
+    };
+    assert!(asked("cart").is_ok());
+    let refusal = asked("pay").unwrap_err();
+    assert!(refusal.to_string().contains("works for `pay`, which the release does not contain"), "{refusal}");
+    assert_eq!(refusal.remedy(), "name a component of the release, or none");
+}
+
+#[test]
 fn components_that_depend_on_each_other_in_a_circle_are_refused_by_name() {
     let mut cart = component("cart", 1, 1);
     let mut pay = component("pay", 1, 1);

@@ -486,6 +486,7 @@ pub(crate) fn job_gate(name: &str) -> GateSpec {
             image,
             arguments: Vec::new(),
             variables: BTreeMap::new(),
+            component: None,
             timeout: Span::from_secs(60),
         }),
     }

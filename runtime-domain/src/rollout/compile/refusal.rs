@@ -160,6 +160,15 @@ fn check_gates(input: PlanInput<'_>) -> Result<(), PlanRefusal> {
                 "name modules of the release",
             );
         }
+        if let GateCheck::Job(job) = &gate.check
+            && let Some(module) =
+                job.component.as_ref().filter(|module| !input.components.contains_key(*module))
+        {
+            return refused(
+                format!("its job works for `{module}`, which the release does not contain"),
+                "name a component of the release, or none",
+            );
+        }
         if let Some((why, remedy)) = fault(gate) {
             return refused(why.to_string(), remedy);
         }

@@ -20,7 +20,7 @@ use runtime_ports::{PortErrorKind, Retry};
 
 use super::{Finding, Pass};
 use crate::deployments::RepairError;
-use crate::drift::look::{Looked, part_of};
+use crate::drift::look::Looked;
 use crate::drift::remedy::Remedy;
 use crate::error::CommandError;
 use crate::observed::decided;
@@ -200,8 +200,7 @@ impl Pass<'_> {
         let modules: BTreeSet<ModuleId> =
             findings.iter().filter_map(|finding| finding.aggregate.subject().module().cloned()).collect();
         let release = modules.iter().find_map(|module| looked.release_of(module)).map(|(_, release)| release);
-        let part =
-            release.map(|release| part_of(release, &modules)).filter(|part| !part.components.is_empty());
+        let part = release.map(|release| release.part(&modules)).filter(|part| !part.components.is_empty());
         let Some(part) = part else {
             for finding in findings {
                 self.fail(finding, "nothing desires it any more").await?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use runtime_domain::time::Span;
 use runtime_ports::job::{JobRunner, JobState};
 
-use super::{JobFactory, Manner, Stage, effect, has_failed};
-use crate::conformance::{Outcome, ensure, equal};
+use super::{JobFactory, Manner, Stage, effect, has_failed, request};
+use crate::conformance::{Failure, Outcome, Verdict, ensure, equal};
 
 /// How long a job is given that is to run out of its time.
 const BRIEF: Span = Span::from_millis(300);
@@ -121,4 +121,24 @@ where
         tokio::time::sleep_until(now + Duration::from_millis(20)).await;
     }
     has_failed(stage.state(&job).await?, "a job that was stopped").map(drop)
+}
+
+pub(super) async fn a_job_has_what_the_revision_that_it_works_for_is_given<F>(
+    stage: Stage<F>,
+) -> Result<Verdict, Failure>
+where
+    F: JobFactory,
+    F::Adapter: JobRunner,
+{
+    let Some((mut revision, job)) = stage.factory.given() else {
+        return Ok(Verdict::Skipped("it gives jobs nothing"));
+    };
+    let alone = request(effect(1, 1), job.clone(), &["alone"]);
+    has_failed(stage.started(&alone).await?, "a job that works for no revision")?;
+    let mut helped = request(effect(1, 2), job, &["helped"]);
+    (revision.key.tenant, revision.key.environment) = (helped.tenant, helped.environment);
+    helped.job.component = Some(revision.key.module.clone());
+    helped.works_for = Some(revision);
+    equal("how a job that works for a revision ended", stage.started(&helped).await?, JobState::Succeeded)?;
+    Ok(Verdict::Passed)
 }

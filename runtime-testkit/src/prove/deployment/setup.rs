@@ -398,6 +398,7 @@ fn gates(setup: &Setup) -> Option<Vec<GateSpec>> {
             image: component(&Name::new("migrate").ok()?, 7, 1)?.tuple.image,
             arguments: Vec::new(),
             variables: BTreeMap::new(),
+            component: None,
             timeout: Span::from_secs(60),
         };
         gates.push(gate("migrate", GatePoint::BeforeRollout, GateCheck::Job(job))?);

@@ -1,10 +1,14 @@
 //! A workload with a secret: it answers `/` with the digest of what it was given, on `$PORT`, and 500 where it has nothing;
 //! `/variable` with that of `$PASSWORD`, and `/configuration` with its configuration's file.
 //!
-//! `MODE=refuses-rotated` is never ready with a secret that begins with `rotated`; `MODE=tells` prints its secret, as no workload should.
+//! `MODE=refuses-rotated` is never ready with a secret that begins with `rotated`; `MODE=tells` prints its secret, as no workload should;
+//! `MODE=tells-and-ends…` prints all that it has, as it is and written otherwise, and exits with code 3.
+//!
+//! With the arguments `migrate` and a digest it is a job: it ends well where that is the digest of `$PASSWORD` and of its secret's file, and its
+//! configuration leads to that file; else it prints what it has, and exits with code 3.
 
 use std::convert::Infallible;
-use std::io::{Error, Write as _};
+use std::io::{Error, Write};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -28,12 +32,41 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Prints its secrets, on short lines as a last output would have them.
+fn tell_all(output: &mut impl Write) -> std::io::Result<()> {
+    for secret in [secret().unwrap_or_default(), variable("PASSWORD").into_bytes()] {
+        writeln!(output, "not let in with {}", String::from_utf8_lossy(&secret))?;
+        writeln!(output, "{}", secret.iter().map(|byte| format!("{byte:02x}")).collect::<String>())?;
+    }
+    output.flush()
+}
+
+fn migrate(wanted: &str) -> std::io::Result<()> {
+    let told = std::fs::read_to_string(variable("FACTORY_CONFIGURATION")).unwrap_or_default();
+    let is_led = told.contains(&format!("{}/password", variable("FACTORY_SECRETS")));
+    let found = [secret().unwrap_or_default(), variable("PASSWORD").into_bytes()];
+    if is_led && found.iter().all(|secret| digest(secret) == wanted) {
+        return Ok(());
+    }
+    tell_all(&mut std::io::stdout())?;
+    std::process::exit(3);
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [job, wanted] = &*arguments
+        && job == "migrate"
+    {
+        return migrate(wanted);
+    }
     if variable("MODE") == "tells" {
-        let mut output = std::io::stdout();
-        output.write_all(&secret().unwrap_or_default())?;
-        output.flush()?;
+        std::io::stdout().write_all(&secret().unwrap_or_default())?;
+        std::io::stdout().flush()?;
+    }
+    if variable("MODE").starts_with("tells-and-ends") {
+        tell_all(&mut std::io::stdout())?;
+        std::process::exit(3);
     }
     let mut termination = signal(SignalKind::terminate())?;
     let port: u16 = variable("PORT").parse().map_err(Error::other)?;

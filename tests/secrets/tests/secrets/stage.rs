@@ -152,6 +152,11 @@ impl Stage {
         configuration: Option<ConfigurationId>,
     ) -> RuntimeDeployment {
         let id = self.request(version, mode, replicas, configuration).await;
+        self.ended(id).await
+    }
+
+    /// The deployment, once it has ended.
+    pub(crate) async fn ended(&self, id: DeploymentId) -> RuntimeDeployment {
         until("the deployment ends", async || {
             let deployment = self.runtime().deployments().deployment(&self.scope, id).await.expect("there");
             deployment.status().is_final().then_some(deployment)
@@ -165,6 +170,16 @@ impl Stage {
         version: &str,
         mode: &str,
         replicas: u16,
+        configuration: Option<ConfigurationId>,
+    ) -> DeploymentId {
+        self.request_behind("", (version, mode, replicas), configuration).await
+    }
+
+    /// As [`Stage::request`], with gates as a manifest writes them.
+    pub(crate) async fn request_behind(
+        &self,
+        gates: &str,
+        (version, mode, replicas): (&str, &str, u16),
         configuration: Option<ConfigurationId>,
     ) -> DeploymentId {
         let reference = ImageReference::new(&format!("test/web:{version}")).expect("a reference");
@@ -183,7 +198,7 @@ components:
     replicas: {replicas}
     readiness: {{ path: /ready, period: 50ms }}
     termination_grace: 2s
-"
+{gates}"
         );
         let manifest = manifest::parse(&yaml).expect("a manifest");
         let mut release = self.runtime().deployments().resolve(&manifest).await.expect("resolved");
