@@ -103,7 +103,8 @@ impl Relocation<'_> {
             Err(error) => return self.refused(error),
         };
         let mut progress = Progress::Done;
-        let mut brought_at = self.relocation.since;
+        // When each was brought. Another that comes again and again says nothing of one that does not become ready.
+        let mut brought = BTreeMap::new();
         for mut release in releases(&serving) {
             let is_configured = release.configuration_id.is_some();
             if is_configured && configuration.is_none() {
@@ -112,9 +113,12 @@ impl Relocation<'_> {
             }
             own_nothing(&mut release);
             release.configuration_id = configuration.filter(|_| is_configured);
+            let modules: Vec<ModuleId> = release.components.keys().cloned().collect();
             match self.deployments.request(self.scope, target, release).await {
                 Ok(done) if done.aggregate.status() == DeploymentStatus::Completed => {
-                    brought_at = brought_at.max(done.aggregate.completed_at().unwrap_or(brought_at));
+                    let at = done.aggregate.completed_at().unwrap_or(self.relocation.since);
+                    let at = at.max(self.relocation.since);
+                    brought.extend(modules.into_iter().map(|module| (module, at)));
                 }
                 Ok(done) if done.aggregate.status().is_final() => {
                     let (deployment, status) = (done.aggregate.id(), done.aggregate.status());
@@ -134,6 +138,7 @@ impl Relocation<'_> {
             if self.is_serving(module).await? {
                 continue;
             }
+            let brought_at = brought.get(module).copied().unwrap_or(self.relocation.since);
             if self.host.now() < READY_WITHIN.after(brought_at) {
                 return Ok(Progress::NotYet);
             }

@@ -415,6 +415,40 @@ async fn a_move_whose_target_does_not_become_ready_any_more_is_given_up_and_says
     assert!(stage.services().environments().admit(&stage.scope, pool).await.is_ok());
 }
 
+/// Another component is brought there again and again, as one is whose secret is rotated often: that says nothing of this one.
+#[tokio::test(start_paused = true)]
+async fn a_component_that_does_not_become_ready_any_more_is_given_up_however_often_another_comes_again() {
+    let stage = Stage::new();
+    let (pool, silo, place) = stage.serving().await;
+    let pay = |digit: &str| {
+        let mut release = release_of(&["pay"], serde_json::json!([]));
+        let image = format!("shop/pay@sha256:{}", digit.repeat(64));
+        for component in release.components.values_mut() {
+            component.tuple.image = serde_json::from_value(image.clone().into()).unwrap();
+        }
+        release
+    };
+    stage.deploy(pool, pay("a")).await;
+    stage.deployed(silo).await;
+    let there = stage.surface.everything();
+    let brought = there.iter().find(|seen| seen.key.environment == silo).unwrap();
+    stage.surface.scale_by_hand(&brought.key, 0);
+    stage.begin(place, silo).await;
+    let services = stage.services();
+    let comes_again = async {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_secs(45)).await;
+            // The move brings what serves in the source back.
+            let _ = services.deployments().request(&stage.scope, silo, pay("b")).await;
+        }
+    };
+    let why = tokio::select! {
+        why = stage.until_it_stayed(place) => why,
+        () = comes_again => panic!("it comes for ever"),
+    };
+    assert!(why.contains("cart has no ready instance in the target"), "{why}");
+}
+
 /// What is taken down already when the move begins does not come back.
 #[tokio::test(start_paused = true)]
 async fn a_move_into_an_environment_that_is_taken_down_is_given_up_and_says_so() {

@@ -13,8 +13,9 @@ use runtime_domain::inventory::RuntimeService;
 use runtime_domain::scaling::ScalingPolicy;
 use runtime_domain::scope::{Actor, TenantScope};
 use runtime_domain::secrets::SecretBinding;
-use runtime_domain::surface::ComponentObservation;
+use runtime_domain::surface::{ComponentKey, ComponentObservation, EffectOwner};
 use runtime_domain::tenancy::RuntimeTenantBinding;
+use runtime_domain::value::ModuleId;
 use runtime_ports::store::Loaded;
 use runtime_services::Services;
 
@@ -139,6 +140,34 @@ impl State {
                 Some(_) => continue,
             };
             return Err((Law::EverythingHasItsPlace, format!("{key} runs, and {wrong}")));
+        }
+        self.jobs_have_their_own(yard)
+    }
+
+    /// A job is given what its own deployment brings for the component that it works for: nothing less, and nothing of anybody else.
+    fn jobs_have_their_own(&self, yard: &Yard) -> Result<(), Wrong> {
+        let jobs = yard.world.surface.jobs().into_iter().map(|(request, _)| request);
+        for request in jobs.filter(|request| request.tenant == self.scope.tenant()) {
+            let key = |module: &ModuleId| ComponentKey {
+                tenant: request.tenant,
+                environment: request.environment,
+                module: module.clone(),
+            };
+            let wanted = request.job.component.as_ref().map(|module| (request.effect.owner, key(module)));
+            let given = request.works_for.as_ref().map(|spec| {
+                let owner = EffectOwner::from(spec.revision.deployment);
+                (owner, key(&spec.revision.module) == spec.key, spec.key.clone())
+            });
+            let is_right = match (&wanted, &given) {
+                (None, None) => true,
+                (Some((owner, key)), Some((of, is_own, found))) => owner == of && *is_own && key == found,
+                _ => false,
+            };
+            if !is_right {
+                let text =
+                    format!("{} of {} is given {given:?}, not {wanted:?}", request.job.name, request.effect);
+                return Err((Law::EverythingHasItsPlace, text));
+            }
         }
         Ok(())
     }
