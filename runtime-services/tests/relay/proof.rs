@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use postgres_server::{Durability, Server};
 use runtime_domain::id::AggregateKind;
 use runtime_domain::time::{Span, Timestamp};
 use runtime_domain::value::{Name, Revision};
@@ -21,6 +22,7 @@ use runtime_ports::store::{
     ParkedQuery, ParkedStream, Parking, Store, TenantStore, Unpark,
 };
 use runtime_ports::subscriber::{Delivery, NotHandled, Subscriber};
+use runtime_postgres::{PostgresOptions, PostgresStore, migrate};
 use runtime_services::HostOptions;
 use runtime_services::relay::RelayService;
 use runtime_testkit::sample;
@@ -449,8 +451,26 @@ async fn the_same_holds_in_a_file() {
     let events = setting("RUNTIME_RELAY_SQLITE_EVENTS", 300);
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(runtime_sqlite::SqliteStore::open(folder.path().join("store.db")).unwrap());
-    let story = Story::new(Arc::clone(&store) as Arc<dyn Store>, events, false);
+    holds_in(Arc::clone(&store) as Arc<dyn Store>, events).await;
+    store.close().await;
+}
+
+/// As above, on a server: `RUNTIME_RELAY_POSTGRES_EVENTS` says how many.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_holds_on_a_server() {
+    let events = setting("RUNTIME_RELAY_POSTGRES_EVENTS", 300);
+    let server = Server::start(Durability::None);
+    let database = server.database(None);
+    let options = |user: &str| PostgresOptions::new(&server.address(user, &database)).unwrap();
+    migrate(&options("owner"), "host").await.unwrap();
+    let store = Arc::new(PostgresStore::open(options("host")).await.unwrap());
+    holds_in(Arc::clone(&store) as Arc<dyn Store>, events).await;
+    store.close().await;
+}
+
+/// In the time of the machine.
+async fn holds_in(store: Arc<dyn Store>, events: u64) {
+    let story = Story::new(store, events, false);
     let clocks = [TokioClock::ahead(Span::ZERO), TokioClock::ahead(Span::from_secs(3_600))];
     story.tell(&clocks.map(|clock| clock as Arc<dyn Clock>)).await;
-    store.close().await;
 }
