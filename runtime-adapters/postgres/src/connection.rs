@@ -15,6 +15,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::{During, corrupt, no_answer};
 use crate::options::{Passwords, PostgresOptions, Tls};
 
+/// How long the server waits for the rest of a transaction, which is sent at once: of a host that stands still in the midst of it, nothing stays
+/// locked for longer.
+const REST_WITHIN: Span = Span::from_secs(2);
 /// How long the server may take to accept a connection.
 const PATIENCE: Span = Span::from_secs(10);
 
@@ -85,7 +88,7 @@ impl Dialler {
              SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET enable_memoize = off; SET jit = off",
             options.statement_timeout.as_millis(),
             options.lock_timeout.as_millis(),
-            options.statement_timeout.as_millis(),
+            REST_WITHIN.as_millis(),
         );
         Ok(Self { config, tls, passwords: options.passwords.clone(), settings })
     }

@@ -12,6 +12,7 @@ mod kills;
 mod loads;
 mod network;
 mod opening;
+mod pause;
 mod races;
 mod records;
 

@@ -261,8 +261,11 @@ pub(crate) async fn fetch(
         let access = SecretAccess { tenant: spec.key.tenant, identity: secret.identity.clone() };
         let received = Arc::new(Mutex::new(None));
         vault.deliver(&access, &secret.secret, Box::new(Receiver(Arc::clone(&received)))).await?;
-        let value = received.lock().unwrap_or_else(PoisonError::into_inner).take();
-        fetched.0.extend(value.map(|value| (secret.delivery.clone(), value)));
+        let value = received.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(|| {
+            let message = format!("the vault says that it has delivered {}, and nothing came", secret.secret);
+            PortError::new(PortErrorKind::Internal, operation, message)
+        })?;
+        fetched.0.push((secret.delivery.clone(), value));
     }
     Ok(fetched)
 }
@@ -317,6 +320,8 @@ fn is_private(path: &Path) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use runtime_ports::secret_store::MockSecretStore;
+
     use super::*;
 
     #[test]
@@ -350,6 +355,28 @@ mod tests {
         other.remove().expect("removed");
         assert!(!root.path().join("base").exists());
         other.remove().expect("nothing is left to remove");
+    }
+
+    #[tokio::test]
+    async fn a_workload_is_not_started_without_what_a_vault_only_says_that_it_delivered() {
+        let mut vault = MockSecretStore::new();
+        vault.expect_deliver().returning(|_, _, _| Ok(()));
+        let vaults = Vaults::from([(VaultKind::Local, Arc::new(vault) as Arc<dyn SecretStore>)]);
+        let spec = serde_json::json!({
+            "key": { "tenant": format!("ten_{:032x}", 1), "environment": format!("env_{:032x}", 2), "module": "cart" },
+            "revision": format!("cart@dep_{:032x}", 3),
+            "component": {
+                "module": "cart", "component_type": "microservice", "version": "1.0.0", "surface": "process", "replicas": 1,
+                "tuple": { "image": format!("shop/cart@sha256:{}", "a".repeat(64)) },
+            },
+            "secrets": [{
+                "binding": format!("sec_{:032x}", 4), "secret": "local://main/password/1", "identity": "local:web",
+                "delivery": "file:password",
+            }],
+        });
+        let spec = serde_json::from_value(spec).expect("a revision");
+        let refused = fetch("test", &vaults, &spec).await.expect_err("nothing came");
+        assert!(refused.message().contains("local://main/password/1"), "{refused}");
     }
 
     #[test]
