@@ -176,8 +176,9 @@ impl PromotionService {
         if let Some(absent) = modules.iter().find(|module| !serving.contains_key(*module)) {
             return Err(CommandError::NotFound { what: format!("a completed deployment of {absent}") });
         }
-        let newest = modules.iter().filter_map(|module| serving.get(module));
-        let newest = newest.max_by_key(|deployment| deployment.completed_at());
+        let brought = modules.iter().filter_map(|module| serving.get(module));
+        let is_last = |it: &&RuntimeDeployment| !brought.clone().any(|other| other.came_after(it));
+        let newest = brought.clone().filter(is_last).max_by_key(|deployment| deployment.completed_at());
         let Some(newest) = newest else {
             let what = format!("a completed deployment in {}", asked.from);
             return Err(CommandError::NotFound { what });

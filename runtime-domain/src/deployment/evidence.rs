@@ -71,6 +71,7 @@ pub struct RollbackPoint {
     pub(crate) completed_at: Timestamp,
     pub(crate) release: Release,
     pub(crate) left: BTreeMap<ModuleId, ImageDigest>,
+    pub(crate) numbers: BTreeMap<ModuleId, u32>,
 }
 
 impl RollbackPoint {
@@ -94,9 +95,24 @@ impl RollbackPoint {
         self.at
     }
 
-    /// When it was completed.
+    /// When it was completed, by the clock of the host that saw it. It says how long ago that was, and not what came after what.
     pub fn completed_at(&self) -> Timestamp {
         self.completed_at
+    }
+
+    /// Which deployment of a component in its environment it was, from one; `None` where it brought none of it. The larger came later
+    /// (DEP-3: one at a time).
+    pub fn number(&self, module: &ModuleId) -> Option<u32> {
+        self.numbers.get(module).copied().filter(|_| self.release.components.contains_key(module))
+    }
+
+    /// The one of an environment's that brought a component last.
+    pub(crate) fn last_of<'p>(
+        points: impl IntoIterator<Item = &'p Self>,
+        module: &ModuleId,
+    ) -> Option<&'p Self> {
+        let numbered = points.into_iter().filter_map(|point| Some((point.number(module)?, point)));
+        numbered.max_by_key(|(number, _)| *number).map(|(_, point)| point)
     }
 
     /// The images that it went back from, by component, where it was a rollback.

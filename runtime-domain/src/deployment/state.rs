@@ -296,7 +296,15 @@ impl RuntimeDeployment {
         }
     }
 
-    /// The deployment that it follows on: the newest one that a component goes back to.
+    /// Whether it is of a component that the other is of, too, and came later (DEP-3: one at a time). The clocks of the hosts that carried
+    /// them out may say otherwise.
+    pub fn came_after(&self, other: &Self) -> bool {
+        let of_both = self.numbers.iter().filter_map(|(module, own)| Some((own, other.numbers.get(module)?)));
+        self.environment_id == other.environment_id && of_both.into_iter().any(|(own, others)| own > others)
+    }
+
+    /// The deployment that it follows on: the one that a component goes back to, and where there are several, the one of them that was completed
+    /// last by the hosts' clocks.
     pub fn previous_deployment_id(&self) -> Option<DeploymentId> {
         self.restore_points
             .values()
@@ -436,6 +444,7 @@ impl RuntimeDeployment {
                 completed_at: state.completed_at,
                 release: Release::clone(&self.release),
                 left: self.left(),
+                numbers: BTreeMap::clone(&self.numbers),
             }),
             _ => Err(DeploymentRefusal::NotCompleted {
                 deployment: self.deployment_id,

@@ -57,8 +57,7 @@ fn holds(candidate: Candidate<'_>) -> Vec<Missing> {
     let components = candidate.release.components.values();
     components
         .filter_map(|component| {
-            let serving =
-                newest(candidate.serving, |point| point.release.components.contains_key(&component.module));
+            let serving = RollbackPoint::last_of(candidate.serving, &component.module);
             let left = serving?.left.get(&component.module)?;
             (left == component.tuple.image.digest())
                 .then(|| Missing::Hold { module: component.module.clone(), digest: left.clone() })
@@ -73,15 +72,14 @@ fn lacks(
     environment: EnvironmentId,
     now: Timestamp,
 ) -> Vec<Missing> {
+    let is_there =
+        |point: &&RollbackPoint| (point.tenant, point.environment) == (candidate.tenant, environment);
+    let upstream = candidate.upstream.iter().filter(is_there);
     let mut missing = Vec::new();
     let mut youngest = None;
     for component in candidate.release.components.values() {
         let module = &component.module;
-        let there = |point: &RollbackPoint| {
-            (point.tenant, point.environment) == (candidate.tenant, environment)
-                && point.release.components.contains_key(module)
-        };
-        let verified = newest(candidate.upstream, there).filter(|point| {
+        let verified = RollbackPoint::last_of(upstream.clone(), module).filter(|point| {
             let own = point.release.components.get(module).map(|own| own.tuple.image.digest());
             own == Some(component.tuple.image.digest())
         });
@@ -98,10 +96,6 @@ fn lacks(
         _ => {}
     }
     missing
-}
-
-fn newest(points: &[RollbackPoint], fits: impl Fn(&RollbackPoint) -> bool) -> Option<&RollbackPoint> {
-    points.iter().filter(|point| fits(point)).max_by_key(|point| point.completed_at)
 }
 
 /// When a soak is over, where nothing else is missing.

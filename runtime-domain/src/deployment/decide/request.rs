@@ -106,7 +106,7 @@ impl RuntimeDeployment {
             return Err(DeploymentRefusal::ForeignEvidence);
         }
         for module in target.release.components.keys() {
-            match newest(&previous, module) {
+            match last_of(&previous, module) {
                 None => return Err(DeploymentRefusal::TargetMismatch { module: module.clone() }),
                 Some(point) if point.deployment == target.deployment => {
                     return Err(DeploymentRefusal::AlreadyServing { deployment: target.deployment });
@@ -256,13 +256,13 @@ impl Beginning {
         }
     }
 
-    /// What each component goes back to: the newest of the given points that has it.
+    /// What each component goes back to: the last of the given points that brought it.
     fn restore_points(&self, release: &Release) -> BTreeMap<ModuleId, RestorePoint> {
         release
             .components
             .keys()
             .filter_map(|module| {
-                let point = newest(&self.previous, module)?;
+                let point = last_of(&self.previous, module)?;
                 let mut component = point.release.components.get(module)?.clone();
                 if bug!("configuration-stays") {
                     component.tuple.configuration =
@@ -286,13 +286,13 @@ impl Beginning {
     }
 }
 
-/// The newest of the points that has a component.
-fn newest<'p>(points: &'p [RollbackPoint], module: &ModuleId) -> Option<&'p RollbackPoint> {
-    let has_it = |point: &&RollbackPoint| point.release.components.contains_key(module);
+/// The one of the points that brought a component last.
+fn last_of<'p>(points: &'p [RollbackPoint], module: &ModuleId) -> Option<&'p RollbackPoint> {
     if bug!("target-lost-by-renumbering") {
+        let has_it = |point: &&RollbackPoint| point.release.components.contains_key(module);
         return points.iter().filter(has_it).max_by_key(|point| point.deployment);
     }
-    points.iter().filter(has_it).max_by_key(|point| point.completed_at)
+    RollbackPoint::last_of(points, module)
 }
 
 /// Whether there are components, and every one serves already, but for the versions of its secrets. What it depends on serves then, too; and its configuration
@@ -309,7 +309,7 @@ fn differs_in_secrets_only(release: &Release, serving: &[RollbackPoint]) -> bool
     };
     !release.components.is_empty()
         && release.components.iter().all(|(module, component)| {
-            let serves = newest(serving, module).and_then(|point| point.release.components.get(module));
+            let serves = last_of(serving, module).and_then(|point| point.release.components.get(module));
             serves.is_some_and(|serves| with_the_same_secrets(serves) == with_the_same_secrets(component))
         })
 }
@@ -338,7 +338,7 @@ fn check_configuration(
             return Err(DeploymentRefusal::SilentReload { module: module.clone() });
         }
         let is_kept = || {
-            let serving = newest(previous, module).and_then(|point| point.release.components.get(module));
+            let serving = last_of(previous, module).and_then(|point| point.release.components.get(module));
             release.configuration_id.is_none()
                 && serving.is_some_and(|serving| serving.tuple.configuration == *named)
         };

@@ -1,5 +1,6 @@
 //! What a rollout goes by: what was seen in full, judged for itself, and came last.
 
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec;
 
@@ -66,17 +67,46 @@ fn a_verdict_at_one_step_says_nothing_about_the_next() {
 #[test]
 fn what_is_gone_back_to_is_what_came_last_whatever_its_identifier() {
     let mut world = World::new();
-    let asked = |version| release(vec![component("cart", version, 1)], rolling(), vec![]);
-    world.request(5, asked(1), &[]).unwrap();
+    let bring = |world: &mut World, id, number, previous: &[&RuntimeDeployment]| {
+        let release = release(vec![component("cart", number, 1)], rolling(), vec![]);
+        let mut asked = request(id, release, previous);
+        asked.numbers = BTreeMap::from([(module("cart"), u32::try_from(number).unwrap())]);
+        world.begin(RuntimeDeployment::request(asked, world.now).unwrap());
+    };
+    bring(&mut world, 5, 1, &[]);
     world.settle();
     let earlier = world.deployment().clone();
     world.pass_time(Span::from_secs(60));
-    world.request(3, asked(2), &[&earlier]).unwrap();
+    bring(&mut world, 3, 2, &[&earlier]);
     world.settle();
     let later = world.deployment().clone();
     assert_eq!(later.status(), DeploymentStatus::Completed);
     for points in [[&earlier, &later], [&later, &earlier]] {
-        world.request(7, asked(3), &points).unwrap();
+        bring(&mut world, 7, 3, &points);
         assert_eq!(world.deployment().restore_points()[&module("cart")].revision, revision(3));
+    }
+}
+
+#[test]
+fn what_is_gone_back_to_is_what_came_last_whatever_the_clocks_said() {
+    let asked = |number, version, previous: &[&RuntimeDeployment]| {
+        request(number, release(vec![component("cart", version, 1)], rolling(), vec![]), previous)
+    };
+    let mut world = World::new();
+    world.pass_time(Span::from_secs(3_600));
+    world.begin(RuntimeDeployment::request(asked(1, 1, &[]), world.now).unwrap());
+    world.settle();
+    let earlier = world.deployment().clone();
+    // The host that brings the next has a clock that is an hour behind.
+    world.now = start();
+    world.begin(RuntimeDeployment::request(asked(2, 2, &[&earlier]), world.now).unwrap());
+    world.settle();
+    let later = world.deployment().clone();
+    assert_eq!(later.status(), DeploymentStatus::Completed);
+    assert!(later.completed_at() < earlier.completed_at());
+    assert!(later.came_after(&earlier) && !earlier.came_after(&later));
+    for points in [[&earlier, &later], [&later, &earlier]] {
+        world.begin(RuntimeDeployment::request(asked(3, 3, &points), world.now).unwrap());
+        assert_eq!(world.deployment().restore_points()[&module("cart")].revision, revision(2));
     }
 }
