@@ -25,6 +25,7 @@ use crate::host::Host;
 use crate::insist::{Insisted, Wish};
 use crate::promotion::own_nothing;
 use crate::records::chosen;
+use crate::scaling::ReplicaOwnership;
 use crate::worker::PassError;
 
 /// The share of requests that may fail in the target before the move goes back: 5 %.
@@ -90,7 +91,7 @@ impl Relocation<'_> {
         Ok(self.deployments.serving(self.scope, self.binding.environment_id()).await?)
     }
 
-    /// Deploys to the target exactly what serves in the source, and waits until it is ready there.
+    /// Deploys to the target exactly what serves in the source, to scale as it scales here, and waits until it is ready there.
     async fn replicate(&self) -> Result<Progress, StepError> {
         // What is in flight in the source ends first: nothing else begins there.
         if self.deployments.is_busy(self.scope, self.binding.environment_id()).await? {
@@ -114,6 +115,8 @@ impl Relocation<'_> {
             own_nothing(&mut release);
             release.configuration_id = configuration.filter(|_| is_configured);
             let modules: Vec<ModuleId> = release.components.keys().cloned().collect();
+            let ownership = ReplicaOwnership::new(self.host.clone());
+            let release = ownership.as_it_scales(self.scope, self.binding.environment_id(), release).await?;
             match self.deployments.request(self.scope, target, release).await {
                 Ok(done) if done.aggregate.status() == DeploymentStatus::Completed => {
                     let at = done.aggregate.completed_at().unwrap_or(self.relocation.since);

@@ -1,7 +1,9 @@
 //! Who owns the replicas of a component: what other contexts ask scaling.
 
+use runtime_domain::component::ComponentSpec;
 use runtime_domain::deployment::Release;
 use runtime_domain::id::EnvironmentId;
+use runtime_domain::scaling::PolicySpec;
 use runtime_domain::scope::TenantScope;
 use runtime_domain::value::ModuleId;
 use runtime_ports::store::{LoadError, ScalingPolicyRepository};
@@ -50,14 +52,37 @@ impl ReplicaOwnership {
         environment: EnvironmentId,
         mut release: Release,
     ) -> Result<Release, LoadError> {
-        let store = self.host.ports().store.for_tenant(scope);
-        let policies = ScalingPolicyRepository::new(&*store);
         let declared = release.components.values_mut().filter(|component| component.tuple.scaling.is_some());
         for component in declared {
-            let found = policies.current(environment, &component.module).await?;
-            let policy = found.map(|found| found.aggregate.spec().clone());
-            component.tuple.scaling = policy.filter(|policy| policy.bounds().target() == component.surface);
+            component.tuple.scaling = self.terms(scope, environment, component).await?;
         }
         Ok(release)
+    }
+
+    /// The release as it scales here, whoever said so. What a release declares stands where no policy has come of it yet.
+    pub(crate) async fn as_it_scales(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        mut release: Release,
+    ) -> Result<Release, LoadError> {
+        for component in release.components.values_mut() {
+            if let Some(terms) = self.terms(scope, environment, component).await? {
+                component.tuple.scaling = Some(terms);
+            }
+        }
+        Ok(release)
+    }
+
+    async fn terms(
+        &self,
+        scope: &TenantScope,
+        environment: EnvironmentId,
+        component: &ComponentSpec,
+    ) -> Result<Option<PolicySpec>, LoadError> {
+        let store = self.host.ports().store.for_tenant(scope);
+        let found = ScalingPolicyRepository::new(&*store).current(environment, &component.module).await?;
+        let terms = found.map(|found| found.aggregate.spec().clone());
+        Ok(terms.filter(|terms| terms.bounds().target() == component.surface))
     }
 }

@@ -16,7 +16,7 @@ use runtime_domain::environment::{
 };
 use runtime_domain::id::{EnvironmentId, ProjectId, TenantBindingId};
 use runtime_domain::metric::MetricReading;
-use runtime_domain::scaling::{BurnReading, Reading};
+use runtime_domain::scaling::{BurnReading, PolicySpec, Reading};
 use runtime_domain::scope::TenantScope;
 use runtime_domain::surface::{ComponentKey, SurfaceKind};
 use runtime_domain::tenancy::{BindingStatus, MoveStage, PartitionAssignment, ResourceQuota};
@@ -223,6 +223,19 @@ impl Stage {
         binding.state().status() == BindingStatus::Released && binding.is_settled()
     }
 
+    /// Somebody says how what serves there scales.
+    async fn scales(&self, environment: EnvironmentId) -> PolicySpec {
+        let terms = serde_json::json!({
+            "bounds": { "target": "process", "min_replicas": 2, "max_replicas": 4 },
+            "rules": [{ "metric": "cpu-utilization", "threshold": "60" }],
+        });
+        let policy: PolicySpec = serde_json::from_value(terms).unwrap();
+        let wanted =
+            NewScalingPolicy { environment, module: Name::new("cart").unwrap(), policy: policy.clone() };
+        self.services().scaling().apply(&self.scope, wanted).await.unwrap();
+        policy
+    }
+
     fn check(&self, pool: EnvironmentId, silo: EnvironmentId) {
         assert_eq!(self.meeting().homeless, Vec::<String>::new());
         assert_eq!((wanted_in(&self.surface, pool), wanted_in(&self.surface, silo)), (0, 2));
@@ -323,18 +336,25 @@ async fn a_source_that_somebody_scales_while_it_is_drained_is_drained_all_the_sa
 async fn what_a_move_drains_no_policy_scales() {
     let stage = Stage::new();
     let (pool, silo, place) = stage.serving().await;
-    let terms = serde_json::json!({
-        "bounds": { "target": "process", "min_replicas": 2, "max_replicas": 4 },
-        "rules": [{ "metric": "cpu-utilization", "threshold": "60" }],
-    });
-    let policy = serde_json::from_value(terms).unwrap();
-    let wanted = NewScalingPolicy { environment: pool, module: Name::new("cart").unwrap(), policy };
-    stage.services().scaling().apply(&stage.scope, wanted).await.unwrap();
+    stage.scales(pool).await;
     stage.surface.drains_for(Span::from_secs(60));
     stage.begin(place, silo).await;
     stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
     stage.check(pool, silo);
     assert_eq!(stage.meeting().scaled, 0);
+}
+
+/// Somebody has said how it scales, and no release has.
+#[tokio::test(start_paused = true)]
+async fn what_has_moved_scales_as_it_did() {
+    let stage = Stage::new();
+    let (pool, silo, place) = stage.serving().await;
+    let said = stage.scales(pool).await;
+    stage.begin(place, silo).await;
+    stage.until("it has moved", async |services| stage.has_moved(services, place).await).await;
+    let cart = Name::new("cart").unwrap();
+    let moved = stage.services().scaling().policy_of(&stage.scope, silo, &cart).await.unwrap();
+    assert_eq!(moved.map(|policy| policy.spec().clone()), Some(said));
 }
 
 /// Nothing of it is the tenant's new place's there, which neither brings it along nor back.
