@@ -113,10 +113,13 @@ pub(super) fn release(version: u8, components: &[u8], strategy: Strategy) -> Res
         gates.push(json!({ "name": APPROVAL, "at": "before-rollout", "check": check }));
     }
     if version.is_multiple_of(3) {
-        let job = json!({ "name": "migrate", "image": image("web", version), "timeout": "60s" });
+        let works_for = names.iter().next().filter(|_| version.is_multiple_of(2));
+        let job = json!({ "name": "migrate", "image": image("web", version), "timeout": "60s", "component": works_for });
         gates.push(json!({ "name": "migrated", "at": "before-rollout", "check": { "job": job } }));
-        let probe = json!({ "path": "/" });
-        gates.push(json!({ "name": "answers", "at": "during-traffic", "check": { "probe": probe } }));
+        let (probe, judged) =
+            (json!({ "path": "/" }), names.iter().next_back().filter(|_| version.is_multiple_of(4)));
+        let judged: Vec<_> = judged.into_iter().collect();
+        gates.push(json!({ "name": "answers", "at": "during-traffic", "modules": judged, "check": { "probe": probe } }));
     }
     Ok(json!({
         "reference": format!("shop-{version}"),
