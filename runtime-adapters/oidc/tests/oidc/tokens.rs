@@ -409,7 +409,9 @@ async fn what_is_no_token_is_refused_whatever_its_form() {
         format!("{header}..{signature}"),
         format!(".{body}.{signature}"),
         good.replace('.', ".."),
-        good.replace(['-', '_'], "+"),
+        // Letters of the other alphabet of base 64.
+        format!("{header}.{body}.+{}", &signature[1..]),
+        format!("{header}.{body}./{}", &signature[1..]),
         format!("{header}.{body}.{}", encode([0; 64])),
         format!("{header}.{body}.{}", encode([0xff; 64])),
         format!("{header}.{body}.{}", encode([0; 63])),

@@ -7,7 +7,9 @@ use factory_runtime::domain::id::TenantBindingId;
 use factory_runtime::domain::refusal::Rule;
 use factory_runtime::domain::surface::ComponentKey;
 use factory_runtime::domain::tenancy::{BindingStatus, MoveStage, PartitionAssignment, RuntimeTenantBinding};
+use factory_runtime::embedded::{Embedded, EmbeddedOptions};
 use factory_runtime::ports::handover::EndpointHandover as _;
+use factory_runtime::ports::isolation::{Enforcement, IsolationAspect};
 use factory_runtime::ports::surface::ComputeSurface as _;
 use factory_runtime::prelude::*;
 use factory_runtime::services::tenancy::NewBinding;
@@ -291,4 +293,28 @@ async fn a_move_that_is_aborted_after_the_switch_brings_every_client_back() {
     let (failed, answered) = clients.end().await;
     assert_eq!(failed, 0, "of {}", failed + answered);
     assert_eq!(mover.instances_in(mover.pool).await, 1);
+}
+
+#[tokio::test]
+async fn the_control_group_that_a_host_is_given_is_where_every_one_of_its_surfaces_looks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let group = folder.path().join("no-control-group");
+    let why = async |options: EmbeddedOptions| -> Vec<String> {
+        let embedded = Embedded::open_with(options).await.expect("opens");
+        let isolation = &embedded.runtime().host().ports().tenancy.isolation;
+        let kept = isolation.values().map(|port| port.enforcement().remove(&IsolationAspect::Cpu));
+        let why = kept.map(|kept| match kept.expect("it is told") {
+            Enforcement::Observed { by } => by,
+            kept => panic!("nothing can limit it: {kept:?}"),
+        });
+        let why = why.collect();
+        embedded.close().await;
+        why
+    };
+    let given = why(EmbeddedOptions::new(folder.path().join("given")).compute_group(&group)).await;
+    assert_eq!(given.len(), 2);
+    let group = group.display().to_string();
+    assert!(given.iter().all(|why| why.contains(&group)), "{given:?}");
+    let not_given = why(EmbeddedOptions::new(folder.path().join("not-given"))).await;
+    assert!(not_given.iter().all(|why| why.contains("no control group was set aside")), "{not_given:?}");
 }
