@@ -176,6 +176,7 @@ impl PromotionService {
         if let Some(absent) = modules.iter().find(|module| !serving.contains_key(*module)) {
             return Err(CommandError::NotFound { what: format!("a completed deployment of {absent}") });
         }
+        // What it is judged by is what the last one is. Those that have no component in common are told apart by the clocks alone.
         let brought = modules.iter().filter_map(|module| serving.get(module));
         let is_last = |it: &&RuntimeDeployment| !brought.clone().any(|other| other.came_after(it));
         let newest = brought.clone().filter(is_last).max_by_key(|deployment| deployment.completed_at());

@@ -299,8 +299,9 @@ impl RuntimeDeployment {
     /// Whether it is of a component that the other is of, too, and came later (DEP-3: one at a time). The clocks of the hosts that carried
     /// them out may say otherwise.
     pub fn came_after(&self, other: &Self) -> bool {
-        let of_both = self.numbers.iter().filter_map(|(module, own)| Some((own, other.numbers.get(module)?)));
-        self.environment_id == other.environment_id && of_both.into_iter().any(|(own, others)| own > others)
+        let mut of_both =
+            self.numbers.iter().filter_map(|(module, own)| Some((own, other.numbers.get(module)?)));
+        self.environment_id == other.environment_id && of_both.any(|(own, others)| own > others)
     }
 
     /// The deployment that it follows on: the one that a component goes back to, and where there are several, the one of them that was completed
