@@ -102,9 +102,10 @@ pub trait TenantStore: Send + Sync {
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait OperatorStore: Send + Sync {
-    /// Takes leases on aggregates that are due, at most `request.limit`, fairly: a tenant with much due work does not keep another's from
-    /// being taken in the same call. A store that several processes share gives what one of them left behind before what merely waits,
-    /// so that no backlog delays a takeover.
+    /// Takes leases on aggregates that are due, at most `request.limit`, fairly: a tenant with much due work does not keep another's from
+    /// being taken in the same call, and where more tenants have something due than a call gives leases, the calls that a host makes one after
+    /// another serve them in turn. Who has nothing but what is leased already takes nobody's turn. A store that several processes share gives
+    /// what one of them left behind before what merely waits, so that no backlog delays a takeover.
     async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>>;
 
     /// Prolongs a lease that is still held, keeping its token.

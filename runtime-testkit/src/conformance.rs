@@ -7,6 +7,7 @@
 //! | suite | what it tries |
 //! |---|---|
 //! | [`store()`] | state, history, outbox, inbox, claims, leases and who is woken |
+//! | [`fairness()`] | that no tenant waits for another's backlog, as great as yours may be |
 //! | [`health_results()`], [`snapshots()`], [`artifacts()`] | what is kept for a time, and how it goes again |
 //! | [`surface()`], [`handover()`] | where workloads run, and who answers at their endpoints |
 //! | [`jobs()`] | short tasks that run to their end |
@@ -63,7 +64,7 @@ pub use registry::{RegistryCapabilities, RegistryFactory, registry};
 pub use scaling_signals::{BudgetCapabilities, SignalCapabilities, SignalFactory, scaling_signals};
 pub use secret_store::{VaultCapabilities, VaultFactory, secret_store};
 pub use snapshots::snapshots;
-pub use store::{StoreCapabilities, StoreFactory, store};
+pub use store::{StoreCapabilities, StoreFactory, fairness, store};
 pub use surface::{SurfaceFactory, surface};
 
 /// How one trial ended.

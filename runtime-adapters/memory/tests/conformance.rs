@@ -37,6 +37,15 @@ async fn the_store_keeps_every_promise_of_its_port() {
     conformance::store(Memory, StoreCapabilities::new()).await.assert_passed();
 }
 
+/// `RUNTIME_FAIRNESS_BACKLOG` says how great the backlog is.
+///
+/// Shows X-9.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_tenant_waits_for_anothers_backlog() {
+    let backlog = std::env::var("RUNTIME_FAIRNESS_BACKLOG").map_or(3_000, |text| text.parse().unwrap());
+    conformance::fairness(Memory, backlog).await.assert_passed();
+}
+
 /// Observes the bus that was made last, from its beginning.
 #[derive(Default)]
 struct Observer {

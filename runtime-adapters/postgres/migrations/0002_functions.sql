@@ -445,6 +445,8 @@ BEGIN
                 FROM walk, LATERAL (
                     SELECT w.tenant, w.due_at FROM work AS w
                     WHERE w.topic = asked_topic AND w.topic <> '' AND w.kind = one AND w.tenant > walk.tenant AND w.due_at IS NOT NULL
+                        -- Who has nothing but what is leased takes nobody's turn.
+                        AND (w.until IS NULL OR w.until <= present)
                     ORDER BY w.topic, w.kind, w.tenant, w.due_at LIMIT 1
                 ) AS further
                 WHERE walk.step < most_steps AND walk.due < most AND (from_here = begun_at OR further.tenant <= begun_at)

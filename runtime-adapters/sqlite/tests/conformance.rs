@@ -13,6 +13,12 @@ struct Sqlite {
     opened: Mutex<Vec<std::path::PathBuf>>,
 }
 
+impl Sqlite {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), opened: Mutex::default() }
+    }
+}
+
 #[async_trait::async_trait]
 impl StoreFactory for Sqlite {
     type Store = SqliteStore;
@@ -37,7 +43,15 @@ impl StoreFactory for Sqlite {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_every_promise_of_its_port() {
-    let folder = tempfile::tempdir().unwrap();
     let capabilities = StoreCapabilities::new().durable();
-    conformance::store(Sqlite { folder, opened: Mutex::default() }, capabilities).await.assert_passed();
+    conformance::store(Sqlite::new(), capabilities).await.assert_passed();
+}
+
+/// `RUNTIME_FAIRNESS_BACKLOG` says how great the backlog is.
+///
+/// Shows X-9.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_tenant_waits_for_anothers_backlog() {
+    let backlog = std::env::var("RUNTIME_FAIRNESS_BACKLOG").map_or(3_000, |text| text.parse().unwrap());
+    conformance::fairness(Sqlite::new(), backlog).await.assert_passed();
 }

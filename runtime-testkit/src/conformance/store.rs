@@ -21,6 +21,7 @@ mod cancellation;
 mod claims;
 mod clocks;
 mod evidence;
+mod fairness;
 mod history;
 mod hosts;
 mod inbox;
@@ -35,6 +36,8 @@ mod races;
 mod tenancy;
 mod text;
 mod waking;
+
+pub use fairness::fairness;
 
 /// The destinations that events were not sent to, where they were sent to all.
 static NOBODY: BTreeSet<Name> = BTreeSet::new();
@@ -86,14 +89,7 @@ pub trait StoreFactory: Send + Sync + 'static {
 /// races want one with several threads.
 pub async fn store<F: StoreFactory>(factory: F, capabilities: StoreCapabilities) -> Report {
     let factory = Arc::new(factory);
-    let mut trials = Vec::new();
-    for Prepared { name, hosts, begin } in all() {
-        let verdict = match world(&*factory, capabilities, hosts).await {
-            Ok(world) => run(begin(world)).await,
-            Err(error) => Verdict::Failed(format!("no fresh store: {}", chain(&error))),
-        };
-        trials.push(Trial { name, verdict });
-    }
+    let mut trials = tried(&*factory, capabilities, all()).await;
     trials.push(Trial {
         name: sentence(&persistence::what_was_committed_survives_reopening::<F>),
         verdict: if capabilities.is_durable {
@@ -114,6 +110,23 @@ pub async fn store<F: StoreFactory>(factory: F, capabilities: StoreCapabilities)
         },
     });
     Report { suite: "store", trials }
+}
+
+/// Each with a fresh store.
+async fn tried<F: StoreFactory>(
+    factory: &F,
+    capabilities: StoreCapabilities,
+    prepared: Vec<Prepared>,
+) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for Prepared { name, hosts, begin } in prepared {
+        let verdict = match world(factory, capabilities, hosts).await {
+            Ok(world) => run(begin(world)).await,
+            Err(error) => Verdict::Failed(format!("no fresh store: {}", chain(&error))),
+        };
+        trials.push(Trial { name, verdict });
+    }
+    trials
 }
 
 async fn world<F: StoreFactory>(
@@ -222,8 +235,12 @@ fn all() -> Vec<Prepared> {
         trial(leases::a_deferred_aggregate_is_due_when_its_holder_said),
         trial(leases::deferring_does_not_hide_what_changed_meanwhile),
         trial(leases::a_lost_lease_defers_nothing),
-        trial(leases::every_tenant_gets_its_share_of_work),
-        trial(leases::every_tenant_gets_its_share_of_relaying),
+        trial(fairness::every_tenant_gets_its_share_of_work),
+        trial(fairness::every_tenant_gets_its_share_of_relaying),
+        trial(fairness::every_tenant_has_its_turn_at_work),
+        trial(fairness::every_tenant_has_its_turn_at_relaying),
+        trial(fairness::a_quiet_tenants_work_is_taken_at_the_next_call),
+        trial(fairness::a_quiet_tenants_events_are_relayed_at_the_next_call),
         contest(clocks::hosts_whose_clocks_differ_never_both_hold_a_lease),
         trial(waking::a_commit_wakes_every_waiting_worker),
         trial(waking::a_commit_before_the_wait_is_not_missed),

@@ -141,3 +141,16 @@ async fn every_trial_has_a_broken_store_that_fails_it() {
     }
     assert_eq!(untested, BTreeSet::new(), "no broken store is meant for these trials");
 }
+
+/// What is tried of fairness with a backlog of one's own choice finds what the suite finds.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_serves_new_tenants_last_fails_beside_any_backlog() {
+    conformance::fairness(Factory { bug: Bug::None }, 1_000).await.assert_passed();
+    for (bug, trial) in [
+        (Bug::ServesNewTenantsLast, "a quiet tenants work is taken at the next call"),
+        (Bug::RelaysNewTenantsLast, "a quiet tenants events are relayed at the next call"),
+    ] {
+        let report = conformance::fairness(Factory { bug }, 1_000).await;
+        assert_eq!(failed(&report), BTreeSet::from([trial.to_owned()]), "{bug:?}\n{report}");
+    }
+}

@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::task::{Context, Waker};
 
 use async_trait::async_trait;
-use runtime_domain::id::AggregateKind;
+use runtime_domain::id::{AggregateKind, TenantId};
 use runtime_domain::surface::FencingToken;
 use runtime_domain::time::Timestamp;
 use runtime_domain::value::{Name, Revision};
@@ -22,6 +22,36 @@ pub(crate) struct Handle {
     pub(crate) store: Broken,
 }
 
+impl Handle {
+    /// Whether a bug of one topic is of the one that is asked for.
+    fn is_meant(&self, request: &LeaseRequest) -> bool {
+        let relays = [Bug::RelaysTenantsInTurn, Bug::RelaysTheSameTenantsFirst, Bug::RelaysNewTenantsLast];
+        relays.contains(&self.store.bug) == (request.topic == LeaseTopic::Outbox)
+    }
+
+    /// Takes all that there is, keeps what comes first, and gives the rest back. A lease is judged by itself and its place among its tenant's.
+    async fn preferring<K: Ord + Send>(
+        &self,
+        request: &LeaseRequest,
+        key: impl Fn(&Lease, usize) -> K + Send,
+    ) -> PortResult<Vec<Lease>> {
+        let all = self.inner.take_leases(&LeaseRequest { limit: u32::MAX, ..request.clone() }).await?;
+        let mut places: BTreeMap<TenantId, usize> = BTreeMap::new();
+        let judged = all.into_iter().map(|lease| {
+            let place = places.entry(lease.tenant).or_default();
+            *place += 1;
+            (key(&lease, *place), lease)
+        });
+        let mut judged: Vec<(K, Lease)> = judged.collect();
+        judged.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut kept: Vec<Lease> = judged.into_iter().map(|(_, lease)| lease).collect();
+        for lease in kept.split_off(kept.len().min(usize::try_from(request.limit).unwrap())) {
+            self.inner.release_lease(&lease).await?;
+        }
+        Ok(kept)
+    }
+}
+
 #[async_trait]
 impl OperatorStore for Handle {
     async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>> {
@@ -30,17 +60,17 @@ impl OperatorStore for Handle {
                 let now = runtime_testkit::sample::at(1_000_000);
                 self.inner.take_leases(&LeaseRequest { now, ..request.clone() }).await?
             }
-            Bug::ServesTenantsInTurn | Bug::RelaysTenantsInTurn
-                if (self.store.bug == Bug::RelaysTenantsInTurn) == (request.topic == LeaseTopic::Outbox) =>
-            {
-                let mut all =
-                    self.inner.take_leases(&LeaseRequest { limit: u32::MAX, ..request.clone() }).await?;
-                all.sort_by_key(|lease| lease.tenant);
-                let rest = all.split_off(all.len().min(usize::try_from(request.limit).unwrap()));
-                for lease in rest {
-                    self.inner.release_lease(&lease).await?;
-                }
-                all
+            Bug::ServesTenantsInTurn | Bug::RelaysTenantsInTurn if self.is_meant(request) => {
+                self.preferring(request, |lease, _| lease.tenant).await?
+            }
+            Bug::ServesTheSameTenantsFirst | Bug::RelaysTheSameTenantsFirst if self.is_meant(request) => {
+                self.preferring(request, |lease, place| (place, lease.tenant)).await?
+            }
+            Bug::ServesNewTenantsLast | Bug::RelaysNewTenantsLast if self.is_meant(request) => {
+                let leases = self.store.notes.lock().unwrap().leases.clone();
+                let known: BTreeSet<_> = leases.iter().map(|lease| lease.tenant).collect();
+                let is_new = |lease: &Lease| !known.contains(&lease.tenant);
+                self.preferring(request, |lease, place| (is_new(lease), place, lease.tenant)).await?
             }
             Bug::TokensGrowByAggregate => {
                 let leases = self.inner.take_leases(request).await?;

@@ -9,27 +9,27 @@ use runtime_domain::time::Timestamp;
 use runtime_domain::value::Revision;
 use runtime_ports::store::{AggregateKey, Lease, LeaseError, LeaseRequest, LeaseTopic};
 
-use super::state::{Address, Free, LeaseRow, State};
+use super::state::{Address, Free, LeaseRow, Line, State};
 
 impl State {
     pub(super) fn take_leases(&mut self, request: &LeaseRequest) -> Vec<Lease> {
         let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-        let mut ranked: Vec<(usize, Free, Address)> = Vec::new();
-        let mut of_tenant: BTreeMap<TenantId, Vec<(Free, Address)>> = BTreeMap::new();
-        for kind in AggregateKind::ALL.into_iter().filter(|kind| request.kinds.contains(kind)) {
-            let Some(line) = self.lines.get(&(request.topic, kind)) else { continue };
-            // No more tenants than leases, since each gets one before anybody's second; and of each no more than leases.
-            for tenant in line.tenants(request.now).take(limit) {
+        let lines: Vec<(AggregateKind, &Line)> = AggregateKind::ALL
+            .into_iter()
+            .filter(|kind| request.kinds.contains(kind))
+            .filter_map(|kind| Some((kind, self.lines.get(&(request.topic, kind))?)))
+            .collect();
+        let mut ranked: Vec<(usize, usize, Address)> = Vec::new();
+        // No more tenants than leases, since each gets one before anybody's second; and of each no more than leases.
+        for (place, tenant) in self.turns(request, &lines).take(limit).enumerate() {
+            let of_kind = |(kind, line): &(AggregateKind, &Line)| {
+                let kind = *kind;
                 let free = line.of(tenant, request.now).take(limit);
-                of_tenant
-                    .entry(tenant)
-                    .or_default()
-                    .extend(free.map(|(free, id)| (free, (tenant, AggregateKey { kind, id }))));
-            }
-        }
-        for free in of_tenant.values_mut() {
+                free.map(move |(free, id)| (free, AggregateKey { kind, id })).collect::<Vec<_>>()
+            };
+            let mut free: Vec<(Free, AggregateKey)> = lines.iter().flat_map(of_kind).collect();
             free.sort_unstable();
-            ranked.extend(free.iter().enumerate().map(|(rank, (free, address))| (rank, *free, *address)));
+            ranked.extend(free.iter().enumerate().map(|(rank, (_, key))| (rank, place, (tenant, *key))));
         }
         // Every tenant's first, then every tenant's second: one with much due work takes the rest only.
         ranked.sort_unstable();
@@ -37,10 +37,29 @@ impl State {
         ranked.into_iter().map(|(_, _, address)| self.grant(request, address)).collect()
     }
 
+    /// The tenants of whom something can be taken: who was served longest ago first, so that none waits for ever where there are more of them than
+    /// leases are asked for, and among those who never were, who has waited longest.
+    fn turns(
+        &self,
+        request: &LeaseRequest,
+        lines: &[(AggregateKind, &Line)],
+    ) -> impl Iterator<Item = TenantId> + use<> {
+        let mut waiting: BTreeMap<TenantId, Free> = BTreeMap::new();
+        for (free, tenant) in lines.iter().flat_map(|(_, line)| line.tenants(request.now)) {
+            waiting.entry(tenant).and_modify(|earliest| *earliest = free.min(*earliest)).or_insert(free);
+        }
+        let served = |tenant| self.served.get(&(request.topic, tenant)).copied();
+        let mut turns: Vec<_> =
+            waiting.into_iter().map(|(tenant, free)| (served(tenant), free, tenant)).collect();
+        turns.sort_unstable();
+        turns.into_iter().map(|(_, _, tenant)| tenant)
+    }
+
     fn grant(&mut self, request: &LeaseRequest, address: Address) -> Lease {
         self.tokens += 1;
         let row = LeaseRow { token: self.tokens, holder: Some((request.host, request.until)) };
         let before = self.leases.insert((request.topic, address), row);
+        self.served.insert((request.topic, address.0), self.tokens);
         if !bug!("job-run-twice") {
             self.follow(request.topic, address);
         }

@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) leases: BTreeMap<(LeaseTopic, Address), LeaseRow>,
     /// The token of the newest lease.
     pub(super) tokens: u64,
+    /// The token of each tenant's newest lease.
+    pub(super) served: BTreeMap<(LeaseTopic, TenantId), u64>,
     pub(super) outbox_arrivals: u64,
 }
 
@@ -121,9 +123,9 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The tenants of whom something can be taken, the one first whose has waited longest.
-    pub(super) fn tenants(&self, now: Timestamp) -> impl Iterator<Item = TenantId> {
-        self.heads.iter().take_while(move |(free, _)| free.at <= now).map(|(_, tenant)| *tenant)
+    /// The tenants of whom something can be taken, and what of each has waited longest.
+    pub(super) fn tenants(&self, now: Timestamp) -> impl Iterator<Item = (Free, TenantId)> {
+        self.heads.iter().take_while(move |(free, _)| free.at <= now).copied()
     }
 
     /// What of a tenant can be taken, what has waited longest first.

@@ -6,7 +6,7 @@ use runtime_ports::PortResult;
 use runtime_postgres::PostgresStore;
 use runtime_testkit::conformance::{self, AdapterFactory, Persistence, StoreCapabilities, StoreFactory};
 
-use crate::Site;
+use crate::{Site, rounds};
 
 struct Postgres {
     site: Arc<Site>,
@@ -74,7 +74,14 @@ async fn artifacts_keep_every_promise_of_their_port() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_every_promise_of_its_port() {
-    let site = Site::shared().await;
     let capabilities = StoreCapabilities::new().durable().serving_many_hosts();
-    conformance::store(Postgres { site, opened: Mutex::default() }, capabilities).await.assert_passed();
+    conformance::store(postgres().await, capabilities).await.assert_passed();
+}
+
+/// `RUNTIME_FAIRNESS_BACKLOG` says how great the backlog is.
+///
+/// Shows X-9.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_tenant_waits_for_anothers_backlog() {
+    conformance::fairness(postgres().await, rounds("RUNTIME_FAIRNESS_BACKLOG", 3_000)).await.assert_passed();
 }

@@ -6,9 +6,7 @@ use runtime_domain::value::Revision;
 use runtime_ports::store::{Commit, Lease, LeaseError, LeaseRequest, LeaseTopic, OperatorStore};
 use uuid::Uuid;
 
-use super::{
-    Failure, KIND, Outcome, World, ensure, is_absent, is_lease_lost, key, refused, request, take_one,
-};
+use super::{KIND, Outcome, World, ensure, is_absent, is_lease_lost, key, refused, request, take_one};
 use crate::conformance::equal;
 use crate::sample::{self, Draft};
 
@@ -201,34 +199,6 @@ pub(super) async fn next_due_tells_the_earliest_leased_or_not(world: World) -> O
     equal("next due though leased", operator.next_due(&[KIND]).await?, Some(sample::at(20)))?;
     world.tenant(2).commit(Draft::create(2, key(3)).next().sleeping().commit()).await?;
     equal("next due after a change", operator.next_due(&[KIND]).await?, Some(sample::at(30)))
-}
-
-/// One tenant has thirty due, three others one each, later ones: eight leases reach them all.
-async fn shared_fairly(world: World, topic: LeaseTopic) -> Outcome {
-    let ready = |tenant, number| Draft::create(tenant, key(number)).waking_at(tenant).publishing();
-    for number in 1..=30 {
-        world.tenant(1).commit(ready(1, number).commit()).await?;
-    }
-    for tenant in 2..=4 {
-        world.tenant(tenant).commit(ready(tenant, 100).commit()).await?;
-    }
-    let operator = world.operator();
-    let leases = operator.take_leases(&LeaseRequest { limit: 8, ..request(topic, 1, 10) }).await?;
-    equal("how many were asked for", leases.len(), 8)?;
-    for tenant in 1..=4 {
-        let share = leases.iter().filter(|lease| lease.tenant == sample::tenant(tenant)).count();
-        ensure(share >= 1, format!("of eight leases, tenant {tenant} of four got none"))?;
-    }
-    let distinct: BTreeSet<_> = leases.iter().map(|lease| (lease.tenant, lease.key)).collect();
-    if distinct.len() == leases.len() { Ok(()) } else { Err(Failure::new("an aggregate was leased twice")) }
-}
-
-pub(super) async fn every_tenant_gets_its_share_of_work(world: World) -> Outcome {
-    shared_fairly(world, WORK).await
-}
-
-pub(super) async fn every_tenant_gets_its_share_of_relaying(world: World) -> Outcome {
-    shared_fairly(world, LeaseTopic::Outbox).await
 }
 
 pub(super) async fn tokens_grow_over_all_aggregates(world: World) -> Outcome {
