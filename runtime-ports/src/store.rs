@@ -104,8 +104,9 @@ pub trait TenantStore: Send + Sync {
 pub trait OperatorStore: Send + Sync {
     /// Takes leases on aggregates that are due, at most `request.limit`, fairly: a tenant with much due work does not keep another's from
     /// being taken in the same call, and where more tenants have something due than a call gives leases, the calls that a host makes one after
-    /// another serve them in turn. Who has nothing but what is leased already takes nobody's turn. A store that several processes share gives
-    /// what one of them left behind before what merely waits, so that no backlog delays a takeover.
+    /// another for the same kinds serve them in turn, of however many kinds the work of each is. Who has nothing but what is leased already, or
+    /// what is for later, takes nobody's turn; it may take a store half a second to find who is due among many of those. A store that several
+    /// processes share gives what one of them left behind before what merely waits, so that no backlog delays a takeover.
     async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>>;
 
     /// Prolongs a lease that is still held, keeping its token.

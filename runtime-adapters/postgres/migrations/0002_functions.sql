@@ -310,19 +310,21 @@ BEGIN
         ORDER BY h.sequence LIMIT most;
 END $$;
 
--- A share of several tenants' due work, the longest due of each first. What another call is taking at the moment is passed over.
+-- A share of several tenants' due work, the longest due of each first. A tenant whose work is of many kinds has them share what is its own. What
+-- another call is taking at the moment is passed over.
 CREATE FUNCTION take_shares(
-    asked_topic text, kinds text[], tenants uuid[], asked_host uuid, latest bigint, present bigint, ends bigint, share bigint, most bigint
+    asked_topic text, kinds text[], tenants uuid[], many bigint[], asked_host uuid, latest bigint, present bigint, ends bigint, share bigint,
+    most bigint
 ) RETURNS TABLE (tenant uuid, kind text, id uuid, token bigint, previous bigint, revision bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     WITH picked AS MATERIALIZED (
-        SELECT due.lies_at FROM unnest(kinds, tenants) AS t (kind, tenant), LATERAL (
+        SELECT due.lies_at FROM unnest(kinds, tenants, many) AS t (kind, tenant, many), LATERAL (
             SELECT w.ctid AS lies_at FROM work AS w
             WHERE w.topic = asked_topic AND w.topic <> '' AND w.kind = t.kind AND w.tenant = t.tenant AND w.due_at <= latest
                 AND (w.until IS NULL OR w.until <= present)
-            ORDER BY w.due_at LIMIT share FOR UPDATE SKIP LOCKED
+            ORDER BY w.due_at LIMIT greatest(1, share / t.many) FOR UPDATE SKIP LOCKED
         ) AS due
         LIMIT most
     )
@@ -380,64 +382,44 @@ BEGIN
         ) END;
 END $$;
 
--- Leases what is due, a share for every tenant before anybody's second share (X-9). It goes on from the tenant that this session's last
--- call ended with, by the index, for so many steps: neither much due work of one nor many who have none due makes it slow. What is left of
--- the limit then goes to whoever waits longest.
+-- Whose turn it is: of at most so many tenants the kinds of which they have something to take, and how many those are. Every tenant's first kind comes
+-- before anybody's second, and else what is longest due.
 --
--- What a host left behind that died comes first, up to a half, so that it does not wait behind a backlog. To find it, all that is due is looked
--- through, which a session does twice a second at the most.
-CREATE FUNCTION take_leases(
-    asked_topic text, kinds text[], asked_host uuid, present bigint, ends bigint, most bigint
-) RETURNS TABLE (tenant uuid, kind text, id uuid, token bigint, previous bigint, revision bigint) LANGUAGE plpgsql AS $$
+-- They have their turns one after another in the order of the tenants (X-9). A session goes on from the one whose turn came last, by the index, for so
+-- many steps of a kind: neither much due work of one nor many who have none due makes it slow. Where there are more who have none due than that,
+-- what became due last is looked through beside, so that nobody's next work waits until it is reached; and all that is due twice a second.
+CREATE FUNCTION turns(asked_topic text, kinds text[], latest bigint, present bigint, most bigint)
+RETURNS TABLE (kind text, tenant uuid, many bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     -- How many tenants of a kind a call looks at.
     most_steps CONSTANT integer := 200;
-    -- Events are due when they are written, by whatever clock.
-    latest   bigint := CASE asked_topic WHEN 'work' THEN present ELSE 9223372036854775807 END;
-    nobody   CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
-    one      text;
-    begun_at  uuid;
-    from_here uuid;
-    last      uuid;
-    steps     integer;
+    nobody     CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+    of_these   text := asked_topic || '_' || to_hex(hashtextextended(kinds::text, 0));
+    begun_at   uuid := coalesce(nullif(current_setting('factory_runtime.turn_' || of_these, true), '')::uuid, nobody);
+    -- Until where all are known who have their turn next. Who comes not after `begun_at` comes when those after it have had theirs.
+    reach      uuid := begun_at;
+    one        text;
+    from_here  uuid;
+    last       uuid;
+    steps      integer;
     found_here bigint;
     here       uuid[];
     since_here bigint[];
-    tenants  uuid[] := '{}';
-    names    text[] := '{}';
-    since    bigint[] := '{}';
-    taken    bigint := 0;
-    share    bigint;
-    before   bigint;
-    number   bigint;
-    looked   bigint;
-    left_to  bigint;
+    names      text[] := '{}';
+    tenants    uuid[] := '{}';
+    since      bigint[] := '{}';
+    looked     bigint;
+    is_whole   boolean;
+    cut        uuid;
 BEGIN
     FOREACH one IN ARRAY kinds LOOP
-        left_to := (most + 1) / 2 - taken;
-        EXIT WHEN left_to <= 0;
-        looked := nullif(current_setting(format('factory_runtime.left_%s_%s', asked_topic, one), true), '')::bigint;
-        CONTINUE WHEN abs(present - looked) < 500000;
-        RETURN QUERY SELECT l.tenant, one, l.id, l.token, l.previous, l.revision
-            FROM take_left_behind(asked_topic, one, asked_host, latest, present, ends, left_to) AS l;
-        GET DIAGNOSTICS number = ROW_COUNT;
-        taken := taken + number;
-        -- There may be more; whoever asks for one at a time gets something else in between.
-        CONTINUE WHEN number = left_to AND most > 1;
-        PERFORM set_config(format('factory_runtime.left_%s_%s', asked_topic, one), present::text, false);
-    END LOOP;
-    FOREACH one IN ARRAY kinds LOOP
-        EXIT WHEN taken >= most;
         -- One look tells where nothing is due.
         PERFORM FROM work AS w WHERE w.topic = asked_topic AND w.kind = one AND w.kind <> '' AND w.due_at <= latest ORDER BY w.due_at LIMIT 1;
         CONTINUE WHEN NOT FOUND;
-        begun_at := coalesce(nullif(current_setting(format('factory_runtime.%s_%s', asked_topic, one), true), '')::uuid, nobody);
-        last := begun_at;
         steps := 0;
         found_here := 0;
-        FOREACH from_here IN ARRAY ARRAY[begun_at, nobody] LOOP
-            EXIT WHEN steps >= most_steps OR found_here >= most OR (from_here = nobody AND steps > 0 AND begun_at = nobody);
+        FOREACH from_here IN ARRAY CASE begun_at WHEN nobody THEN ARRAY[nobody] ELSE ARRAY[begun_at, nobody] END LOOP
             WITH RECURSIVE walk AS (
                 SELECT from_here AS tenant, NULL::bigint AS due_at, steps AS step, found_here AS due
                 UNION ALL
@@ -456,26 +438,99 @@ BEGIN
             INTO here, since_here, steps, found_here, last FROM walk;
             tenants := tenants || here;
             since := since || since_here;
+            names := names || array_fill(one, ARRAY[coalesce(cardinality(here), 0)]);
+            IF steps >= most_steps OR found_here >= most THEN
+                IF (last <= begun_at, last) < (reach <= begun_at, reach) THEN
+                    reach := last;
+                END IF;
+                EXIT;
+            END IF;
         END LOOP;
-        names := names || array_fill(one, ARRAY[found_here::integer]);
-        PERFORM set_config(format('factory_runtime.%s_%s', asked_topic, one), last::text, false);
     END LOOP;
-    IF cardinality(tenants) > 0 THEN
-        -- Whoever has waited longest first.
-        SELECT array_agg(p.kind ORDER BY p.due_at, p.place), array_agg(p.tenant ORDER BY p.due_at, p.place) INTO names, tenants
-        FROM unnest(names, tenants, since) WITH ORDINALITY AS p (kind, tenant, due_at, place);
-        share := greatest(1, (most - taken) / cardinality(tenants));
-        LOOP
-            before := taken;
-            RETURN QUERY SELECT s.tenant, s.kind, s.id, s.token, s.previous, s.revision
-                FROM take_shares(asked_topic, names, tenants, asked_host, latest, present, ends, share, most - taken) AS s;
-            GET DIAGNOSTICS number = ROW_COUNT;
-            taken := taken + number;
-            -- What some did not need is for those who have more.
-            EXIT WHEN taken >= most OR taken = before;
-            share := greatest(1, (most - taken) / cardinality(tenants));
-        END LOOP;
+    IF reach <> begun_at AND most > (
+        SELECT count(DISTINCT p.tenant) FROM unnest(tenants) AS p (tenant) WHERE (p.tenant <= begun_at, p.tenant) <= (reach <= begun_at, reach)
+    ) THEN
+        looked := nullif(current_setting('factory_runtime.looked_' || of_these, true), '')::bigint;
+        is_whole := coalesce(abs(present - looked) >= 500000, true);
+        IF is_whole THEN
+            PERFORM set_config('factory_runtime.looked_' || of_these, present::text, false);
+            reach := begun_at;
+        END IF;
+        SELECT names || array_agg(l.kind), tenants || array_agg(l.tenant), since || array_agg(l.due_at) INTO names, tenants, since FROM (
+            SELECT k.kind, w.tenant, min(w.due_at) AS due_at FROM unnest(kinds) AS k (kind), LATERAL (
+                SELECT w.tenant, w.due_at FROM work AS w
+                WHERE w.topic = asked_topic AND w.kind = k.kind AND w.kind <> '' AND w.due_at <= latest AND (w.until IS NULL OR w.until <= present)
+                ORDER BY w.due_at DESC LIMIT CASE WHEN is_whole THEN NULL ELSE most_steps END
+            ) AS w GROUP BY k.kind, w.tenant
+        ) AS l;
     END IF;
+    IF cardinality(tenants) > 1 THEN
+        SELECT array_agg(r.kind ORDER BY r.place, r.due_at, r.turn), array_agg(r.tenant ORDER BY r.place, r.due_at, r.turn),
+            (array_agg(r.tenant) FILTER (WHERE r.turn = most))[1]
+        INTO names, tenants, cut FROM (
+            SELECT p.kind, p.tenant, min(p.due_at) AS due_at, dense_rank() OVER (ORDER BY p.tenant <= begun_at, p.tenant) AS turn,
+                row_number() OVER (PARTITION BY p.tenant ORDER BY min(p.due_at)) AS place
+            FROM unnest(names, tenants, since) AS p (kind, tenant, due_at) GROUP BY p.kind, p.tenant
+        ) AS r WHERE r.turn <= most;
+        IF (cut <= begun_at, cut) < (reach <= begun_at, reach) THEN
+            reach := cut;
+        END IF;
+    END IF;
+    PERFORM set_config('factory_runtime.turn_' || of_these, reach::text, false);
+    RETURN QUERY SELECT p.kind, p.tenant, count(*) OVER (PARTITION BY p.tenant)
+        FROM unnest(names, tenants) WITH ORDINALITY AS p (kind, tenant, place) ORDER BY p.place;
+END $$;
+
+-- Leases what is due, a share for every tenant whose turn it is before anybody's second share (X-9). What is left of the limit then goes to whoever
+-- waits longest.
+--
+-- What a host left behind that died comes first, up to a half, so that it does not wait behind a backlog. To find it, all that is due is looked
+-- through, which a session does twice a second at the most.
+CREATE FUNCTION take_leases(
+    asked_topic text, kinds text[], asked_host uuid, present bigint, ends bigint, most bigint
+) RETURNS TABLE (tenant uuid, kind text, id uuid, token bigint, previous bigint, revision bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    -- Events are due when they are written, by whatever clock.
+    latest   bigint := CASE asked_topic WHEN 'work' THEN present ELSE 9223372036854775807 END;
+    one      text;
+    names    text[];
+    tenants  uuid[];
+    many     bigint[];
+    sharing  bigint;
+    taken    bigint := 0;
+    before   bigint;
+    number   bigint;
+    looked   bigint;
+    left_to  bigint;
+BEGIN
+    FOREACH one IN ARRAY kinds LOOP
+        left_to := (most + 1) / 2 - taken;
+        EXIT WHEN left_to <= 0;
+        looked := nullif(current_setting(format('factory_runtime.left_%s_%s', asked_topic, one), true), '')::bigint;
+        CONTINUE WHEN abs(present - looked) < 500000;
+        RETURN QUERY SELECT l.tenant, one, l.id, l.token, l.previous, l.revision
+            FROM take_left_behind(asked_topic, one, asked_host, latest, present, ends, left_to) AS l;
+        GET DIAGNOSTICS number = ROW_COUNT;
+        taken := taken + number;
+        -- There may be more; whoever asks for one at a time gets something else in between.
+        CONTINUE WHEN number = left_to AND most > 1;
+        PERFORM set_config(format('factory_runtime.left_%s_%s', asked_topic, one), present::text, false);
+    END LOOP;
+    IF taken < most THEN
+        SELECT array_agg(t.kind ORDER BY t.place), array_agg(t.tenant ORDER BY t.place), array_agg(t.many ORDER BY t.place), count(DISTINCT t.tenant)
+        INTO names, tenants, many, sharing
+        FROM turns(asked_topic, kinds, latest, present, most - taken) WITH ORDINALITY AS t (kind, tenant, many, place);
+    END IF;
+    WHILE sharing > 0 AND taken < most LOOP
+        before := taken;
+        RETURN QUERY SELECT s.tenant, s.kind, s.id, s.token, s.previous, s.revision
+            FROM take_shares(asked_topic, names, tenants, many, asked_host, latest, present, ends, (most - taken) / sharing, most - taken) AS s;
+        GET DIAGNOSTICS number = ROW_COUNT;
+        taken := taken + number;
+        -- What some did not need is for those who have more.
+        EXIT WHEN taken = before;
+    END LOOP;
     FOREACH one IN ARRAY kinds LOOP
         EXIT WHEN taken >= most;
         RETURN QUERY SELECT o.tenant, one, o.id, o.token, o.previous, o.revision
@@ -787,5 +842,5 @@ END $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA factory_runtime FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, number_creations, refuse_writes, claim_is_held, make_due, refuse_as_ordinary, commit, list, read_history, is_handled TO factory_runtime_tenant;
-GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, take_shares, take_oldest, take_left_behind, take_leases, renew_lease, release_leases, holds_lease, defer_lease, defer_leases, next_due, read_outbox,
+GRANT EXECUTE ON FUNCTION present_tenant, present_micros, aggregate_lock, take_shares, take_oldest, take_left_behind, turns, take_leases, renew_lease, release_leases, holds_lease, defer_lease, defer_leases, next_due, read_outbox,
     read_held, read_missed, let_go, newest_event, outbox_published, outbox_park, outbox_caught_up, list_parked, outbox_unpark TO factory_runtime_operator;

@@ -74,6 +74,7 @@ pub(crate) enum Bug {
     RenewsLostLeases,
     ReversesOutbox,
     ReversesPages,
+    ServesKindsInTurn,
     ServesNewTenantsLast,
     ServesTenantsInTurn,
     ServesTheSameTenantsFirst,
@@ -97,7 +98,7 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Every bug, and the trial that is meant to catch it.
-    pub(crate) const ALL: [(Self, &'static str); 91] = [
+    pub(crate) const ALL: [(Self, &'static str); 92] = [
         (Self::AcceptsAnyRevision, "a write that expects another revision is refused"),
         (Self::AcceptsForgedCursors, "a cursor of another query is invalid"),
         (Self::AcceptsGaps, "a history continues without gaps"),
@@ -170,6 +171,7 @@ impl Bug {
         (Self::RenewsLostLeases, "a lost lease is not renewed"),
         (Self::ReversesOutbox, "events are relayed in order until they are published"),
         (Self::ReversesPages, "every aggregate is listed once in the order of creation"),
+        (Self::ServesKindsInTurn, "every tenant has its turn at work"),
         (Self::ServesNewTenantsLast, "a quiet tenants work is taken at the next call"),
         (Self::ServesTenantsInTurn, "every tenant gets its share of work"),
         (Self::ServesTheSameTenantsFirst, "every tenant has its turn at work"),

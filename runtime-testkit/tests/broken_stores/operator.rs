@@ -72,6 +72,15 @@ impl OperatorStore for Handle {
                 let is_new = |lease: &Lease| !known.contains(&lease.tenant);
                 self.preferring(request, |lease, place| (is_new(lease), place, lease.tenant)).await?
             }
+            Bug::ServesKindsInTurn => {
+                let mut leases = Vec::new();
+                for kind in &request.kinds {
+                    let left = request.limit - u32::try_from(leases.len()).unwrap();
+                    let of_kind = LeaseRequest { kinds: vec![*kind], limit: left, ..request.clone() };
+                    leases.extend(self.inner.take_leases(&of_kind).await?);
+                }
+                leases
+            }
             Bug::TokensGrowByAggregate => {
                 let leases = self.inner.take_leases(request).await?;
                 let mut notes = self.store.notes.lock().unwrap();

@@ -155,6 +155,11 @@ async fn a_server_that_knows_nothing_of_the_tables_takes_what_is_a_tenants_by_th
     let store = site.open(&site.database()).await.unwrap();
     let due = Draft::create(1, key(1)).waking_at(1);
     store.for_tenant(&sample::scope(1)).commit(due.commit()).await.unwrap();
+    // So many whose work is for later that what is due is looked through.
+    for tenant in 2..=300 {
+        let later = Draft::create(tenant, key(tenant)).waking_at(1_000);
+        store.for_tenant(&sample::scope(tenant)).commit(later.commit()).await.unwrap();
+    }
     let request = LeaseRequest {
         topic: LeaseTopic::Work,
         kinds: vec![key(1).kind],
@@ -165,12 +170,16 @@ async fn a_server_that_knows_nothing_of_the_tables_takes_what_is_a_tenants_by_th
     };
     let leases = store.for_operator(&sample::operator()).take_leases(&request).await.unwrap();
     assert_eq!(leases.len(), 1);
-    for plan in plans_of(&site, "unnest(kinds, tenants)") {
+    for plan in plans_of(&site, "unnest(kinds, tenants, many)") {
         assert!(plan.contains("work_by_tenant") && !plan.contains("work_by_time"), "{plan}");
     }
     let by_time = plans_of(&site, "FROM work AS w WHERE w.topic = asked_topic AND w.kind = one");
     for plan in by_time.iter().filter(|plan| !plan.contains("walk")) {
         assert!(plan.contains("work_by_time"), "{plan}");
+    }
+    for plan in plans_of(&site, "unnest(kinds) AS k (kind)") {
+        assert!(plan.contains("work_by_time") && !plan.contains("work_by_tenant"), "{plan}");
+        assert!(plan.contains("Index Scan Backward"), "{plan}");
     }
     for plan in plans_of(&site, "left_behind AS MATERIALIZED") {
         assert!(plan.contains("work_by_time") && plan.contains("work_pkey"), "{plan}");

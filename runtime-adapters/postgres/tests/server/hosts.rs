@@ -1,8 +1,10 @@
 //! Several hosts on one database.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use runtime_domain::id::AggregateKind;
+use runtime_domain::time::Timestamp;
 use runtime_ports::store::{CommitError, LeaseRequest, LeaseTopic, Store};
 use runtime_testkit::sample::{self, Draft, exclusive, global, shared};
 use tokio::task::JoinSet;
@@ -197,4 +199,40 @@ async fn what_a_dead_host_left_behind_is_taken_before_a_backlog_and_does_not_tak
     );
     assert_eq!(was_left(111).await.len(), 2, "and then the rest");
     assert_eq!(was_left(112).await, []);
+}
+
+/// Neither the walk from tenant to tenant reaches it, nor is it among what became due last.
+///
+/// Shows X-9.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_amid_a_backlog_and_many_whose_work_is_for_later_has_its_turn_within_half_a_second() {
+    const QUIET: u64 = 900;
+    let site = Site::shared().await;
+    let store = site.open(&site.database()).await.unwrap();
+    let operator = store.for_operator(&sample::operator());
+    let take = async |now: Timestamp| {
+        let request = LeaseRequest {
+            topic: LeaseTopic::Work,
+            kinds: vec![key(1).kind],
+            host: sample::host(1),
+            now,
+            until: sample::at(100_000),
+            limit: 2,
+        };
+        let leases = operator.take_leases(&request).await.unwrap();
+        leases.iter().map(|lease| lease.tenant).collect::<BTreeSet<_>>()
+    };
+    for tenant in 2..=1_800 {
+        let later = Draft::create(tenant, key(tenant)).waking_at(50_000);
+        store.for_tenant(&sample::scope(tenant)).commit(later.commit()).await.unwrap();
+    }
+    let backlog = (10_000..11_000).map(|number| Draft::create(1, key(number)).waking_at(number - 9_000));
+    store.for_tenant(&sample::scope(1)).commit(sample::commit(backlog)).await.unwrap();
+    let (begun, soon) = (sample::at(2_000), Duration::from_millis(499));
+    assert_eq!(take(begun).await, [sample::tenant(1)].into(), "all that is due is looked through");
+    let due = Draft::create(QUIET, key(20_000)).waking_at(1_500);
+    store.for_tenant(&sample::scope(QUIET)).commit(due.commit()).await.unwrap();
+    assert_eq!(take(begun + soon).await, [sample::tenant(1)].into(), "that is done twice a second");
+    let wanted = [sample::tenant(1), sample::tenant(QUIET)].into();
+    assert_eq!(take(begun + soon + Duration::from_millis(1)).await, wanted);
 }
