@@ -4,7 +4,7 @@
 //! call that comes late undoes nothing. Whoever means it still asks by another effect, and only where it is seen that the first one does not hold.
 
 use runtime_domain::component::RevisionId;
-use runtime_domain::surface::ComponentKey;
+use runtime_domain::surface::{ComponentKey, InstanceObservation, InstanceState, RevisionObservation};
 use runtime_ports::PortResult;
 use runtime_ports::surface::{ComputeSurface, EffectContext};
 
@@ -27,6 +27,20 @@ pub(crate) struct Insisted<'i> {
     pub(crate) revision: &'i RevisionId,
 }
 
+impl Wish {
+    /// Whether it was taken up, as far as is seen. None of a revision may be wanted that nobody retires: one that was brought back, and scaled
+    /// to none.
+    fn holds(self, shown: Option<&RevisionObservation>) -> bool {
+        shown.is_none_or(|shown| match self {
+            Self::Replicas(replicas) => shown.wanted == replicas,
+            Self::Retired => {
+                let drains = |instance: &InstanceObservation| instance.state == InstanceState::Draining;
+                shown.wanted == 0 && shown.instances.iter().any(drains)
+            }
+        })
+    }
+}
+
 impl Insisted<'_> {
     /// Asks for it by the first effect; and where that is seen to be undone, by the second, which nobody has asked by before.
     ///
@@ -35,20 +49,18 @@ impl Insisted<'_> {
     pub(crate) async fn ask(&self, wish: Wish, effects: [EffectContext; 2]) -> PortResult<()> {
         let Self { host, surface, key, revision } = *self;
         for effect in effects {
-            let wanted = match wish {
+            match wish {
                 Wish::Replicas(replicas) => {
                     let call = surface.scale(effect, key, revision, replicas);
                     host.effect("surface.scale", effect.effect, call).await?;
-                    replicas
                 }
                 Wish::Retired => {
                     let call = surface.retire(effect, key, revision);
                     host.effect("surface.retire", effect.effect, call).await?;
-                    0
                 }
-            };
+            }
             let seen = host.bounded("surface.observe", surface.observe(key)).await?;
-            if seen.revisions.get(revision).is_none_or(|shown| shown.wanted == wanted) {
+            if wish.holds(seen.revisions.get(revision)) {
                 break;
             }
         }

@@ -402,21 +402,23 @@ async fn what_cannot_be_handed_over_is_not_drained() {
     assert_eq!(wanted_in(&stage.surface, pool), 2);
 }
 
-/// The call of a rollout that ended meanwhile may come late.
+/// The call of a rollout that ended meanwhile may come late; and somebody may have scaled to none what it brought back.
 #[tokio::test(start_paused = true)]
 async fn an_environment_in_which_somebody_brings_back_what_was_retired_is_taken_down_all_the_same() {
-    let stage = Stage::new();
-    let (pool, _, _) = stage.serving().await;
-    stage.meeting().meddler = Meddler::OnceRetired;
-    let reason = "it is not needed".to_owned();
-    stage.services().environments().decommission(&stage.scope, pool, reason).await.unwrap();
-    stage
-        .until("it is taken down", async |services| {
-            let environment = services.environments().environment(&stage.scope, pool).await.unwrap();
-            environment.provisioning_status() == ProvisioningStatus::Decommissioned
-        })
-        .await;
-    assert_eq!(stage.meeting().meddler, Meddler::Nobody);
+    for replicas in [2, 0] {
+        let stage = Stage::new();
+        let (pool, _, _) = stage.serving().await;
+        stage.meeting().meddler = Meddler::OnceRetired(replicas);
+        let reason = "it is not needed".to_owned();
+        stage.services().environments().decommission(&stage.scope, pool, reason).await.unwrap();
+        stage
+            .until("it is taken down", async |services| {
+                let environment = services.environments().environment(&stage.scope, pool).await.unwrap();
+                environment.provisioning_status() == ProvisioningStatus::Decommissioned
+            })
+            .await;
+        assert_eq!(stage.meeting().meddler, Meddler::Nobody);
+    }
 }
 
 /// What was brought to the target and is gone from there since comes back by nobody's doing. A move that waits for it keeps the source from

@@ -25,8 +25,8 @@ pub(crate) enum Meddler {
     Nobody,
     /// Once, this many, after none were asked for.
     OnceDrained(u16),
-    /// Once, it is brought back after it was retired.
-    OnceRetired,
+    /// Once, it is brought back with this many after it was retired.
+    OnceRetired(u16),
     /// As soon as what the host does now is done.
     Now(Late),
 }
@@ -110,12 +110,11 @@ impl Meeting {
                 let drained = call.about.strip_suffix(" to 0").and_then(about);
                 drained.map(|(key, revision)| Late::Scale(key.clone(), revision.clone(), *replicas))
             }
-            (Meddler::OnceRetired, "surface.retire") => about(&call.about).map(|(key, revision)| {
-                Late::Apply(
-                    Box::new(surface.spec(key, revision).unwrap()),
-                    wanted(&everything, |other| other == key),
-                )
-            }),
+            (Meddler::OnceRetired(replicas), "surface.retire") => {
+                about(&call.about).map(|(key, revision)| {
+                    Late::Apply(Box::new(surface.spec(key, revision).unwrap()), *replicas)
+                })
+            }
             _ => None,
         };
         if let Some(late) = late {
@@ -155,13 +154,9 @@ impl Late {
     }
 }
 
-fn wanted(there: &[ComponentObservation], is_meant: impl Fn(&ComponentKey) -> bool) -> u16 {
-    let meant = there.iter().filter(|seen| is_meant(&seen.key));
-    let revisions = meant.flat_map(|seen| seen.revisions.values());
-    revisions.map(|revision| revision.wanted).sum()
-}
-
 /// How many replicas are wanted in an environment.
 pub(crate) fn wanted_in(surface: &MemorySurface, environment: EnvironmentId) -> u16 {
-    wanted(&surface.everything(), |key| key.environment == environment)
+    let there = surface.everything();
+    let meant = there.iter().filter(|seen| seen.key.environment == environment);
+    meant.flat_map(|seen| seen.revisions.values()).map(|revision| revision.wanted).sum()
 }
