@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 use runtime_domain::component::RevisionId;
 use runtime_domain::id::{DeploymentId, EnvironmentId};
-use runtime_domain::surface::{ComponentKey, ComponentObservation, EffectId, EffectOwner, RevisionSpec};
+use runtime_domain::surface::{ComponentKey, EffectId, EffectOwner, RevisionSpec};
 use runtime_ports::surface::{ComputeSurface, EffectContext};
 use runtime_testkit::faults::{Call, Fault, Faults};
 use runtime_testkit::sample;
