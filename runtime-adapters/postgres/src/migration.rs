@@ -8,10 +8,12 @@ use crate::error::During;
 use crate::options::PostgresOptions;
 
 /// The schema's versions, the first of them 1. Shipped ones are never edited.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/0001_initial.sql"),
-    include_str!("../migrations/0002_functions.sql"),
-    include_str!("../migrations/0003_records.sql"),
+    include_str!("../migrations/0002_commits.sql"),
+    include_str!("../migrations/0003_leases.sql"),
+    include_str!("../migrations/0004_outbox.sql"),
+    include_str!("../migrations/0005_records.sql"),
 ];
 
 const OLDEST_SERVER: i32 = 150_000;

@@ -361,7 +361,7 @@ fn is_not_ordinary(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|state| state.code() == NOT_ORDINARY)
 }
 
-/// What the schema's own states say; see `migrations/0002_functions.sql`.
+/// What the schema's own states say; see `migrations/0002_commits.sql`.
 fn refusal(commit: &Commit, error: tokio_postgres::Error) -> CommitError {
     let detail = error.as_db_error().and_then(|error| error.detail()).unwrap_or_default();
     let mut numbers = detail.split(' ').map_while(|number| number.parse::<usize>().ok());
