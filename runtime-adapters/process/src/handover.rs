@@ -15,7 +15,7 @@ use runtime_ports::{PortError, PortErrorKind, PortResult};
 use crate::component::{Change, Component};
 use crate::surface::ProcessSurface;
 
-const OPERATION: &str = "surface.hand_over";
+const OPERATION: &str = "handover.hand_over";
 
 /// Puts in force who answers at the endpoint of `from`, as far as that component exists now.
 pub(crate) fn link(from: &Component, find: impl Fn(&ComponentKey) -> Option<Arc<Component>>) {

@@ -40,8 +40,8 @@ use crate::os::{self, MarkedProcess, Process, ProcessIdentity, SURFACE_VARIABLE}
 use crate::spawn::{self, Running};
 use crate::state::{self, blocking, failed};
 
-const START: &str = "job.start";
-const STATE: &str = "job.state";
+const START: &str = "jobs.start";
+const STATE: &str = "jobs.state";
 const OPEN: &str = "surface.open";
 
 /// Creates the file that the first parameter names, or gives up where it exists; runs the command that is given as parameters after the

@@ -58,11 +58,7 @@ async fn an_adopted_instance_is_supervised_like_any_other() {
     stage.ready(1, 2).await;
     let pids = numbers(&stage.pids(&revision(1)).await);
     kill(pids[1]);
-    stage
-        .until("a restart", |seen| {
-            seen.revisions.get(&revision(1)).is_some_and(|it| it.restarts() == 1 && it.ready() == 2)
-        })
-        .await;
+    stage.restarted(1, 2).await;
     stage.retire(1).await;
     stage.gone(1).await;
     assert_eq!(stage.processes(), Vec::<u32>::new());
@@ -175,8 +171,7 @@ async fn an_instance_that_ended_while_no_host_watched_is_started_again() {
     stage.shutdown().await;
     kill(pids[0]);
     stage.open().await;
-    let seen = stage.ready(1, 2).await;
-    assert_eq!(seen.revisions[&revision(1)].restarts(), 1);
+    stage.restarted(1, 2).await;
     assert_eq!(numbers(&stage.pids(&revision(1)).await)[1], pids[1]);
 }
 

@@ -149,11 +149,7 @@ async fn what_was_given_in_place_is_kept_over_a_host_and_over_a_process() {
     all_run(&stage, &two).await;
     assert_eq!(stage.pids(&revision(1)).await, pids, "it was adopted");
     kill(pids[0].parse().expect("a number"));
-    stage
-        .until("it was started again", |seen| {
-            seen.revisions.get(&revision(1)).is_some_and(|it| it.restarts() == 1 && it.ready() == 1)
-        })
-        .await;
+    stage.restarted(1, 1).await;
     all_run(&stage, &two).await;
     assert_eq!(variable(&stage, "greeting").await.as_deref(), Some("two"));
 }

@@ -142,11 +142,7 @@ async fn a_killed_replica_is_replaced_by_one_of_the_same_revision() {
     stage.serve(1, "", 2).await;
     let pids = stage.pids(&revision(1)).await;
     kill(pids[0].parse().expect("a number"));
-    stage
-        .until("a restart", |seen| {
-            seen.revisions.get(&revision(1)).is_some_and(|it| it.restarts() == 1 && it.ready() == 2)
-        })
-        .await;
+    stage.restarted(1, 2).await;
     assert_eq!(stage.pids(&revision(1)).await[1], pids[1]);
 }
 
@@ -160,11 +156,7 @@ async fn a_stable_replica_that_is_killed_while_another_revision_comes_is_replace
     stage.ready(2, 1).await;
     let (stable, coming) = (stage.pids(&revision(1)).await, stage.pids(&revision(2)).await);
     kill(stable[0].parse().expect("a number"));
-    let seen = stage
-        .until("a restart", |seen| {
-            seen.revisions.get(&revision(1)).is_some_and(|it| it.restarts() == 1 && it.ready() == 2)
-        })
-        .await;
+    let seen = stage.restarted(1, 2).await;
     assert_eq!((seen.ready(&revision(2)), seen.traffic), (1, Some(Traffic::all_to(revision(1)))));
     assert_eq!(stage.pids(&revision(1)).await[1], stable[1]);
     assert_eq!(stage.pids(&revision(2)).await, coming);
@@ -186,11 +178,7 @@ async fn an_instance_whose_liveness_fails_is_replaced() {
     let address = seen.revisions[&revision(1)].instances[0].address.clone().expect("it runs");
     let before = stage.pids(&revision(1)).await;
     ask(&address, "/unwell").await;
-    stage
-        .until("a restart", |seen| {
-            seen.revisions.get(&revision(1)).is_some_and(|it| it.restarts() == 1 && it.ready() == 1)
-        })
-        .await;
+    stage.restarted(1, 1).await;
     assert_ne!(stage.pids(&revision(1)).await, before);
 }
 
@@ -436,8 +424,7 @@ async fn instances_run_as_their_places_user_through_every_stage_of_their_life() 
     assert_eq!(users(&stage), [220_000; 2]);
     // One that died is replaced as the same user, and the next host adopts both.
     kill(stage.processes()[0]);
-    stage.until("one replaced", |_| users(&stage).len() == 2).await;
-    stage.ready(1, 2).await;
+    stage.restarted(1, 2).await;
     assert_eq!(users(&stage), [220_000; 2]);
     stage.shutdown().await;
     stage.open().await;

@@ -138,11 +138,7 @@ async fn a_killed_instance_costs_no_safe_request_while_another_is_ready() {
     let load = Load::start(&stage.address().await, "/");
     enough(&stage).await;
     kill(pids[0].parse().expect("a number"));
-    stage
-        .until("a restart", |seen| {
-            seen.revisions.get(&revision(1)).is_some_and(|it| it.restarts() == 1 && it.ready() == 3)
-        })
-        .await;
+    stage.restarted(1, 3).await;
     assert_eq!(failed(&load.answers().await), Vec::<&(u16, String)>::new());
 }
 

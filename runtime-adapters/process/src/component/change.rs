@@ -35,7 +35,7 @@ impl Change {
             Self::Scale { .. } => "surface.scale",
             Self::Shift { .. } => "surface.shift_traffic",
             Self::Retire { .. } => "surface.retire",
-            Self::HandOver { .. } => "surface.hand_over",
+            Self::HandOver { .. } => "handover.hand_over",
             Self::Deliver { .. } => "surface.deliver",
         }
     }

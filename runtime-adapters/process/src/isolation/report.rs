@@ -81,7 +81,7 @@ impl WorkloadIsolation for ProcessSurface {
     }
 
     async fn usage(&self, tenant: TenantId, environment: EnvironmentId) -> PortResult<ResourceUse> {
-        const OPERATION: &str = "surface.usage";
+        const OPERATION: &str = "isolation.usage";
         let there = |key: &ComponentKey| key.tenant == tenant && key.environment == environment;
         let mut folders = Vec::new();
         let mut processes = Vec::new();

@@ -95,7 +95,7 @@ impl Metrics {
         if let MetricName::Custom(name) = &query.metric {
             return Err(PortError::new(
                 PortErrorKind::Unsupported,
-                "metric.read",
+                "metrics.read",
                 format!(
                     "the process surface knows no metric `{name}`: ask it for error-rate, request-rate, latency-p50 or \
                      latency-p99, or ask another source"
