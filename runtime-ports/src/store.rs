@@ -106,7 +106,8 @@ pub trait OperatorStore: Send + Sync {
     /// being taken in the same call, and where more tenants have something due than a call gives leases, the calls that a host makes one after
     /// another for the same kinds serve them in turn, of however many kinds the work of each is. Who has nothing but what is leased already, or
     /// what is for later, takes nobody's turn; it may take a store half a second to find who is due among many of those. A store that several
-    /// processes share gives what one of them left behind before what merely waits, so that no backlog delays a takeover.
+    /// processes share gives what one of them left behind before what merely waits, so that no backlog delays a takeover. It may pass over what a
+    /// commit is being tried on, also one that it has just refused: that is there for the next call.
     async fn take_leases(&self, request: &LeaseRequest) -> PortResult<Vec<Lease>>;
 
     /// Prolongs a lease that is still held, keeping its token.

@@ -7,6 +7,7 @@
 //! | suite | what it tries |
 //! |---|---|
 //! | [`store()`] | state, history, outbox, inbox, claims, leases and who is woken |
+//! | [`walks()`] | the store again: calls of every sort in any order, beside a plain model |
 //! | [`fairness()`] | that no tenant waits for another's backlog, as great as yours may be |
 //! | [`health_results()`], [`snapshots()`], [`artifacts()`] | what is kept for a time, and how it goes again |
 //! | [`surface()`], [`handover()`] | where workloads run, and who answers at their endpoints |
@@ -64,7 +65,7 @@ pub use registry::{RegistryCapabilities, RegistryFactory, registry};
 pub use scaling_signals::{BudgetCapabilities, SignalCapabilities, SignalFactory, scaling_signals};
 pub use secret_store::{VaultCapabilities, VaultFactory, secret_store};
 pub use snapshots::snapshots;
-pub use store::{StoreCapabilities, StoreFactory, fairness, store};
+pub use store::{StoreCapabilities, StoreFactory, fairness, store, walks};
 pub use surface::{SurfaceFactory, surface};
 
 /// How one trial ended.

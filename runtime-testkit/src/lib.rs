@@ -41,6 +41,7 @@
 
 pub mod canary;
 pub mod conformance;
+mod dice;
 pub mod faults;
 #[cfg(feature = "proptest1")]
 pub mod model;

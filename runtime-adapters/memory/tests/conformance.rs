@@ -46,6 +46,14 @@ async fn no_tenant_waits_for_anothers_backlog() {
     conformance::fairness(Memory, backlog).await.assert_passed();
 }
 
+/// `RUNTIME_STORE_WALKS` says how many, `RUNTIME_STORE_SEED` where they begin.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_model_answers_every_call_alike() {
+    let number = |name, otherwise| std::env::var(name).map_or(otherwise, |text| text.parse().unwrap());
+    let (first, count) = (number("RUNTIME_STORE_SEED", 100), number("RUNTIME_STORE_WALKS", 20));
+    conformance::walks(Memory, StoreCapabilities::new(), first, count).await.assert_passed();
+}
+
 /// Observes the bus that was made last, from its beginning.
 #[derive(Default)]
 struct Observer {

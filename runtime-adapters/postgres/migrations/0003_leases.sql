@@ -244,8 +244,10 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- A token says which lease is meant, and that it is still held.
-CREATE FUNCTION release_leases(tenants uuid[], topics text[], kinds text[], ids uuid[], tokens bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+-- Host and token say which lease is meant, and that it is still held.
+CREATE FUNCTION release_leases(
+    tenants uuid[], topics text[], kinds text[], ids uuid[], hosts uuid[], tokens bigint[]
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     setting text := set_config('synchronous_commit', 'off', true);
     many    bigint := 0;
@@ -254,10 +256,11 @@ BEGIN
         UPDATE work AS w SET host = NULL, until = NULL WHERE w.ctid = ANY (ARRAY(
             SELECT (
                 SELECT k.ctid FROM work AS k
-                WHERE k.tenant = r.tenant AND k.kind = r.kind AND k.id = r.id AND k.topic = r.topic AND k.token = r.token
+                WHERE k.tenant = r.tenant AND k.kind = r.kind AND k.id = r.id AND k.topic = r.topic AND k.host = r.host AND k.token = r.token
                 FOR UPDATE
             ) FROM (
-                SELECT unnest(tenants) AS tenant, unnest(topics) AS topic, unnest(kinds) AS kind, unnest(ids) AS id, unnest(tokens) AS token
+                SELECT unnest(tenants) AS tenant, unnest(topics) AS topic, unnest(kinds) AS kind, unnest(ids) AS id,
+                    unnest(hosts) AS host, unnest(tokens) AS token
             ) AS r
         ));
         GET DIAGNOSTICS many = ROW_COUNT;
@@ -269,7 +272,7 @@ BEGIN
     FOR place IN 1..cardinality(ids) LOOP
         UPDATE work AS w SET host = NULL, until = NULL
         WHERE w.tenant = tenants[place] AND w.kind = kinds[place] AND w.id = ids[place] AND w.topic = topics[place]
-            AND w.token = tokens[place] AND w.host IS NOT NULL;
+            AND w.host = hosts[place] AND w.token = tokens[place];
     END LOOP;
 END $$;
 

@@ -95,7 +95,7 @@ impl<'c> Batch<'c> {
     pub(crate) fn rows(&self, tenant: TenantId) -> Rows<'c> {
         let mut rows = Rows::of(tenant);
         for commit in &self.commits {
-            rows.add_conditions(commit);
+            rows.add_conditions(tenant, commit);
             for write in &commit.writes {
                 rows.add_events(write);
             }
@@ -153,7 +153,7 @@ impl<'c> Rows<'c> {
         ]
     }
 
-    fn add_conditions(&mut self, commit: &'c Commit) {
+    fn add_conditions(&mut self, tenant: TenantId, commit: &'c Commit) {
         self.inboxes.extend(
             commit
                 .inbox
@@ -165,7 +165,8 @@ impl<'c> Rows<'c> {
             kind: lease.key.kind.name(),
             id: lease.key.id,
             host: lease.host.uuid(),
-            token: number(lease.token.0),
+            // Another tenant's is worth nothing here: no lease has ever had this token.
+            token: if lease.tenant == tenant { number(lease.token.0) } else { -1 },
         }));
         self.evidences.extend(commit.evidence.iter().map(|check| {
             let (revision, is_exact) = match check.wanted {

@@ -252,9 +252,6 @@ impl TenantStore for TenantHandle {
     async fn commit(&self, commit: Commit) -> Result<CommitReceipt, CommitError> {
         let tenant = self.scope.tenant();
         commit.check(tenant)?;
-        if let Some(lease) = commit.lease.as_ref().filter(|lease| lease.tenant != tenant) {
-            return Err(CommitError::LeaseLost { key: lease.key });
-        }
         self.shared.writer.commit(tenant, commit).await
     }
 

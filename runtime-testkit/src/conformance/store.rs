@@ -36,8 +36,10 @@ mod races;
 mod tenancy;
 mod text;
 mod waking;
+mod walk;
 
 pub use fairness::fairness;
+pub use walk::walks;
 
 /// The destinations that events were not sent to, where they were sent to all.
 static NOBODY: BTreeSet<Name> = BTreeSet::new();
@@ -263,6 +265,7 @@ fn all() -> Vec<Prepared> {
         contest(races::one_of_many_contenders_handles_an_event),
         contest(races::one_of_many_hosts_takes_a_lease_over),
         contest(races::many_hosts_share_the_leases_without_overlap),
+        contest(walk::whatever_is_called_a_plain_model_answers_alike),
     ]
 }
 

@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use crate::dice::mixed;
+
 /// How many cases a suite plays, and which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cases {
@@ -62,14 +64,6 @@ fn parse(text: &str) -> Option<u64> {
 /// A seed that differs from run to run.
 fn fresh() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish()
-}
-
-/// Spreads neighbouring numbers over all seeds: the finaliser of `SplitMix64`.
-const fn mixed(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ pub(crate) enum Bug {
     IgnoresLeases,
     IgnoresParking,
     IgnoresRelaysLease,
+    IgnoresRelaysLeaseInCommits,
     IgnoresStatuses,
     IgnoresTime,
     JudgesEvidenceAfterwards,
@@ -98,7 +99,7 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Every bug, and the trial that is meant to catch it.
-    pub(crate) const ALL: [(Self, &'static str); 92] = [
+    pub(crate) const ALL: [(Self, &'static str); 93] = [
         (Self::AcceptsAnyRevision, "a write that expects another revision is refused"),
         (Self::AcceptsForgedCursors, "a cursor of another query is invalid"),
         (Self::AcceptsGaps, "a history continues without gaps"),
@@ -140,6 +141,7 @@ impl Bug {
         (Self::IgnoresLeases, "a commit under a lost lease is refused"),
         (Self::IgnoresParking, "a parked destination waits and the others go on"),
         (Self::IgnoresRelaysLease, "only the present relay marks and parks"),
+        (Self::IgnoresRelaysLeaseInCommits, "whatever is called a plain model answers alike"),
         (Self::IgnoresStatuses, "every filter that is set holds"),
         (Self::IgnoresTime, "only what is due is leased"),
         (Self::JudgesEvidenceAfterwards, "evidence is judged before the commit itself"),

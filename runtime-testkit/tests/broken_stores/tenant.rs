@@ -3,7 +3,7 @@ use runtime_domain::claim::{Claim, ClaimMode, ClaimSpace};
 use runtime_domain::scope::TenantScope;
 use runtime_ports::store::{
     AggregateKey, AggregateWrite, Commit, CommitError, CommitReceipt, Cursor, Expected, HistoryEntry,
-    InboxEntry, Order, Page, Query, Store, StoredAggregate, TenantStore, Wanted,
+    InboxEntry, LeaseTopic, Order, Page, Query, Store, StoredAggregate, TenantStore, Wanted,
 };
 use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_testkit::sample::exclusive;
@@ -82,6 +82,9 @@ impl Handle {
             }
             Bug::IgnoresInbox => commit.inbox = None,
             Bug::IgnoresLeases => commit.lease = None,
+            Bug::IgnoresRelaysLeaseInCommits => {
+                let _relays = commit.lease.take_if(|lease| lease.topic == LeaseTopic::Outbox);
+            }
             Bug::JudgesEvidenceAfterwards => {
                 for check in std::mem::take(&mut commit.evidence) {
                     let after = commit.writes.iter().find(|write| write.key == check.key);

@@ -20,6 +20,7 @@ pub(super) struct Releases {
     topics: Vec<&'static str>,
     kinds: Vec<&'static str>,
     ids: Vec<Uuid>,
+    hosts: Vec<Uuid>,
     tokens: Vec<i64>,
 }
 
@@ -35,16 +36,17 @@ impl Batch for Releases {
         self.topics.push(topic(lease.topic));
         self.kinds.push(lease.key.kind.name());
         self.ids.push(lease.key.id);
+        self.hosts.push(lease.host.uuid());
         self.tokens.push(number(lease.token.0));
     }
 
     async fn call(&self, link: &Link) -> PortResult<Vec<()>> {
-        let sql = "SELECT release_leases($1, $2, $3, $4, $5)";
+        let sql = "SELECT release_leases($1, $2, $3, $4, $5, $6)";
         insistently(
             link,
             "store.release_lease",
             sql,
-            &[&self.tenants, &self.topics, &self.kinds, &self.ids, &self.tokens],
+            &[&self.tenants, &self.topics, &self.kinds, &self.ids, &self.hosts, &self.tokens],
         )
         .await?;
         Ok(vec![(); self.ids.len()])

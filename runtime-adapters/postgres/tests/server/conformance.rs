@@ -85,3 +85,11 @@ async fn the_store_keeps_every_promise_of_its_port() {
 async fn no_tenant_waits_for_anothers_backlog() {
     conformance::fairness(postgres().await, rounds("RUNTIME_FAIRNESS_BACKLOG", 3_000)).await.assert_passed();
 }
+
+/// `RUNTIME_STORE_WALKS` says how many, `RUNTIME_STORE_SEED` where they begin.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_model_answers_every_call_alike() {
+    let capabilities = StoreCapabilities::new().durable().serving_many_hosts();
+    let (first, count) = (rounds("RUNTIME_STORE_SEED", 100), rounds("RUNTIME_STORE_WALKS", 5));
+    conformance::walks(postgres().await, capabilities, first, count).await.assert_passed();
+}

@@ -149,6 +149,9 @@ pub(super) async fn the_checks_come_in_the_documented_order(world: World) -> Out
     };
     let already = |error: &CommitError| matches!(error, CommitError::AlreadyHandled);
     refused(&*tenant, commit.clone(), "the event was handled", already).await?;
+    let others = Lease { tenant: sample::tenant(2), ..lease.clone() };
+    let under_others = Commit { lease: Some(others), ..commit.clone() };
+    refused(&*tenant, under_others, "the event was handled", already).await?;
     commit.inbox = Some(InboxEntry { event: sample::event(2), ..handled });
     refused(&*tenant, commit.clone(), "the lease is another's", is_lease_lost).await?;
     commit.lease = Some(lease);

@@ -87,6 +87,7 @@ pub(super) async fn a_released_lease_can_be_taken_at_once(world: World) -> Outco
     ensure(second.token > first.token, format!("{:?} follows {:?}", second.token, first.token))?;
     // Given back again by who has lost it, which is no error and changes nothing.
     operator.release_lease(&first).await?;
+    operator.release_lease(&Lease { host: sample::host(1), ..second.clone() }).await?;
     nothing_due(&*operator, &request(WORK, 1, 1), "another than its holder gave it back").await?;
     operator.release_lease(&second).await?;
     operator.release_lease(&second).await?;
