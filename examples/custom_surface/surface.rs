@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use factory_runtime::domain::component::RevisionId;
@@ -50,6 +50,9 @@ struct Component {
 /// An effect, and what it was to bring about.
 type Effect = (EffectId, String);
 
+/// The most revisions of one component at once.
+const CONCURRENT_REVISIONS: u16 = 8;
+
 /// How many effects are remembered of a component.
 const REMEMBERED: usize = 256;
 
@@ -71,10 +74,6 @@ impl TaskSurface {
     ) -> Self {
         let effects = tokio::sync::Mutex::new(());
         Self { registry, prober, clock, components: Components::default(), effects }
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<ComponentKey, Component>> {
-        self.components.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<ComponentKey, Component>> {
@@ -101,7 +100,7 @@ impl TaskSurface {
         loop {
             let (spec, greeting, name) = {
                 let mut components = self.write();
-                let found = components.get_mut(key).and_then(|it| it.revisions.get_mut(revision));
+                let found = components.get_mut(key).and_then(|component| component.existing(revision));
                 let found = found.ok_or_else(|| not_found("surface.scale", revision))?;
                 found.wanted = wanted;
                 let active = found.instances.iter().filter(|it| !it.is_draining());
@@ -127,13 +126,12 @@ impl TaskSurface {
     /// Opens the component's endpoint where it has none, and divides what comes from now on.
     async fn direct(&self, key: &ComponentKey, traffic: &Traffic) -> PortResult<()> {
         {
-            let components = self.read();
-            let component = components.get(key);
-            let exists = |id: &RevisionId| component.is_some_and(|it| it.revisions.contains_key(id));
-            if let Some(unknown) = traffic.revisions().into_iter().find(|id| !exists(id)) {
-                return Err(not_found("surface.shift_traffic", unknown));
+            let mut components = self.write();
+            let component = components.entry(key.clone()).or_default();
+            for named in traffic.revisions() {
+                component.existing(named).ok_or_else(|| not_found("surface.shift_traffic", named))?;
             }
-            if let Some(endpoint) = component.and_then(|component| component.endpoint.as_ref()) {
+            if let Some(endpoint) = &component.endpoint {
                 endpoint.shift(traffic.clone());
                 return Ok(());
             }
@@ -188,6 +186,27 @@ impl TaskSurface {
 }
 
 impl Component {
+    /// A revision that is there, and not about to go.
+    fn existing(&mut self, revision: &RevisionId) -> Option<&mut Revision> {
+        self.revisions.get_mut(revision).filter(|found| !found.is_retired)
+    }
+
+    /// Whether a revision is new here; an error where it cannot be brought about.
+    fn is_new(&self, spec: &RevisionSpec) -> PortResult<bool> {
+        let refuse = |kind, message: &str| Err(PortError::new(kind, "surface.apply", message));
+        match self.revisions.get(&spec.revision) {
+            Some(found) if found.spec != *spec => refuse(
+                PortErrorKind::Invalid,
+                "the revision exists with other content: bring it as a new one",
+            ),
+            Some(_) => Ok(false),
+            None if self.revisions.len() >= usize::from(CONCURRENT_REVISIONS) => {
+                refuse(PortErrorKind::Exhausted, "there are as many revisions as may be: retire one first")
+            }
+            None => Ok(true),
+        }
+    }
+
     fn forget_what_has_ended(&mut self) {
         for revision in self.revisions.values_mut() {
             revision.instances.retain(|instance| !instance.has_ended());
@@ -242,7 +261,7 @@ impl ComputeSurface for TaskSurface {
             // Kinds are few; whoever has no cloud's plays the embedded default's.
             kind: SurfaceKind::Process,
             traffic: TrafficControl::Weighted,
-            concurrent_revisions: 8,
+            concurrent_revisions: CONCURRENT_REVISIONS,
             // Nothing is counted here, so a plan with a metric gate is refused when it is made.
             metrics_by_revision: false,
             effect_class: EffectClass::Fenced,
@@ -258,15 +277,18 @@ impl ComputeSurface for TaskSurface {
         if !revision.secrets.is_empty() {
             return unsupported("surface.apply", "this surface delivers no secrets: unbind them");
         }
-        let is_known =
-            self.read().get(&revision.key).is_some_and(|it| it.revisions.contains_key(&revision.revision));
-        if !is_known {
+        let is_new = self.write().entry(revision.key.clone()).or_default().is_new(revision)?;
+        if is_new {
             let greeting = self.greeting(revision).await?;
             let (spec, instances) = (revision.clone(), Vec::new());
             let new = Revision { spec, greeting, wanted: replicas, started: 0, instances, is_retired: false };
             let mut components = self.write();
             let component = components.entry(revision.key.clone()).or_default();
             component.revisions.insert(revision.revision.clone(), new);
+        } else if let Some(component) = self.write().get_mut(&revision.key)
+            && let Some(found) = component.revisions.get_mut(&revision.revision)
+        {
+            found.is_retired = false;
         }
         self.adjust(&revision.key, &revision.revision, replicas).await?;
         self.remember(&revision.key, effect);

@@ -27,7 +27,11 @@ pub struct EffectContext {
 /// `observe` tells facts.
 ///
 /// # Guarantees
-/// - Effects are level-triggered: each says what should be, not what to change, and repeating one changes nothing.
+/// - Effects are level-triggered: each says what should be, not what to change, and repeating one changes nothing. One that was refused is
+///   not done: it is tried when it is asked for again.
+/// - A fencing token counts from when it is seen, whatever becomes of its effect, also where there was nothing to do: what a later host
+///   retired before it began, an earlier one does not begin any more.
+/// - A revision is what it was first applied as until it has gone. One that is applied again while it goes stays.
 /// - A retired or scaled-down instance gets no new requests, finishes those it has within its grace period, and is then stopped.
 /// - Traffic is never sent to an instance that is not ready while another one that is routed is ready.
 /// - Traffic that is shifted is shifted atomically: no request sees half a table, and none is lost to the change itself.
@@ -43,7 +47,9 @@ pub struct EffectContext {
 /// [`Unsupported`](crate::PortErrorKind::Unsupported) for what the capabilities do not declare,
 /// [`Fenced`](crate::PortErrorKind::Fenced) for a token that is older than one already seen for the same component, of an owner that the
 /// effect's [gives way to](runtime_domain::surface::EffectOwner::gives_way_to),
-/// [`NotFound`](crate::PortErrorKind::NotFound) where the revision does not exist (retiring what is gone is not an error). A call that was cut off
+/// [`NotFound`](crate::PortErrorKind::NotFound) where the revision does not exist or is about to go (retiring what is gone is not an error),
+/// [`Invalid`](crate::PortErrorKind::Invalid) for a revision that exists with other content, [`Exhausted`](crate::PortErrorKind::Exhausted) for
+/// one more than the capabilities declare; those that go still count. A call that was cut off
 /// answers with [`Retry::OutcomeUnknown`](crate::Retry::OutcomeUnknown).
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use runtime_domain::surface::{
     ComponentKey, ComponentObservation, EffectId, FencingToken, RevisionSpec, SurfaceCapabilities, Traffic,
 };
 use runtime_ports::surface::{ComputeSurface, EffectContext};
-use runtime_ports::{PortErrorKind, PortResult};
+use runtime_ports::{PortError, PortErrorKind, PortResult};
 use runtime_testkit::conformance::{AdapterFactory, Persistence, SurfaceFactory, Verdict, surface};
 use runtime_testkit::sample;
 use runtime_testkit::world::{MemorySurface, TokioClock};
@@ -34,6 +34,11 @@ enum Bug {
     IgnoresTokens,
     FencesRolloutsByPolicies,
     ForgetsEffects,
+    ForgetsTokensOfRefused,
+    TakesRefusedForDone,
+    LetsGoWhatComesBack,
+    KeepsQuietAboutContent,
+    DeclaresFewer,
     LeavesTheDead,
     ForgetsWhenClosed,
 }
@@ -42,11 +47,13 @@ struct Broken {
     inner: MemorySurface,
     bug: Bug,
     calls: AtomicU32,
+    refused: Mutex<BTreeSet<EffectId>>,
+    retired: Mutex<BTreeSet<RevisionId>>,
 }
 
 fn opened(bug: Bug) -> Broken {
     let inner = MemorySurface::new(Arc::new(TokioClock::at(sample::at(1_000))));
-    Broken { inner, bug, calls: AtomicU32::new(0) }
+    Broken { inner, bug, calls: AtomicU32::new(0), refused: Mutex::default(), retired: Mutex::default() }
 }
 
 impl Broken {
@@ -69,6 +76,11 @@ impl Broken {
         context
     }
 
+    /// Whether it answers without its surface, for an effect on what is not there.
+    fn looks_first(&self, key: &ComponentKey, revision: &RevisionId) -> bool {
+        self.is(Bug::ForgetsTokensOfRefused) && self.inner.spec(key, revision).is_none()
+    }
+
     fn key(&self, key: &ComponentKey) -> ComponentKey {
         let tenant = if self.is(Bug::ForgetsTheTenant) { sample::tenant(1) } else { key.tenant };
         ComponentKey { tenant, ..key.clone() }
@@ -78,7 +90,9 @@ impl Broken {
 #[async_trait]
 impl ComputeSurface for Broken {
     fn capabilities(&self) -> SurfaceCapabilities {
-        self.inner.capabilities()
+        let able = self.inner.capabilities();
+        let concurrent_revisions = if self.is(Bug::DeclaresFewer) { 4 } else { able.concurrent_revisions };
+        SurfaceCapabilities { concurrent_revisions, ..able }
     }
 
     async fn apply(&self, context: EffectContext, spec: &RevisionSpec, replicas: u16) -> PortResult<()> {
@@ -86,8 +100,14 @@ impl ComputeSurface for Broken {
             self.inner.scale_by_hand(&spec.key, 0);
             self.inner.scale_by_hand(&spec.key, replicas);
         }
+        if self.is(Bug::LetsGoWhatComesBack) && self.retired.lock().unwrap().contains(&spec.revision) {
+            return Ok(());
+        }
         let spec = RevisionSpec { key: self.key(&spec.key), ..spec.clone() };
-        self.inner.apply(self.context(context), &spec, replicas).await?;
+        match self.inner.apply(self.context(context), &spec, replicas).await {
+            Err(error) if self.is(Bug::KeepsQuietAboutContent) && error.kind() == PortErrorKind::Invalid => {}
+            answer => answer?,
+        }
         if self.is(Bug::RoutesAtOnce) {
             let (key, traffic) = (&spec.key, Traffic::all_to(spec.revision.clone()));
             self.inner.shift_traffic(context, key, &traffic).await?;
@@ -106,6 +126,9 @@ impl ComputeSurface for Broken {
             self.inner.scale_by_hand(key, 0);
             self.inner.scale_by_hand(key, replicas);
         }
+        if self.looks_first(key, revision) {
+            return Err(PortError::new(PortErrorKind::NotFound, "surface.scale", "it is not there"));
+        }
         match self.inner.scale(self.context(context), &self.key(key), revision, replicas).await {
             Err(error) if self.is(Bug::ScalesWhatIsNot) && error.kind() == PortErrorKind::NotFound => Ok(()),
             answer => answer,
@@ -118,7 +141,14 @@ impl ComputeSurface for Broken {
         key: &ComponentKey,
         traffic: &Traffic,
     ) -> PortResult<()> {
-        match self.inner.shift_traffic(self.context(context), &self.key(key), traffic).await {
+        if self.is(Bug::TakesRefusedForDone) && self.refused.lock().unwrap().contains(&context.effect) {
+            return Ok(());
+        }
+        let answer = self.inner.shift_traffic(self.context(context), &self.key(key), traffic).await;
+        if answer.is_err() {
+            self.refused.lock().unwrap().insert(context.effect);
+        }
+        match answer {
             Err(error) if self.is(Bug::RoutesNowhere) && error.kind() == PortErrorKind::NotFound => Ok(()),
             answer => answer,
         }
@@ -130,9 +160,10 @@ impl ComputeSurface for Broken {
         key: &ComponentKey,
         revision: &RevisionId,
     ) -> PortResult<()> {
-        if self.is(Bug::NeverRetires) {
+        if self.is(Bug::NeverRetires) || self.looks_first(key, revision) {
             return Ok(());
         }
+        self.retired.lock().unwrap().insert(revision.clone());
         self.inner.retire(self.context(context), &self.key(key), revision).await
     }
 
@@ -235,6 +266,11 @@ async fn every_trial_is_failed_by_a_surface_that_breaks_its_promise() {
         (Bug::IgnoresTokens, "an older token changes nothing, whichever deployment has it"),
         (Bug::FencesRolloutsByPolicies, "a rollout gives way to no policy, and a policy to a rollout"),
         (Bug::ForgetsEffects, "an effect that others followed is known when it is repeated"),
+        (Bug::ForgetsTokensOfRefused, "a token is seen whatever becomes of its effect"),
+        (Bug::TakesRefusedForDone, "what was refused is done when it is asked for again"),
+        (Bug::LetsGoWhatComesBack, "what is retired and applied again stays, with its replicas"),
+        (Bug::KeepsQuietAboutContent, "a revision is never given other content"),
+        (Bug::DeclaresFewer, "of one component there are as many revisions as declared"),
         (Bug::LeavesTheDead, "an instance that ends by itself is started again, of the same revision"),
         (Bug::ForgetsWhenClosed, "what runs is found by the surface that is opened next"),
     ] {

@@ -28,7 +28,7 @@ use crate::os::SURFACE_VARIABLE;
 use crate::ports::Ports;
 use crate::proxy::table::{RoutingTable, Sleep};
 use crate::proxy::{ActivationLimits, Proxy, ProxyLimits};
-use crate::state::{self, Admitted, ComponentFolder, ComponentRecord, blocking, failed};
+use crate::state::{self, Admitted, ComponentFolder, ComponentRecord, Fences, blocking, failed};
 use crate::supervisor::{self, Found};
 
 pub(crate) use change::{CONCURRENT_REVISIONS, Change};
@@ -95,6 +95,8 @@ pub(crate) struct Component {
     endpoint_trouble: Mutex<Option<String>>,
     /// Who answers at its endpoint, where it is not itself. What is on disk, to be read without waiting.
     handed_to: Mutex<Option<ComponentKey>>,
+    /// Whether a revision of it was ever applied. What is on disk, to be read without waiting.
+    was_applied: AtomicBool,
     torn_down: AtomicBool,
 }
 
@@ -119,6 +121,7 @@ impl Component {
             proxy_stop: shared.stop.child_token(),
             routed: Mutex::new(Routed::of(&record, Sleep::Awake)),
             handed_to: Mutex::new(record.handed_to.clone()),
+            was_applied: AtomicBool::new(record.endpoint_port.is_some()),
             record: tokio::sync::Mutex::new(record),
             instances: Mutex::default(),
             instance_gone: Notify::new(),
@@ -135,6 +138,11 @@ impl Component {
     /// Who answers at its endpoint, where it is not itself.
     pub(crate) fn handed_to(&self) -> Option<ComponentKey> {
         self.handed_to.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a revision of it was ever applied: what is refused, or finds nothing to do, leaves nothing but its token.
+    pub(crate) fn was_applied(&self) -> bool {
+        self.was_applied.load(Ordering::Acquire)
     }
 
     /// Does an effect as a whole, whatever becomes of the caller: once begun, it is not cut off between disk and processes.
@@ -155,40 +163,21 @@ impl Component {
 
     async fn perform_whole(self: Arc<Self>, context: EffectContext, change: Change) -> PortResult<()> {
         let operation = change.operation();
-        if let Change::Apply { spec, replicas } = &change {
-            check_spec(operation, self.shared.options.kind, spec, *replicas)?;
-            // An image that is missing or damaged is refused before anything is wanted of it.
-            let unpacked = self.shared.bundles.ensure(operation, &spec.component.tuple.image).await?;
-            bundle::command_line(operation, &unpacked, &spec.component.arguments)?;
-            // So is what could not be delivered.
-            let (folder, instance) =
-                (DeliveryFolder::new(PathBuf::new()), SecretBase::nowhere().instance(&self.key, ""));
-            Parcel::of(operation, spec, spec.configuration.as_ref(), &folder, &instance)?;
-            secrets::check(operation, &self.shared.options.secret_stores, spec).await?;
-        }
+        let checked = self.check(&change).await;
         let mut record = self.record.lock().await;
         if self.torn_down.load(Ordering::SeqCst) {
             let message = "the component's environment is being torn down: wait until that is done";
             return Err(PortError::new(PortErrorKind::Unavailable, operation, message));
         }
         let mut next = record.clone();
-        let mut listener = None;
-        let admitted = match &change {
-            Change::Deliver { .. } => {
-                // Whether a delivery is a repetition does not matter: only a later version changes anything.
-                next.admit_token(operation, context.effect.owner, context.fence)?;
-                Admitted::Perform
+        next.admit_token(operation, context.effect.owner, context.fence)?;
+        let listener = match self.change(&mut next, context.effect, change, checked).await {
+            Ok(listener) => listener,
+            Err(refused) => {
+                self.remember(operation, &mut record, next.fences).await?;
+                return Err(refused);
             }
-            _ => next.admit(operation, context.effect, context.fence, &change.fingerprint()?)?,
         };
-        if admitted == Admitted::Perform {
-            if matches!(change, Change::Apply { .. }) && self.proxy.port().is_none() {
-                let bound = self.bind(operation, next.endpoint_port).await?;
-                next.endpoint_port = bound.local_addr().ok().map(|address| address.port());
-                listener = Some(bound);
-            }
-            change_record(&mut next, context.effect, change)?;
-        }
         self.prune(&mut next);
         self.write(operation, &next).await?;
         *record = next;
@@ -196,6 +185,62 @@ impl Component {
             self.serve(listener);
         }
         self.settle(&record);
+        Ok(())
+    }
+
+    /// Whether a change can be made, as far as that takes long to find out.
+    async fn check(&self, change: &Change) -> PortResult<()> {
+        let Change::Apply { spec, replicas } = change else { return Ok(()) };
+        let operation = change.operation();
+        check_spec(operation, self.shared.options.kind, spec, *replicas)?;
+        // An image that is missing or damaged is refused before anything is wanted of it.
+        let unpacked = self.shared.bundles.ensure(operation, &spec.component.tuple.image).await?;
+        bundle::command_line(operation, &unpacked, &spec.component.arguments)?;
+        // So is what could not be delivered.
+        let (folder, instance) =
+            (DeliveryFolder::new(PathBuf::new()), SecretBase::nowhere().instance(&self.key, ""));
+        Parcel::of(operation, spec, spec.configuration.as_ref(), &folder, &instance)?;
+        secrets::check(operation, &self.shared.options.secret_stores, spec).await
+    }
+
+    /// Makes an effect's change to what is wanted, unless it was made before; answers with an endpoint that is opened for it.
+    async fn change(
+        &self,
+        wanted: &mut ComponentRecord,
+        effect: EffectId,
+        change: Change,
+        checked: PortResult<()>,
+    ) -> PortResult<Option<TcpListener>> {
+        checked?;
+        let operation = change.operation();
+        // Whether a delivery is a repetition does not matter: only a later version changes anything.
+        let is_delivery = matches!(change, Change::Deliver { .. });
+        if !is_delivery && wanted.admit(effect, &change.fingerprint()?) == Admitted::AlreadyDone {
+            return Ok(None);
+        }
+        let mut listener = None;
+        if matches!(change, Change::Apply { .. }) && self.proxy.port().is_none() {
+            let bound = self.bind(operation, wanted.endpoint_port).await?;
+            wanted.endpoint_port = bound.local_addr().ok().map(|address| address.port());
+            listener = Some(bound);
+        }
+        change_record(wanted, effect, change)?;
+        Ok(listener)
+    }
+
+    /// Keeps the tokens that a refused effect came with: whoever has an older one was replaced all the same.
+    async fn remember(
+        &self,
+        operation: &'static str,
+        record: &mut ComponentRecord,
+        seen: Fences,
+    ) -> PortResult<()> {
+        if record.fences != seen {
+            let mut next = record.clone();
+            next.fences = seen;
+            self.write(operation, &next).await?;
+            *record = next;
+        }
         Ok(())
     }
 
@@ -236,6 +281,7 @@ impl Component {
             }
         }
         *self.handed_to.lock().unwrap_or_else(PoisonError::into_inner) = record.handed_to.clone();
+        self.was_applied.store(record.endpoint_port.is_some(), Ordering::Release);
         let mut routed = self.routed.lock().unwrap_or_else(PoisonError::into_inner);
         *routed = Routed::of(record, routed.sleep);
         drop(routed);

@@ -106,7 +106,7 @@ impl ScalingSignals for ProcessSurface {
             let message = "this surface knows no queue: give the host a source that does";
             return Err(PortError::new(PortErrorKind::Unsupported, SIGNAL, message));
         }
-        let Some(component) = self.component(&query.key) else {
+        let Some(component) = self.applied(&query.key) else {
             return Ok(Reading::Missing { why: "nothing of it runs here".to_owned() });
         };
         let options = &self.shared.options;
@@ -141,7 +141,7 @@ impl ScalingSignals for ProcessSurface {
         if query.long > KEPT {
             return Err(unsupported(format!("this surface looks back for {KEPT} at the most")));
         }
-        let Some(component) = self.component(&query.key) else {
+        let Some(component) = self.applied(&query.key) else {
             let missing = Reading::Missing { why: "nothing of it runs here".to_owned() };
             return Ok(BurnReading { short: missing.clone(), long: missing });
         };

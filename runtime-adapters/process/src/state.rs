@@ -61,15 +61,23 @@ pub(crate) struct ComponentRecord {
     pub(crate) handed_to: Option<ComponentKey>,
     /// The effect that directed the traffic.
     pub(crate) traffic_effect: Option<EffectId>,
-    /// The greatest fencing token seen of a deployment, or of whatever else takes workloads down.
-    fence: FencingToken,
-    /// The greatest fencing token seen with a delivery: whoever delivers holds another lease than whoever rolls out.
-    #[serde(default)]
-    delivery_fence: FencingToken,
-    /// The greatest fencing token seen of a scaling policy.
-    #[serde(default)]
-    scaling_fence: FencingToken,
+    #[serde(flatten)]
+    pub(crate) fences: Fences,
     effects: VecDeque<(EffectId, String)>,
+}
+
+/// The greatest fencing tokens seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Fences {
+    /// Of a deployment, or of whatever else takes workloads down.
+    #[serde(rename = "fence")]
+    rollout: FencingToken,
+    /// With a delivery: whoever delivers holds another lease than whoever rolls out.
+    #[serde(default, rename = "delivery_fence")]
+    delivery: FencingToken,
+    /// Of a scaling policy.
+    #[serde(default, rename = "scaling_fence")]
+    scaling: FencingToken,
 }
 
 /// What is wanted of one revision.
@@ -145,9 +153,7 @@ impl ComponentRecord {
             traffic: None,
             handed_to: None,
             traffic_effect: None,
-            fence: FencingToken(0),
-            delivery_fence: FencingToken(0),
-            scaling_fence: FencingToken(0),
+            fences: Fences::default(),
             effects: VecDeque::new(),
         }
     }
@@ -160,9 +166,9 @@ impl ComponentRecord {
         fence: FencingToken,
     ) -> PortResult<()> {
         let seen = [
-            (EffectOwner::Deployment(DeploymentId::from_uuid(Uuid::nil())), self.fence),
-            (EffectOwner::ScalingPolicy(ScalingPolicyId::from_uuid(Uuid::nil())), self.scaling_fence),
-            (EffectOwner::Configuration(ConfigurationId::from_uuid(Uuid::nil())), self.delivery_fence),
+            (EffectOwner::Deployment(DeploymentId::from_uuid(Uuid::nil())), self.fences.rollout),
+            (EffectOwner::ScalingPolicy(ScalingPolicyId::from_uuid(Uuid::nil())), self.fences.scaling),
+            (EffectOwner::Configuration(ConfigurationId::from_uuid(Uuid::nil())), self.fences.delivery),
         ];
         let first =
             seen.iter().filter(|(other, _)| owner.gives_way_to(*other)).map(|(_, token)| *token).max();
@@ -170,36 +176,29 @@ impl ComponentRecord {
             return Err(outdated(operation, fence, first));
         }
         match owner {
-            EffectOwner::Configuration(_) => self.delivery_fence = fence,
-            EffectOwner::ScalingPolicy(_) => self.scaling_fence = fence,
+            EffectOwner::Configuration(_) => self.fences.delivery = fence,
+            EffectOwner::ScalingPolicy(_) => self.fences.scaling = fence,
             EffectOwner::Deployment(_)
             | EffectOwner::RuntimeEnvironment(_)
             | EffectOwner::RuntimeTenantBinding(_)
-            | EffectOwner::DriftFinding(_) => self.fence = fence,
+            | EffectOwner::DriftFinding(_) => self.fences.rollout = fence,
         }
         Ok(())
     }
 
-    /// Checks an effect's fencing token and whether it is a repetition, and remembers both. `change` tells what the effect does;
-    /// the same effect with another change is no repetition.
-    pub(crate) fn admit(
-        &mut self,
-        operation: &'static str,
-        effect: EffectId,
-        fence: FencingToken,
-        change: &str,
-    ) -> PortResult<Admitted> {
-        self.admit_token(operation, effect.owner, fence)?;
+    /// Checks whether an effect is a repetition, and remembers it. `change` tells what the effect does; the same effect with another change is
+    /// no repetition.
+    pub(crate) fn admit(&mut self, effect: EffectId, change: &str) -> Admitted {
         let done = (effect, change.to_owned());
         match self.effects.iter().position(|known| *known == done) {
-            Some(at) if at + 1 < self.effects.len() => Ok(Admitted::AlreadyDone),
-            Some(_) => Ok(Admitted::Perform),
+            Some(at) if at + 1 < self.effects.len() => Admitted::AlreadyDone,
+            Some(_) => Admitted::Perform,
             None => {
                 self.effects.push_back(done);
                 while self.effects.len() > EFFECTS {
                     self.effects.pop_front();
                 }
-                Ok(Admitted::Perform)
+                Admitted::Perform
             }
         }
     }
@@ -424,25 +423,20 @@ mod tests {
     #[test]
     fn an_older_token_is_fenced_whichever_deployment_it_works_on() {
         let mut record = record();
-        let mut admit = |deployment, ordinal, token| {
-            record.admit("surface.apply", effect(deployment, ordinal), FencingToken(token), "change")
+        let mut admit = |deployment, token| {
+            record.admit_token("surface.apply", effect(deployment, 1).owner, FencingToken(token))
         };
-        assert!(admit(1, 1, 5).is_ok());
-        assert_eq!(admit(1, 2, 4).expect_err("it is older").kind(), PortErrorKind::Fenced);
-        assert!(admit(2, 1, 6).is_ok());
-        assert_eq!(admit(1, 2, 5).expect_err("it is older").kind(), PortErrorKind::Fenced);
+        assert!(admit(1, 5).is_ok());
+        assert_eq!(admit(1, 4).expect_err("it is older").kind(), PortErrorKind::Fenced);
+        assert!(admit(2, 6).is_ok());
+        assert_eq!(admit(1, 5).expect_err("it is older").kind(), PortErrorKind::Fenced);
     }
 
     #[test]
     fn a_rollout_goes_on_past_a_scaling_policy_and_a_policy_that_was_overtaken_does_not() {
         let mut record = record();
         let mut admit = |owner: EffectOwner, token| {
-            let admitted = record.admit(
-                "surface.scale",
-                EffectId::of(owner, 1),
-                FencingToken(token),
-                &token.to_string(),
-            );
+            let admitted = record.admit_token("surface.scale", owner, FencingToken(token));
             admitted.map_err(|error| error.kind())
         };
         let rollout = EffectOwner::Deployment(DeploymentId::from_uuid(Uuid::from_u128(1)));
@@ -463,9 +457,7 @@ mod tests {
     #[test]
     fn an_effect_that_others_followed_is_not_done_again() {
         let mut record = record();
-        let mut admit = |ordinal, change: &str| {
-            record.admit("surface.apply", effect(1, ordinal), FencingToken(1), change).expect("admitted")
-        };
+        let mut admit = |ordinal, change: &str| record.admit(effect(1, ordinal), change);
         assert_eq!(admit(1, "a"), Admitted::Perform);
         assert_eq!(admit(1, "a"), Admitted::Perform);
         assert_eq!(admit(2, "b"), Admitted::Perform);

@@ -150,7 +150,7 @@ impl ProcessSurface {
 
     /// Whether anything of this component was applied here.
     pub fn has(&self, key: &ComponentKey) -> bool {
-        self.component(key).is_some()
+        self.applied(key).is_some()
     }
 
     /// After a shutdown the folder may be another host's.
@@ -202,8 +202,13 @@ impl ProcessSurface {
         component
     }
 
+    /// A component of which something was applied here.
+    pub(crate) fn applied(&self, key: &ComponentKey) -> Option<Arc<Component>> {
+        self.component(key).filter(|component| component.was_applied())
+    }
+
     pub(crate) fn existing(&self, operation: &'static str, key: &ComponentKey) -> PortResult<Arc<Component>> {
-        self.component(key).ok_or_else(|| {
+        self.applied(key).ok_or_else(|| {
             let message =
                 format!("nothing of {} was applied to this environment: apply a revision first", key.module);
             PortError::new(PortErrorKind::NotFound, operation, message)
@@ -338,7 +343,7 @@ impl ComputeSurface for ProcessSurface {
         revision: &RevisionId,
         replicas: u16,
     ) -> PortResult<()> {
-        let component = self.existing("surface.scale", key)?;
+        let component = self.component_or_new(key);
         component.perform(context, Change::Scale { revision: revision.clone(), replicas }).await
     }
 
@@ -348,7 +353,7 @@ impl ComputeSurface for ProcessSurface {
         key: &ComponentKey,
         traffic: &Traffic,
     ) -> PortResult<()> {
-        let component = self.existing("surface.shift_traffic", key)?;
+        let component = self.component_or_new(key);
         component.perform(context, Change::Shift { traffic: traffic.clone() }).await
     }
 
@@ -358,12 +363,7 @@ impl ComputeSurface for ProcessSurface {
         key: &ComponentKey,
         revision: &RevisionId,
     ) -> PortResult<()> {
-        match self.component(key) {
-            Some(component) => {
-                component.perform(context, Change::Retire { revision: revision.clone() }).await
-            }
-            None => Ok(()),
-        }
+        self.component_or_new(key).perform(context, Change::Retire { revision: revision.clone() }).await
     }
 
     async fn deliver(
@@ -373,7 +373,7 @@ impl ComputeSurface for ProcessSurface {
         revision: &RevisionId,
         configuration: &DeliveredConfiguration,
     ) -> PortResult<()> {
-        let component = self.existing("surface.deliver", key)?;
+        let component = self.component_or_new(key);
         let configuration = Box::new(configuration.clone());
         component.perform(context, Change::Deliver { revision: revision.clone(), configuration }).await
     }

@@ -22,6 +22,8 @@ use super::adapter::{AdapterFactory, Begin, Persistence, trial};
 use super::{Failure, Outcome, Report, Trial, Verdict, ensure, equal, run};
 use crate::sample;
 
+mod fencing;
+
 /// Makes the surfaces that the suite tries, and plays the one who works behind their back.
 #[async_trait]
 pub trait SurfaceFactory: AdapterFactory {
@@ -118,19 +120,29 @@ fn all<S: ComputeSurface>(given: &Given) -> Vec<(String, Begin<S>, Wanted)> {
         ),
         named("what does not exist is not found", given, Wanted::Any, finds_nothing),
         named("components, environments and tenants do not meet", given, Wanted::Any, keeps_apart),
-        named("an older token changes nothing, whichever deployment has it", given, Wanted::Fenced, fences),
+        named(
+            "an older token changes nothing, whichever deployment has it",
+            given,
+            Wanted::Fenced,
+            fencing::fences,
+        ),
         named(
             "a rollout gives way to no policy, and a policy to a rollout",
             given,
             Wanted::Fenced,
-            gives_way,
+            fencing::gives_way,
         ),
         named(
             "an effect that others followed is known when it is repeated",
             given,
             Wanted::Fenced,
-            recognises,
+            fencing::recognises,
         ),
+        named("a token is seen whatever becomes of its effect", given, Wanted::Fenced, fencing::sees),
+        named("what was refused is done when it is asked for again", given, Wanted::Any, tries_again),
+        named("what is retired and applied again stays, with its replicas", given, Wanted::Any, comes_back),
+        named("a revision is never given other content", given, Wanted::Any, keeps_content),
+        named("of one component there are as many revisions as declared", given, Wanted::Any, limits),
     ]
 }
 
@@ -326,6 +338,70 @@ async fn finds_nothing<S: ComputeSurface>(surface: Arc<S>, given: Given) -> Outc
     equal("the revisions", seen.revisions.keys().cloned().collect(), vec![given.revision(1)])
 }
 
+async fn tries_again<S: ComputeSurface>(surface: Arc<S>, given: Given) -> Outcome {
+    let (key, other) = (given.own(), given.revision(2));
+    given.ready(&*surface, 1).await?;
+    let traffic = Traffic::all_to(other.clone());
+    let nowhere = surface.shift_traffic(by(1, 2), &key, &traffic).await;
+    is_refused(nowhere, PortErrorKind::NotFound, "traffic to a revision that does not exist")?;
+    surface.apply(by(1, 3), &given.spec(key.clone(), 2), 1).await?;
+    given.until(&*surface, "the other is ready", |seen| seen.ready(&other) == 1).await?;
+    surface.shift_traffic(by(1, 2), &key, &traffic).await?;
+    equal("the traffic", surface.observe(&key).await?.traffic, Some(traffic))
+}
+
+async fn comes_back<S: ComputeSurface>(surface: Arc<S>, given: Given) -> Outcome {
+    let (key, revision) = (given.own(), given.revision(1));
+    given.ready(&*surface, 1).await?;
+    surface.retire(by(1, 2), &key, &revision).await?;
+    surface.apply(by(1, 3), &given.spec(key.clone(), 1), 2).await?;
+    let is_back =
+        |seen: &ComponentObservation| names(seen, &revision).len() == 2 && seen.ready(&revision) == 2;
+    given.until(&*surface, "it is back", is_back).await?;
+    let is_alone = |seen: &ComponentObservation| {
+        seen.revisions.get(&revision).is_some_and(|seen| seen.instances.len() == 2)
+    };
+    let seen = given.until(&*surface, "what it was has gone", is_alone).await?;
+    equal("how many are wanted", seen.revisions.get(&revision).map(|seen| seen.wanted), Some(2))?;
+    surface.scale(by(1, 4), &key, &revision, 0).await?;
+    let is_empty = |seen: &ComponentObservation| {
+        seen.revisions.get(&revision).is_none_or(|seen| seen.instances.is_empty())
+    };
+    let seen = given.until(&*surface, "its instances have gone", is_empty).await?;
+    ensure(seen.revisions.contains_key(&revision), format!("of none the revision is gone, too: {seen:?}"))
+}
+
+async fn keeps_content<S: ComputeSurface>(surface: Arc<S>, given: Given) -> Outcome {
+    given.ready(&*surface, 1).await?;
+    let other = RevisionSpec { revision: given.revision(1), ..given.spec(given.own(), 2) };
+    let applied = surface.apply(by(1, 2), &other, 1).await;
+    is_refused(applied, PortErrorKind::Invalid, "other content under a revision's name")?;
+    let seen = surface.observe(&given.own()).await?;
+    let image = seen.revisions.get(&given.revision(1)).map(|seen| &seen.image);
+    equal("the image", image, Some(given.components[0].tuple.image.digest()))
+}
+
+async fn limits<S: ComputeSurface>(surface: Arc<S>, given: Given) -> Outcome {
+    let most = surface.capabilities().concurrent_revisions;
+    let Ok(most) = u8::try_from(most) else { return Ok(()) };
+    let revision = |number: u8| RevisionSpec {
+        revision: RevisionId::new(given.components[0].module.clone(), deployment(number)),
+        ..given.spec(given.own(), 1)
+    };
+    for number in 0..most {
+        surface.apply(by(1, u32::from(number) + 1), &revision(number), 0).await?;
+    }
+    let one_more = surface.apply(by(1, u32::from(most) + 1), &revision(most), 0).await;
+    is_refused(one_more, PortErrorKind::Exhausted, "a revision more than are declared")?;
+    surface.apply(by(1, u32::from(most) + 2), &revision(0), 0).await?;
+    let seen = surface.observe(&given.own()).await?;
+    equal("how many there are", seen.revisions.len(), usize::from(most))?;
+    surface.retire(by(1, u32::from(most) + 3), &given.own(), &revision(0).revision).await?;
+    let has_left = |seen: &ComponentObservation| seen.revisions.len() < usize::from(most);
+    given.until(&*surface, "one has gone", has_left).await?;
+    Ok(surface.apply(by(1, u32::from(most) + 4), &revision(most), 0).await?)
+}
+
 async fn keeps_apart<S: ComputeSurface>(surface: Arc<S>, given: Given) -> Outcome {
     given.ready(&*surface, 1).await?;
     let revision = given.revision(1);
@@ -346,47 +422,6 @@ async fn keeps_apart<S: ComputeSurface>(surface: Arc<S>, given: Given) -> Outcom
 
 fn is_fenced<S: ComputeSurface>(surface: &S) -> bool {
     surface.capabilities().effect_class == EffectClass::Fenced
-}
-
-async fn fences<S: ComputeSurface>(surface: Arc<S>, given: Given) -> Outcome {
-    let (key, revision) = (given.own(), given.revision(1));
-    given.ready(&*surface, 1).await?;
-    surface.scale(by(5, 2), &key, &revision, 1).await?;
-    let fenced = PortErrorKind::Fenced;
-    is_refused(surface.scale(by(4, 3), &key, &revision, 3).await, fenced, "an older token's scaling")?;
-    let another = EffectContext { effect: EffectId::of(deployment(2), 1), fence: FencingToken(4) };
-    is_refused(surface.scale(another, &key, &revision, 3).await, fenced, "another deployment's older token")?;
-    is_refused(surface.retire(by(4, 4), &key, &revision).await, fenced, "an older token's retirement")?;
-    let spec = given.spec(key.clone(), 2);
-    is_refused(surface.apply(by(4, 5), &spec, 1).await, fenced, "an older token's revision")?;
-    let traffic = Traffic::all_to(revision.clone());
-    is_refused(surface.shift_traffic(by(4, 6), &key, &traffic).await, fenced, "an older token's traffic")?;
-    let seen = surface.observe(&key).await?;
-    equal("how many are wanted", seen.revisions.get(&revision).map(|seen| seen.wanted), Some(1))?;
-    equal("the revisions", seen.revisions.len(), 1)?;
-    equal("the traffic", seen.traffic, None)
-}
-
-async fn gives_way<S: ComputeSurface>(surface: Arc<S>, given: Given) -> Outcome {
-    let (key, revision) = (given.own(), given.revision(1));
-    given.ready(&*surface, 1).await?;
-    surface.scale(by_policy(9, 1), &key, &revision, 2).await?;
-    let rollout = surface.scale(by(5, 2), &key, &revision, 1).await;
-    ensure(rollout.is_ok(), format!("a rollout was refused for a policy's token: {rollout:?}"))?;
-    surface.scale(by(20, 3), &key, &revision, 1).await?;
-    let late = surface.scale(by_policy(10, 2), &key, &revision, 3).await;
-    is_refused(late, PortErrorKind::Fenced, "a policy that was decided before a later rollout")
-}
-
-async fn recognises<S: ComputeSurface>(surface: Arc<S>, given: Given) -> Outcome {
-    let (key, revision) = (given.own(), given.revision(1));
-    given.ready(&*surface, 1).await?;
-    surface.scale(by(1, 2), &key, &revision, 2).await?;
-    surface.scale(by(1, 3), &key, &revision, 1).await?;
-    // A host that lost the answer asks again, long after.
-    surface.scale(by(1, 2), &key, &revision, 2).await?;
-    let seen = surface.observe(&key).await?;
-    equal("how many are wanted", seen.revisions.get(&revision).map(|seen| seen.wanted), Some(1))
 }
 
 /// False where nothing could be ended.
@@ -423,13 +458,19 @@ where
     let before = names(&given.ready(&surface, 2).await?, &revision);
     let traffic = Traffic::all_to(revision.clone());
     surface.shift_traffic(by(5, 2), &key, &traffic).await?;
+    let missing = surface.scale(by(6, 3), &key, &given.revision(2), 1).await;
+    is_refused(missing, PortErrorKind::NotFound, "scaling a revision that does not exist")?;
     let surface = factory.reopen(surface).await?;
     let seen = given.until(&surface, "all are ready again", |seen| seen.ready(&revision) == 2).await?;
     equal("the instances", names(&seen, &revision), before)?;
     equal("the traffic", seen.traffic, Some(traffic))?;
     if is_fenced(&surface) {
-        let late = surface.scale(by(4, 3), &key, &revision, 3).await;
-        is_refused(late, PortErrorKind::Fenced, "an older token, after reopening,")?;
+        let late = surface.scale(by(5, 4), &key, &revision, 3).await;
+        is_refused(
+            late,
+            PortErrorKind::Fenced,
+            "an older token than that of a refused effect, after reopening,",
+        )?;
     }
     factory.end(Arc::new(surface)).await;
     Ok(())

@@ -24,8 +24,8 @@ use super::{Journal, Met, MetOutcome, fenced, lock, not_found, of_effect};
 mod jobs;
 
 /// A surface that runs nothing, and shows what it would run: an instance is ready a fixed time after it was wanted, and is gone where it is
-/// wanted no more, at once unless [`MemorySurface::drains_for`] says otherwise. It fences by component and owner, and recognises effects by identifier and content, as the contract says of
-/// [`EffectClass::Fenced`].
+/// wanted no more, at once unless [`MemorySurface::drains_for`] says otherwise. It fences by component and owner, and recognises effects by
+/// identifier and content, as the contract says of [`EffectClass::Fenced`].
 #[derive(Clone)]
 pub struct MemorySurface {
     clock: Arc<dyn Clock>,
@@ -81,6 +81,8 @@ struct Revision {
     /// Those that were told to go, and until when they are there.
     leaving: Vec<(Instance, Timestamp)>,
     begun: u64,
+    /// It stays until its last instance has gone.
+    is_retired: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -100,7 +102,12 @@ struct Present {
 impl Revision {
     fn of(spec: RevisionSpec) -> Self {
         let configuration = spec.configuration.clone();
-        Self { spec, configuration, instances: Vec::new(), leaving: Vec::new(), begun: 0 }
+        let (instances, leaving) = (Vec::new(), Vec::new());
+        Self { spec, configuration, instances, leaving, begun: 0, is_retired: false }
+    }
+
+    fn is_there(&self, now: Timestamp) -> bool {
+        !self.is_retired || self.leaving.iter().any(|(_, until)| *until > now)
     }
 
     fn wanted(&self) -> u16 {
@@ -138,11 +145,15 @@ impl Component {
         };
         self.fences.insert(realm, (owner, own));
         let effect = (context.effect, asked.to_owned());
-        let known = self.effects.iter().position(|known| *known == effect);
-        if known.is_none() {
+        Ok(self.effects.last() == Some(&effect) || !self.effects.contains(&effect))
+    }
+
+    /// What was carried out is known when it is repeated.
+    fn remember(&mut self, effect: EffectId, asked: &str) {
+        let effect = (effect, asked.to_owned());
+        if self.effects.last() != Some(&effect) {
             self.effects.push(effect);
         }
-        Ok(known.is_none_or(|known| known + 1 == self.effects.len()))
     }
 }
 
@@ -198,8 +209,7 @@ impl MemorySurface {
     /// What there is, as a surface lists it, of all tenants.
     pub fn everything(&self) -> Vec<ComponentObservation> {
         let state = lock(&self.state);
-        let there = state.components.iter().filter(|(_, component)| !component.revisions.is_empty());
-        there.map(|(key, _)| self.seen(&state, key)).collect()
+        self.seen_where(&state, |_| true)
     }
 
     /// Gives every revision of a component so many replicas, behind the hosts' backs.
@@ -207,7 +217,7 @@ impl MemorySurface {
         let mut state = lock(&self.state);
         let present = self.present(&state);
         if let Some(component) = state.components.get_mut(key) {
-            for revision in component.revisions.values_mut() {
+            for revision in component.revisions.values_mut().filter(|revision| !revision.is_retired) {
                 revision.resize(replicas, present);
             }
         }
@@ -244,7 +254,8 @@ impl MemorySurface {
     /// What a revision was applied with.
     pub fn spec(&self, key: &ComponentKey, revision: &RevisionId) -> Option<RevisionSpec> {
         let state = lock(&self.state);
-        Some(state.components.get(key)?.revisions.get(revision)?.spec.clone())
+        let found = state.components.get(key)?.revisions.get(revision)?;
+        found.is_there(self.clock.now()).then(|| found.spec.clone())
     }
 
     /// The components whose endpoint another answers.
@@ -270,8 +281,9 @@ impl MemorySurface {
         let mut state = lock(&self.state);
         let present = self.present(&state);
         let component = state.components.entry(key.clone()).or_default();
+        component.revisions.retain(|_, revision| revision.is_there(present.now));
         let done = match component.admit(context, operation, &asked) {
-            Ok(true) => change(component, present),
+            Ok(true) => change(component, present).inspect(|_| component.remember(context.effect, &asked)),
             Ok(false) => Ok((false, 0)),
             Err(error) => Err(error),
         };
@@ -287,10 +299,21 @@ impl MemorySurface {
         Ok(())
     }
 
+    /// What there is of the components that are asked for.
+    fn seen_where(
+        &self,
+        state: &State,
+        is_asked: impl Fn(&ComponentKey) -> bool,
+    ) -> Vec<ComponentObservation> {
+        let asked = state.components.keys().filter(|key| is_asked(key));
+        asked.map(|key| self.seen(state, key)).filter(|seen| !seen.revisions.is_empty()).collect()
+    }
+
     fn seen(&self, state: &State, key: &ComponentKey) -> ComponentObservation {
         let now = self.clock.now();
         let component = state.components.get(key);
         let revisions = component.into_iter().flat_map(|component| &component.revisions);
+        let revisions = revisions.filter(|(_, revision)| revision.is_there(now));
         let revisions = revisions.map(|(id, revision)| {
             let image = revision.spec.component.tuple.image.digest();
             let is_broken = state.broken.contains(image);
@@ -332,8 +355,14 @@ impl MemorySurface {
     }
 }
 
-fn exists(component: &Component, operation: &'static str, revision: &RevisionId) -> PortResult<()> {
-    if component.revisions.contains_key(revision) { Ok(()) } else { Err(not_found(operation, revision)) }
+/// A revision that is there, and not about to go.
+fn existing<'c>(
+    component: &'c mut Component,
+    operation: &'static str,
+    revision: &RevisionId,
+) -> PortResult<&'c mut Revision> {
+    let found = component.revisions.get_mut(revision).filter(|found| !found.is_retired);
+    found.ok_or_else(|| not_found(operation, revision))
 }
 
 /// The same traffic without a revision, where it leaves a whole.
@@ -355,12 +384,30 @@ impl ComputeSurface for MemorySurface {
 
     async fn apply(&self, context: EffectContext, spec: &RevisionSpec, replicas: u16) -> PortResult<()> {
         let asked = format!("apply {} with {replicas}", spec.revision);
+        let most = usize::from(self.capabilities.concurrent_revisions);
         self.perform("surface.apply", context, &spec.key, asked, |component, present| {
+            let refuse = |kind, why: &str| {
+                Err(PortError::new(kind, "surface.apply", format!("{}: {why}", spec.revision)))
+            };
+            let is_new = !component.revisions.contains_key(&spec.revision);
+            if is_new && component.revisions.len() >= most {
+                return refuse(
+                    PortErrorKind::Exhausted,
+                    "there are as many revisions as may be: retire one first",
+                );
+            }
+            let found = component.revisions.entry(spec.revision.clone());
+            let found = found.or_insert_with(|| Revision::of(spec.clone()));
+            if found.spec != *spec {
+                return refuse(
+                    PortErrorKind::Invalid,
+                    "it exists with other content: bring it as a new revision",
+                );
+            }
             component.is_known = true;
-            let before = component.revisions.get(&spec.revision).map(Revision::wanted);
-            let entry = component.revisions.entry(spec.revision.clone());
-            let started = entry.or_insert_with(|| Revision::of(spec.clone())).resize(replicas, present);
-            Ok((before != Some(replicas), started))
+            let before = (is_new || found.is_retired, found.wanted());
+            found.is_retired = false;
+            Ok((before != (false, replicas), found.resize(replicas, present)))
         })
     }
 
@@ -373,8 +420,7 @@ impl ComputeSurface for MemorySurface {
     ) -> PortResult<()> {
         let asked = format!("scale {revision} to {replicas}");
         self.perform("surface.scale", context, key, asked, |component, present| {
-            exists(component, "surface.scale", revision)?;
-            let Some(found) = component.revisions.get_mut(revision) else { return Ok((false, 0)) };
+            let found = existing(component, "surface.scale", revision)?;
             let before = found.wanted();
             Ok((before != replicas, found.resize(replicas, present)))
         })
@@ -389,7 +435,7 @@ impl ComputeSurface for MemorySurface {
         let asked = format!("shift to {traffic:?}");
         self.perform("surface.shift_traffic", context, key, asked, |component, _| {
             for revision in traffic.revisions() {
-                exists(component, "surface.shift_traffic", revision)?;
+                existing(component, "surface.shift_traffic", revision)?;
             }
             let before = component.traffic.replace(traffic.clone());
             Ok((before.as_ref() != Some(traffic), 0))
@@ -402,9 +448,11 @@ impl ComputeSurface for MemorySurface {
         key: &ComponentKey,
         revision: &RevisionId,
     ) -> PortResult<()> {
-        self.perform("surface.retire", context, key, format!("retire {revision}"), |component, _| {
+        self.perform("surface.retire", context, key, format!("retire {revision}"), |component, present| {
             component.traffic = without(component.traffic.take(), revision);
-            Ok((component.revisions.remove(revision).is_some(), 0))
+            let Some(found) = component.revisions.get_mut(revision) else { return Ok((false, 0)) };
+            found.resize(0, present);
+            Ok((!std::mem::replace(&mut found.is_retired, true), 0))
         })
     }
 
@@ -417,8 +465,7 @@ impl ComputeSurface for MemorySurface {
     ) -> PortResult<()> {
         let asked = format!("deliver {} to {revision}", configuration.version());
         self.perform("surface.deliver", context, key, asked, |component, _| {
-            exists(component, "surface.deliver", revision)?;
-            let Some(found) = component.revisions.get_mut(revision) else { return Ok((false, 0)) };
+            let found = existing(component, "surface.deliver", revision)?;
             let is_later =
                 found.configuration.as_ref().is_none_or(|given| given.version() < configuration.version());
             if is_later {
@@ -438,10 +485,7 @@ impl ComputeSurface for MemorySurface {
         environment: EnvironmentId,
     ) -> PortResult<Vec<ComponentObservation>> {
         let state = lock(&self.state);
-        let there = state.components.iter().filter(|(key, component)| {
-            (key.tenant, key.environment) == (tenant, environment) && !component.revisions.is_empty()
-        });
-        Ok(there.map(|(key, _)| self.seen(&state, key)).collect())
+        Ok(self.seen_where(&state, |key| (key.tenant, key.environment) == (tenant, environment)))
     }
 }
 
