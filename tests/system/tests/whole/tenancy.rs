@@ -136,9 +136,13 @@ async fn of_sixty_four_deployments_at_once_as_many_are_admitted_as_have_room() {
 
     let refused = bench.runtime().tenancy().release(bench.scope(), place.id(), "left".to_owned()).await;
     assert_eq!(refused.expect_err("it serves").rule(), Some(Rule::Lifecycle));
-    let update = needy(&bench, "late", "1.0.0").await;
+    let reason = "it is to be moved".to_owned();
+    bench.runtime().tenancy().cordon(bench.scope(), place.id(), reason).await.expect("cordoned");
+    let update = needy(&bench, "module-of-its-own", "1.0.0").await;
     let cordoned = deployments.request(bench.scope(), pool, update).await;
-    assert!(cordoned.is_err(), "a place that is cordoned takes no deployments");
+    let refused = cordoned.expect_err("a place that is cordoned takes no deployments");
+    assert_eq!(refused.rule(), Some(Rule::Lifecycle), "{refused}");
+    assert!(refused.remedy().contains("uncordon"), "{}", refused.remedy());
 }
 
 /// Clients that ask all the time, each by a connection of its own for every request.
