@@ -186,16 +186,6 @@ pub(crate) fn component(number: u8) -> &'static str {
 }
 
 impl Story {
-    /// How long an instance takes to go, in this story: no time at all in some.
-    pub fn grace(&self) -> Span {
-        Span::from_secs(match self.seed % 4 {
-            0 => 0,
-            1 => 1,
-            2 => 20,
-            _ => 120,
-        })
-    }
-
     /// How far ahead of the time a host's clock is at most.
     pub fn furthest_ahead(&self) -> Span {
         let ahead = self.steps.iter().filter_map(|step| match step.event {

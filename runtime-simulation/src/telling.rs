@@ -39,7 +39,6 @@ pub(crate) fn tell(simulation: &Simulation, story: &Story) -> Result<Told, Broke
 
 async fn telling(simulation: &Simulation, story: &Story) -> Result<Told, Broken> {
     let world = World::new();
-    world.surface.drains_for(story.grace());
     let witness = Witness::default();
     let store = witness.over((simulation.store)(&world));
     let changes = Changes::default();
